@@ -1,0 +1,1 @@
+//! Programs that measure: ours, the peers and the hand-written floors.
