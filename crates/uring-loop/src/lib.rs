@@ -1,1 +1,6 @@
-//! Being built.
+//! A completion-based event loop on io_uring.
+
+mod driver;
+mod sys;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -1,0 +1,3 @@
+//! L1: the ring as owned operations.
+
+pub(crate) mod ring;

@@ -1,0 +1,134 @@
+//! The waist of the driver: everything that the crate says to a kernel goes through [`Ring`].
+//!
+//! Push an entry, pop a completion, enter. Behind it stand the kernel's io_uring and, under the
+//! `testing` feature, a simulated ring; everything above is the shipped code in every test. An
+//! enum and not a generic, so that nothing leaks into signatures.
+//!
+//! Not here: what an entry means (`ops/`), who waits for it (`driver/`).
+
+mod entry;
+mod kernel;
+
+use std::io;
+
+pub use entry::{Cqe, Sqe, cancel_flags, cqe_flags, opcode, socket_flags, sqe_flags};
+pub(crate) use kernel::Kernel;
+
+pub(crate) use crate::sys::uring::Wait;
+use crate::sys::uring::{Setup, Uring, Wanted};
+
+/// What the queues say without a system call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hints {
+    /// Completion work waits in the kernel for an enter (`IORING_SQ_TASKRUN`).
+    pub(crate) taskrun: bool,
+    /// Completions wait in the kernel for room in the queue (`IORING_SQ_CQ_OVERFLOW`).
+    pub(crate) overflow: bool,
+    /// Completions can be popped now.
+    pub(crate) completions: bool,
+}
+
+impl Hints {
+    /// Whether an enter or a reap would bring something.
+    pub(crate) fn any(self) -> bool {
+        self.taskrun || self.overflow || self.completions
+    }
+}
+
+/// A ring: the kernel's, a simulated one, or what is left after shutdown.
+#[derive(Debug)]
+pub(crate) enum Ring {
+    Kernel(Kernel),
+    #[cfg(any(test, feature = "testing"))]
+    Sim(Box<crate::testing::sim::Sim>),
+    /// Shut down. Takes nothing, gives nothing.
+    Closed,
+}
+
+impl Ring {
+    /// A ring of the kernel, by the ladder of [`Uring::new`].
+    pub(crate) fn kernel(wanted: &Wanted) -> io::Result<Self> {
+        Ok(Ring::Kernel(Kernel::new(Uring::new(wanted)?)))
+    }
+
+    /// Puts an entry on the submission queue; `false` when it is full.
+    pub(crate) fn push(&mut self, sqe: &Sqe) -> bool {
+        match self {
+            Ring::Kernel(ring) => ring.push(sqe),
+            #[cfg(any(test, feature = "testing"))]
+            Ring::Sim(ring) => ring.push(sqe),
+            Ring::Closed => false,
+        }
+    }
+
+    /// Takes the oldest completion.
+    pub(crate) fn pop(&mut self) -> Option<Cqe> {
+        match self {
+            Ring::Kernel(ring) => ring.pop(),
+            #[cfg(any(test, feature = "testing"))]
+            Ring::Sim(ring) => ring.pop(),
+            Ring::Closed => None,
+        }
+    }
+
+    /// Entries pushed and not yet consumed by an enter.
+    pub(crate) fn unsubmitted(&self) -> u32 {
+        match self {
+            Ring::Kernel(ring) => ring.unsubmitted(),
+            #[cfg(any(test, feature = "testing"))]
+            Ring::Sim(ring) => ring.unsubmitted(),
+            Ring::Closed => 0,
+        }
+    }
+
+    /// Submits what was pushed and waits as told. Fails as io_uring_enter(2) does: EINTR, EBUSY,
+    /// EAGAIN and ETIME are ordinary and mean "reap, then come again".
+    pub(crate) fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        match self {
+            Ring::Kernel(ring) => ring.enter(wait),
+            #[cfg(any(test, feature = "testing"))]
+            Ring::Sim(ring) => ring.enter(wait),
+            Ring::Closed => Err(io::Error::from_raw_os_error(libc::ENXIO)),
+        }
+    }
+
+    /// What waits on the other side, read from shared memory.
+    pub(crate) fn hints(&mut self) -> Hints {
+        match self {
+            Ring::Kernel(ring) => ring.hints(),
+            #[cfg(any(test, feature = "testing"))]
+            Ring::Sim(ring) => ring.hints(),
+            Ring::Closed => Hints::default(),
+        }
+    }
+
+    /// Registers a ring of provided buffers.
+    ///
+    /// # Safety
+    ///
+    /// As [`Uring::register_buffers`]: page-aligned memory of `entries` descriptors that stays
+    /// mapped until this ring is closed.
+    pub(crate) unsafe fn register_buffers(
+        &mut self,
+        address: u64,
+        entries: u16,
+        group: u16,
+    ) -> io::Result<()> {
+        match self {
+            // SAFETY: handed on.
+            Ring::Kernel(ring) => unsafe { ring.uring.register_buffers(address, entries, group) },
+            #[cfg(any(test, feature = "testing"))]
+            // SAFETY: handed on.
+            Ring::Sim(ring) => unsafe { ring.register_buffers(address, entries, group) },
+            Ring::Closed => Err(io::Error::from_raw_os_error(libc::ENXIO)),
+        }
+    }
+
+    /// How the kernel's ring was set up; `None` for the others.
+    pub(crate) fn setup(&self) -> Option<&Setup> {
+        match self {
+            Ring::Kernel(ring) => Some(&ring.uring.setup),
+            _ => None,
+        }
+    }
+}

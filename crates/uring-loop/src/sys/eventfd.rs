@@ -1,0 +1,26 @@
+//! The bell of the door: an eventfd that wakes a loop parked in the kernel.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+/// An eventfd (eventfd(2)). Any thread may ring it; only the loop's ring listens.
+#[derive(Debug)]
+pub(crate) struct Bell(EventFd);
+
+impl Bell {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Bell(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?))
+    }
+
+    /// Adds one. The only possible failure is EAGAIN at 2^64 - 2 unread rings, and then the
+    /// counter is not zero, which is all that a listener needs.
+    pub(crate) fn ring(&self) {
+        let _ = self.0.write(1);
+    }
+
+    pub(crate) fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}

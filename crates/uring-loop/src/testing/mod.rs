@@ -1,0 +1,3 @@
+//! Tools for tests: a simulated ring.
+
+pub(crate) mod sim;
