@@ -1,6 +1,80 @@
-//! A completion-based event loop on io_uring.
+//! A completion-based event loop on io_uring: asyncio's words, safe to drop, cancel and shut down
+//! at any point.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! uring_loop::run(async {
+//!     uring_loop::time::sleep(Duration::from_millis(10)).await;
+//!     println!("hello");
+//! })?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! Three things carry the crate:
+//!
+//! * [`EventLoop`] (and [`run`], which makes one): a single-threaded loop. It submits operations to
+//!   the kernel, sleeps in one system call until some are complete, and runs the tasks that waited.
+//! * [`Task`], made by [`spawn`]: a future that the loop drives on its own.
+//! * [`net`]: sockets that you read and write.
+//!
+//! # What happens when a future is dropped
+//!
+//! The kernel keeps using a buffer until an operation completes, whether somebody waits or not.
+//! Here an operation, its buffers and everything the kernel may write to live in a slot of the
+//! loop from the moment of submission until the kernel has let go; a future is only a handle. So
+//! dropping, moving and forgetting futures is sound at every point, and what a dropped operation
+//! yields late, a descriptor say, is given back. Every `async fn` has a section *Cancel safety* that says
+//! in one word what a drop loses: **Strict** (nothing), **Weak** (what it says), **None** (use
+//! something else).
+//!
+//! # What it needs
+//!
+//! Linux 6.1 or later with io_uring allowed (5.19 may do). [`EventLoop::new`] says what is missing,
+//! and `URING_LOOP_RING=kernel` insists on the kernel's ring.
 
+// So that docs and examples of this crate can be read as a user writes them.
+extern crate self as uring_loop;
+
+mod blocking;
+mod builder;
+mod cancel;
+mod context;
 mod driver;
+mod event_loop;
+mod handle;
+pub mod net;
+mod oneshot;
+mod ops;
+mod spin;
+mod statistics;
 mod sys;
+mod task;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod time;
+mod wake;
+
+pub use blocking::unblock;
+pub use builder::Builder;
+pub use cancel::{CatchCancel, Cancelled, catch_cancel};
+pub use driver::InFlight;
+pub use event_loop::{EventLoop, Hold, hold, run};
+pub use handle::{Closed, Handle, RemoteError, RemoteTask};
+pub use statistics::Statistics;
+pub use sys::probe::Refused;
+pub use sys::uring::{Rung, Setup};
+pub use task::{JoinError, Task, TaskInfo, spawn, yield_now};
+
+/// Buffers that operations take and give back, and those that the loop lends.
+pub mod buf {
+    pub use crate::driver::buf::{IoBuf, IoBufMut};
+    pub use crate::driver::bufpool::RecvBuf;
+}
+
+/// The low level: any operation of io_uring, as an owned value.
+pub mod op {
+    pub use crate::driver::ring::{Cqe, Sqe, cancel_flags, cqe_flags, opcode, socket_flags, sqe_flags};
+    pub use crate::driver::{Driver, Op, Submit};
+    pub use crate::ops::ring::Nop;
+}

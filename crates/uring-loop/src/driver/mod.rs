@@ -1,3 +1,624 @@
-//! L1: the ring as owned operations.
+//! L1: the ring as owned operations. Knows wakers, not tasks.
+//!
+//! [`Driver`] is the public low level: it submits any [`Op`] and tells what is in flight. The
+//! types of `net/` are written on it.
+//!
+//! # Order
+//!
+//! Entries reach the kernel in the order in which they were pushed, and the kernel looks up a
+//! descriptor when it takes an entry in. So a descriptor that is closed *through the ring* needs
+//! no count of the operations on it: those pushed before have been taken in (and hold the open
+//! file themselves), none is pushed after. When the submission queue is full, entries wait in
+//! `backlog`, and everything queues up behind them.
+//!
+//! # Borrowing
+//!
+//! `inner` is borrowed for short stretches in which no foreign code runs: not `Op::prepare`, not
+//! `Op::complete`, no drop of an op, no waker. Each completion is turned into an [`Action`] under
+//! the borrow and acted on after it.
 
+pub(crate) mod buf;
+pub(crate) mod bufpool;
+pub(crate) mod fd;
+pub(crate) mod fork;
+pub(crate) mod op;
+pub(crate) mod recv;
 pub(crate) mod ring;
+mod shutdown;
+pub(crate) mod slab;
+mod sockets;
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::wake::LocalWaker;
+pub use op::{Op, Submit};
+use op::{Many, MultishotOp, Once, Resident, VtableOf};
+use ring::{Cqe, Ring, Sqe, Wait, opcode, sqe_flags};
+pub(crate) use slab::Key;
+use slab::{Arena, Kind, Payload, State, Vtable};
+
+/// The ring of a loop, as owned operations.
+pub struct Driver {
+    inner: RefCell<Inner>,
+    buffers: bufpool::Lazy,
+    counters: Counters,
+    turn: Cell<u32>,
+    fork_generation: u32,
+}
+
+pub(super) struct Inner {
+    ring: Ring,
+    arena: Arena,
+    /// Entries that found the submission queue full.
+    backlog: VecDeque<Sqe>,
+    /// Nothing new is taken: the loop shuts down, or this is a forked child.
+    closing: bool,
+}
+
+/// What was counted; see [`Statistics`](crate::Statistics).
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) enters: Cell<u64>,
+    pub(crate) flushes: Cell<u64>,
+    pub(crate) submissions: Cell<u64>,
+    pub(crate) completions: Cell<u64>,
+    pub(crate) overflows: Cell<u64>,
+    pub(crate) backlogged: Cell<u64>,
+    pub(crate) retries: Cell<u64>,
+}
+
+/// Adds one.
+pub(crate) fn count(counter: &Cell<u64>) {
+    counter.set(counter.get() + 1);
+}
+
+/// What a completion asks for, once the driver is no longer borrowed.
+enum Action {
+    Nothing,
+    Wake(LocalWaker),
+    Reclaim(Payload, &'static Vtable, Cqe),
+    /// The op has more than its owner takes: stop it.
+    Stop(Key),
+    Bell { rearm: bool },
+}
+
+impl Driver {
+    pub(crate) fn new(ring: Ring, buffers: bufpool::Shape) -> Rc<Self> {
+        Rc::new(Driver {
+            inner: RefCell::new(Inner {
+                ring,
+                arena: Arena::new(),
+                backlog: VecDeque::new(),
+                closing: false,
+            }),
+            buffers: bufpool::Lazy::new(buffers),
+            counters: Counters::default(),
+            turn: Cell::new(0),
+            fork_generation: fork::generation(),
+        })
+    }
+
+    /// The driver of the loop that runs on this thread.
+    ///
+    /// # Panics
+    ///
+    /// If none runs.
+    #[track_caller]
+    pub fn current() -> Rc<Driver> {
+        crate::context::core("an I/O operation", |core| core.driver.clone())
+    }
+
+    /// Borrows the insides; in a forked child it first makes them harmless.
+    fn inner(&self) -> RefMut<'_, Inner> {
+        let mut inner = self.inner.borrow_mut();
+        if self.fork_generation != fork::generation() {
+            inner.disown();
+        }
+        inner
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Runs `op` on the ring.
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak: a dropped operation is cancelled, but it may have taken effect, and what it yields
+    /// late is given back (see the table in `driver/op.rs`).
+    pub fn submit<T: Op>(self: &Rc<Self>, op: T) -> Submit<T> {
+        Submit::new(self.clone(), op)
+    }
+
+    /// Submits an op: from here on it lies in a slot.
+    pub(crate) fn start<T: Op>(&self, op: T) -> Key {
+        self.place(Once(op))
+    }
+
+    /// The same for an op that completes many times.
+    pub(crate) fn start_multishot<T: MultishotOp>(&self, op: T) -> Key {
+        self.place(Many { op, queue: VecDeque::new() })
+    }
+
+    fn place<R: Resident>(&self, resident: R) -> Key {
+        let (key, payload) =
+            self.inner().arena.insert(const { &VtableOf::<R>::VTABLE }, self.turn.get());
+        let mut sqe = Sqe::default();
+        // SAFETY: the payload was free, and it stays where it is until the slot is removed, which
+        // takes a completion that has not been asked for yet.
+        unsafe {
+            op::store(payload, resident);
+            (*op::locate::<R>(payload)).prepare(&mut sqe);
+        }
+        sqe.user_data = key.user_data();
+        let mut inner = self.inner();
+        if let Some(head) = inner.arena.get(key) {
+            head.set_opcode(sqe.opcode);
+        }
+        if inner.closing {
+            self.complete_unsubmitted(&mut inner, key);
+        } else {
+            self.push(&mut inner, sqe);
+        }
+        key
+    }
+
+    /// A loop that shuts down, or was forked away, takes nothing new: as if cancelled at once.
+    fn complete_unsubmitted(&self, inner: &mut Inner, key: Key) {
+        inner.arena.finish(key);
+        if let Some(head) = inner.arena.get(key) {
+            head.result = -libc::ECANCELED;
+            head.flags = 0;
+        }
+    }
+
+    /// Puts an entry on the submission queue; if that is full, hands the queue over first.
+    fn push(&self, inner: &mut Inner, sqe: Sqe) {
+        count(&self.counters.submissions);
+        if inner.backlog.is_empty() {
+            if inner.ring.push(&sqe) {
+                return;
+            }
+            count(&self.counters.flushes);
+            // An error here (EBUSY, EAGAIN) leaves the queue full; the turn's enter will meet it
+            // again, after a reap.
+            let _ = inner.ring.enter(Wait::Submit);
+            if inner.ring.push(&sqe) {
+                return;
+            }
+        }
+        count(&self.counters.backlogged);
+        inner.backlog.push_back(sqe);
+    }
+
+    /// Pushes an entry that nobody waits for.
+    fn push_silent(&self, inner: &mut Inner, mut sqe: Sqe) {
+        sqe.user_data = (Kind::Ignore as u64) << 56;
+        sqe.flags |= sqe_flags::CQE_SKIP_SUCCESS;
+        self.push(inner, sqe);
+    }
+
+    fn push_cancel(&self, inner: &mut Inner, key: Key) {
+        let sqe =
+            Sqe { opcode: opcode::ASYNC_CANCEL, fd: -1, addr: key.user_data(), ..Sqe::default() };
+        self.push_silent(inner, sqe);
+    }
+
+    /// Waits for the terminal completion and turns it into the output.
+    pub(crate) fn poll_op<T: Op>(&self, key: Key, cx: &mut Context<'_>) -> Poll<T::Output> {
+        match self.poll_terminal(key, cx) {
+            // SAFETY: the slot was filled by `place` with a `Once<T>`: keys come from `start::<T>`
+            // and go to `poll_op::<T>` within one type, `Submit<T>` or a stream's.
+            Poll::Ready((mut payload, cqe)) => unsafe {
+                Poll::Ready(op::take::<Once<T>>(&raw mut payload).0.complete(cqe))
+            },
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_terminal(&self, key: Key, cx: &mut Context<'_>) -> Poll<(Payload, Cqe)> {
+        loop {
+            let mut inner = self.inner();
+            let head = inner.arena.get(key).expect("a future's key is good until it is ready");
+            if head.state() == State::Done {
+                let cqe = Cqe { user_data: 0, result: head.result, flags: head.flags };
+                let (payload, _) = inner.arena.remove(key);
+                return Poll::Ready((payload, cqe));
+            }
+            if head.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                return Poll::Pending;
+            }
+            drop(inner);
+            self.set_waker(key, cx);
+        }
+    }
+
+    /// Notes whom to wake. A waker's clone and drop are foreign code: not under the borrow.
+    pub(super) fn set_waker(&self, key: Key, cx: &Context<'_>) {
+        let fresh = LocalWaker::new(cx.waker());
+        let mut inner = self.inner();
+        let stale = inner.arena.get(key).map(|head| head.waker.replace(fresh));
+        drop(inner);
+        drop(stale);
+    }
+
+    /// Whether the loop has shut down, or belongs to a parent process.
+    pub(crate) fn closing(&self) -> bool {
+        self.inner().closing
+    }
+
+    /// Takes the next item of a multishot op. After `Last` the op has ended and the key is dead.
+    pub(crate) fn poll_item<T: MultishotOp>(
+        &self,
+        key: Key,
+        cx: &mut Context<'_>,
+    ) -> Poll<Next<T::Item>> {
+        let mut inner = self.inner();
+        if inner.arena.get(key).is_none() {
+            panic!("a stream's key is good until its last item");
+        }
+        let payload = inner.arena.payload(key);
+        // SAFETY: the slot holds a `Many<T>`, as in `poll_op`; the kernel uses nothing of `queue`.
+        let queued = unsafe { &mut (*op::locate::<Many<T>>(payload)).queue }.pop_front();
+        drop(inner);
+        if let Some(cqe) = queued {
+            // SAFETY: as above; `item` runs without the borrow, and the slot stays: only this
+            // stream's owner removes it, who is calling.
+            let op = unsafe { &mut (*op::locate::<Many<T>>(payload)).op };
+            return Poll::Ready(Next::More(op.item(cqe)));
+        }
+        match self.poll_terminal(key, cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready((mut payload, cqe)) => {
+                // SAFETY: as above, and the op is done.
+                let mut resident = unsafe { op::take::<Many<T>>(&raw mut payload) };
+                Poll::Ready(Next::Last(resident.op.item(cqe)))
+            }
+        }
+    }
+
+    /// The future of `key` is gone: cancels the op if the kernel still has it.
+    pub(crate) fn abandon(&self, key: Key) {
+        let mut inner = self.inner();
+        let Some(head) = inner.arena.get(key) else { return };
+        match head.state() {
+            State::InFlight => {
+                let waker = head.waker.take();
+                inner.arena.orphan(key);
+                if !inner.closing {
+                    self.push_cancel(&mut inner, key);
+                }
+                drop(inner);
+                drop(waker);
+            }
+            State::Done => {
+                let cqe = Cqe { user_data: 0, result: head.result, flags: head.flags };
+                let waker = head.waker.take();
+                let (payload, vtable) = inner.arena.remove(key);
+                drop(inner);
+                drop(waker);
+                reclaim(payload, vtable, cqe);
+            }
+            State::Free | State::Orphan => {}
+        }
+    }
+
+    /// Asks the kernel to end an op whose future goes on waiting.
+    pub(crate) fn cancel(&self, key: Key) {
+        let mut inner = self.inner();
+        let in_flight = inner.arena.get(key).is_some_and(|head| head.state() == State::InFlight);
+        if in_flight && !inner.closing {
+            self.push_cancel(&mut inner, key);
+        }
+    }
+
+    /// Closes a descriptor behind every operation pushed so far (`IORING_OP_CLOSE`, 5.6).
+    pub(crate) fn close(&self, fd: RawFd) {
+        let mut inner = self.inner();
+        if matches!(inner.ring, Ring::Closed) {
+            return inner.close_now(fd);
+        }
+        let sqe = Sqe { opcode: opcode::CLOSE, fd, ..Sqe::default() };
+        self.push_silent(&mut inner, sqe);
+    }
+
+    /// Arms the poll on the door's bell (`IORING_OP_POLL_ADD`, multishot: 5.13).
+    pub(crate) fn listen_to_bell(&self, bell: RawFd) {
+        const POLL_ADD_MULTI: u32 = 1;
+        let mut sqe = Sqe { opcode: opcode::POLL_ADD, fd: bell, ..Sqe::default() };
+        sqe.len = POLL_ADD_MULTI;
+        sqe.op_flags = u32::from(libc::POLLIN as u16);
+        sqe.user_data = (Kind::Bell as u64) << 56;
+        let mut inner = self.inner();
+        if !inner.closing {
+            self.push(&mut inner, sqe);
+        }
+    }
+
+    /// Entries that an enter would hand over.
+    pub(crate) fn unsubmitted(&self) -> bool {
+        let inner = self.inner();
+        inner.ring.unsubmitted() > 0 || !inner.backlog.is_empty()
+    }
+
+    /// Whether something waits on the other side.
+    pub(crate) fn hints(&self) -> ring::Hints {
+        self.inner().ring.hints()
+    }
+
+    /// Ops that keep a virtual clock from jumping.
+    pub(crate) fn holds_clock(&self) -> bool {
+        self.inner().arena.holding_clock() > 0
+    }
+
+    pub(crate) fn setup(&self) -> Option<crate::sys::uring::Setup> {
+        self.inner().ring.setup().cloned()
+    }
+
+    /// Enters the kernel once: submits, and waits as told.
+    ///
+    /// # Errors
+    ///
+    /// Only such as no later attempt can mend. What is ordinary (`runtimes` call it an odd
+    /// result) is `Ok`: EINTR and ETIME mean "come again"; EBUSY and EAGAIN mean "reap, then come
+    /// again", and are reported so that the caller can back off.
+    pub(crate) fn enter(&self, wait: Wait) -> io::Result<Entered> {
+        let mut inner = self.inner();
+        inner.refill();
+        let wait = if inner.backlog.is_empty() { wait } else { Wait::Poll };
+        count(&self.counters.enters);
+        let hints = inner.ring.hints();
+        if hints.overflow {
+            count(&self.counters.overflows);
+        }
+        let result = inner.ring.enter(wait);
+        inner.refill();
+        match result.as_ref().err().and_then(io::Error::raw_os_error) {
+            None | Some(libc::EINTR | libc::ETIME) => Ok(Entered::Normally),
+            Some(libc::EBUSY | libc::EAGAIN) => {
+                count(&self.counters.retries);
+                Ok(Entered::Refused)
+            }
+            Some(_) => result.map(|()| Entered::Normally),
+        }
+    }
+
+    /// Takes the completions that are there and acts on each. `bell` is told when the door's
+    /// rang. Answers how many there were.
+    pub(crate) fn reap(&self, bell: RawFd) -> usize {
+        let mut reaped = 0;
+        loop {
+            let action = {
+                let mut inner = self.inner();
+                let Some(cqe) = inner.ring.pop() else { break };
+                inner.on_completion(cqe)
+            };
+            reaped += 1;
+            match action {
+                Action::Nothing => {}
+                Action::Wake(waker) => waker.wake(),
+                Action::Reclaim(payload, vtable, cqe) => reclaim(payload, vtable, cqe),
+                Action::Stop(key) => self.cancel(key),
+                Action::Bell { rearm: false } => {}
+                Action::Bell { rearm: true } => self.listen_to_bell(bell),
+            }
+        }
+        self.counters.completions.set(self.counters.completions.get() + reaped as u64);
+        reaped
+    }
+
+    /// Counts turns, for the in-flight table.
+    pub(crate) fn next_turn(&self) {
+        self.turn.set(self.turn.get().wrapping_add(1));
+    }
+
+    /// The buffers lent to receiving streams; made at the first use.
+    pub(crate) fn buffers(&self) -> io::Result<Rc<bufpool::BufPool>> {
+        self.buffers.get(|memory, entries, group| {
+            let mut inner = self.inner();
+            if inner.closing {
+                return Err(io::Error::from_raw_os_error(libc::ECANCELED));
+            }
+            // SAFETY: the pool's mapping, kept by `self.buffers` until the ring is closed
+            // (`shutdown`), or leaked with it.
+            unsafe { inner.ring.register_buffers(memory, entries, group) }
+        })
+    }
+
+    /// What is in flight, youngest first.
+    pub fn in_flight_table(&self) -> Vec<InFlight> {
+        let turn = self.turn.get() & ((1 << 24) - 1);
+        let inner = self.inner();
+        let mut table = Vec::with_capacity(inner.arena.active() as usize);
+        inner.arena.for_each_active(|key, head| {
+            table.push(InFlight {
+                operation: opcode::name(head.opcode()),
+                user_data: key.user_data(),
+                turns: turn.wrapping_sub(head.since()) & ((1 << 24) - 1),
+                orphan: head.state() == State::Orphan,
+            });
+        });
+        table
+    }
+
+    pub(crate) fn active(&self) -> (u32, u32) {
+        let inner = self.inner();
+        (inner.arena.active(), inner.arena.orphans())
+    }
+
+    /// Buffers free and in all, if any stream has received.
+    pub(crate) fn buffer_usage(&self) -> Option<(u16, u16)> {
+        self.buffers.usage()
+    }
+
+    /// Gives `f` the resident of `key` in place, with its terminal completion if that has come.
+    ///
+    /// # Safety
+    ///
+    /// The slot holds an `R`, of which the kernel uses nothing that `f` touches. `f` runs under
+    /// the borrow: it calls no foreign code.
+    unsafe fn with_resident<R: Resident, V>(
+        &self,
+        key: Key,
+        f: impl FnOnce(&mut R, Option<Cqe>, &Option<LocalWaker>) -> V,
+    ) -> Option<V> {
+        let mut inner = self.inner();
+        let payload = inner.arena.get(key).is_some().then(|| inner.arena.payload(key))?;
+        let head = inner.arena.get(key)?;
+        let done = (head.state() == State::Done).then_some(Cqe {
+            user_data: key.user_data(),
+            result: head.result,
+            flags: head.flags,
+        });
+        // SAFETY: the caller's promise.
+        Some(f(unsafe { &mut *op::locate::<R>(payload) }, done, &head.waker))
+    }
+
+    /// Moves the resident of a done slot out.
+    ///
+    /// # Safety
+    ///
+    /// The slot holds an `R`.
+    unsafe fn take_resident<R: Resident>(&self, key: Key) -> Option<R> {
+        let mut inner = self.inner();
+        if inner.arena.get(key)?.state() != State::Done {
+            return None;
+        }
+        let (mut payload, _) = inner.arena.remove(key);
+        drop(inner);
+        // SAFETY: the caller's promise; the kernel has let go.
+        Some(unsafe { op::take::<R>(&raw mut payload) })
+    }
+}
+
+/// An item of a multishot op.
+#[derive(Debug)]
+pub(crate) enum Next<T> {
+    More(T),
+    /// The op has ended with it; arm a new one for more.
+    Last(T),
+}
+
+/// How an enter came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entered {
+    Normally,
+    /// EBUSY or EAGAIN: the kernel wants a reap, or memory, before it takes more.
+    Refused,
+}
+
+fn reclaim(mut payload: Payload, vtable: &'static Vtable, cqe: Cqe) {
+    // SAFETY: the payload was moved out of a slot with this vtable after the terminal completion.
+    unsafe { (vtable.reclaim)(&raw mut payload, cqe) };
+}
+
+impl Inner {
+    /// Moves what waits in the backlog to the queue.
+    fn refill(&mut self) {
+        while let Some(sqe) = self.backlog.front() {
+            if !self.ring.push(sqe) {
+                return;
+            }
+            self.backlog.pop_front();
+        }
+    }
+
+    fn on_completion(&mut self, cqe: Cqe) -> Action {
+        let key = match Key::decode(cqe.user_data) {
+            (Some(Kind::Op), key) => key,
+            (Some(Kind::Bell), _) => return Action::Bell { rearm: !cqe.more() && !self.closing },
+            (Some(Kind::Ignore) | None, _) => return Action::Nothing,
+        };
+        let payload = match self.arena.get(key) {
+            Some(_) => self.arena.payload(key),
+            None => {
+                tracing::error!(?cqe, "a completion for a slot that has no such operation");
+                return Action::Nothing;
+            }
+        };
+        let Some(head) = self.arena.get(key) else { return Action::Nothing };
+        let vtable = head.vtable();
+        if cqe.more() {
+            head.result = cqe.result;
+            head.flags = cqe.flags;
+            let waker = if vtable.multishot { head.waker.take() } else { None };
+            // SAFETY: the slot holds what the vtable was made for. Residents' `more` is code of
+            // this crate that calls nothing foreign (`MultishotOp` is private).
+            let stop = unsafe { (vtable.more)(payload, cqe) };
+            return match waker {
+                Some(waker) => Action::Wake(waker),
+                None if stop => Action::Stop(key),
+                None => Action::Nothing,
+            };
+        }
+        if !cqe.notification() {
+            head.result = cqe.result;
+            head.flags = cqe.flags;
+        }
+        let result = Cqe { user_data: cqe.user_data, result: head.result, flags: head.flags };
+        if head.state() == State::Orphan {
+            let (payload, vtable) = self.arena.remove(key);
+            return Action::Reclaim(payload, vtable, result);
+        }
+        let waker = head.waker.take();
+        self.arena.finish(key);
+        waker.map_or(Action::Nothing, Action::Wake)
+    }
+
+    /// Closes a descriptor without the ring's help.
+    fn close_now(&mut self, fd: RawFd) {
+        crate::sys::close(fd);
+    }
+
+    /// This is a forked child: the ring and all that is in flight belong to the parent. The
+    /// child forgets them without touching the shared memory (which it has not mapped).
+    fn disown(&mut self) {
+        if !matches!(self.ring, Ring::Closed) {
+            self.closing = true;
+            std::mem::forget(std::mem::replace(&mut self.ring, Ring::Closed));
+            self.backlog.clear();
+        }
+    }
+}
+
+/// An operation the kernel has not finished with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct InFlight {
+    /// The kernel's name of the opcode.
+    pub operation: &'static str,
+    /// What its completion will carry, as traces of the kernel show it.
+    pub user_data: u64,
+    /// For how many turns of the loop it has been in flight.
+    pub turns: u32,
+    /// Whether its future is gone; then a cancel is under way.
+    pub orphan: bool,
+}
+
+impl fmt::Display for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:#x} for {} turns", self.operation, self.user_data, self.turns)?;
+        if self.orphan { f.write_str(" (orphan)") } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.inner.try_borrow() {
+            Ok(inner) => f
+                .debug_struct("Driver")
+                .field("setup", &inner.ring.setup())
+                .field("arena", &inner.arena)
+                .field("backlog", &inner.backlog.len())
+                .finish(),
+            Err(_) => f.write_str("Driver(in use)"),
+        }
+    }
+}

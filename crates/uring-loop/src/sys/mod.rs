@@ -7,6 +7,7 @@
 pub(crate) mod clock;
 pub(crate) mod eventfd;
 pub(crate) mod probe;
+pub(crate) mod socket;
 
 pub(crate) mod uring;
 

@@ -1,0 +1,118 @@
+//! Helper threads for calls that io_uring has no opcode for and that may block: getaddrinfo, above
+//! all.
+//!
+//! One set of threads per process. They start on demand, at most [`MOST`], and end after ten idle
+//! seconds. For work that is long or heavy on the CPU use the crate `pool` instead: it has bounds,
+//! names, cancellation and processes.
+
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::context;
+use crate::oneshot;
+
+/// At most so many helper threads at a time; further calls wait for a free one.
+const MOST: usize = 64;
+const IDLE: Duration = Duration::from_secs(10);
+
+type Call = Box<dyn FnOnce() + Send>;
+
+struct Helpers {
+    calls: VecDeque<Call>,
+    idle: usize,
+    alive: usize,
+}
+
+static HELPERS: Mutex<Helpers> =
+    Mutex::new(Helpers { calls: VecDeque::new(), idle: 0, alive: 0 });
+static ARRIVED: Condvar = Condvar::new();
+
+fn helpers() -> MutexGuard<'static, Helpers> {
+    HELPERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a blocking closure on a helper thread and waits for its result. A panic in it goes on
+/// here.
+///
+/// # Errors
+///
+/// If no helper thread could be started and none runs (EAGAIN: see `ulimit -u`).
+///
+/// # Panics
+///
+/// With the panic of `f`; or if no loop runs on this thread.
+///
+/// # Cancel safety
+///
+/// Weak: a closure that has started runs to its end, its result is dropped.
+///
+/// # Examples
+///
+/// ```
+/// uring_loop::run(async {
+///     let name = uring_loop::unblock(|| std::fs::read_to_string("/proc/sys/kernel/ostype")).await;
+///     assert_eq!(name.unwrap().unwrap().trim(), "Linux");
+/// })
+/// # .unwrap();
+/// ```
+#[doc(alias = "to_thread")]
+#[doc(alias = "spawn_blocking")]
+pub async fn unblock<T, F>(f: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    enqueue(Box::new(move || sender.send(catch_unwind(AssertUnwindSafe(f)))))?;
+    let _hold = crate::event_loop::hold("unblock");
+    match receiver.await {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(panic)) => std::panic::resume_unwind(panic),
+        None => Err(io::Error::other("a helper thread went away without an answer")),
+    }
+}
+
+fn enqueue(call: Call) -> io::Result<()> {
+    context::core("unblock", |_| ());
+    let mut helpers = helpers();
+    helpers.calls.push_back(call);
+    if helpers.calls.len() > helpers.idle && helpers.alive < MOST {
+        helpers.alive += 1;
+        let started = std::thread::Builder::new().name("uring-helper".into()).spawn(help);
+        if let Err(error) = started {
+            helpers.alive -= 1;
+            if helpers.alive == 0 {
+                helpers.calls.pop_back();
+                let message = format!("starting a helper thread: {error}");
+                return Err(io::Error::new(error.kind(), message));
+            }
+        }
+    }
+    drop(helpers);
+    ARRIVED.notify_one();
+    Ok(())
+}
+
+fn help() {
+    let mut guard = helpers();
+    loop {
+        if let Some(call) = guard.calls.pop_front() {
+            drop(guard);
+            call();
+            guard = helpers();
+            continue;
+        }
+        guard.idle += 1;
+        let (woken, timeout) =
+            ARRIVED.wait_timeout(guard, IDLE).unwrap_or_else(PoisonError::into_inner);
+        guard = woken;
+        guard.idle -= 1;
+        if timeout.timed_out() && guard.calls.is_empty() {
+            guard.alive -= 1;
+            return;
+        }
+    }
+}

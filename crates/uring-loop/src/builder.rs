@@ -1,0 +1,154 @@
+//! Options of a loop.
+
+use std::env;
+use std::io;
+use std::time::Duration;
+
+use crate::EventLoop;
+use crate::driver::bufpool::Shape;
+use crate::driver::ring::Ring;
+use crate::spin::Spin;
+use crate::sys::uring::{Rung, Wanted};
+use crate::time::clock::Clock;
+
+/// Makes an [`EventLoop`]; got from [`EventLoop::builder`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let event_loop = uring_loop::EventLoop::builder()
+///     .submissions(256)
+///     .buffers(64, 4096)
+///     .spin(Duration::from_micros(20))
+///     .build()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing until `build`"]
+pub struct Builder {
+    wanted: Wanted,
+    completions: Option<u32>,
+    buffers: Shape,
+    spin: Duration,
+    patience: Duration,
+    #[cfg(any(test, feature = "testing"))]
+    virtual_clock: bool,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Builder {
+            wanted: Wanted::default(),
+            completions: None,
+            buffers: Shape { buffers: 256, size: 4096 },
+            spin: Duration::ZERO,
+            patience: Duration::from_secs(5),
+            #[cfg(any(test, feature = "testing"))]
+            virtual_clock: false,
+        }
+    }
+
+    /// Entries of the submission queue, rounded up to a power of two. A full queue is handed over
+    /// early; it never fails an operation. Default: 1024.
+    pub fn submissions(mut self, entries: u32) -> Self {
+        self.wanted.submissions = entries;
+        self
+    }
+
+    /// Entries of the completion queue, rounded up to a power of two. Default: four times
+    /// [`submissions`](Self::submissions).
+    pub fn completions(mut self, entries: u32) -> Self {
+        self.completions = Some(entries);
+        self
+    }
+
+    /// How many buffers the loop lends to receiving streams (a power of two, at most 32768), and
+    /// how many bytes each has. They are made when the first stream receives. Default: 256 of
+    /// 4096 bytes.
+    pub fn buffers(mut self, count: u16, size: u32) -> Self {
+        self.buffers = Shape { buffers: count, size };
+        self
+    }
+
+    /// At most so many kernel threads for operations that would block: for files, and for the
+    /// rest. They are pinned to the CPUs of the thread that builds the loop. Default: 4 and 8.
+    pub fn workers(mut self, files: u32, others: u32) -> Self {
+        self.wanted.workers = [files.max(1), others.max(1)];
+        self
+    }
+
+    /// How long to look for work before parking. It adapts: where looking brings nothing it is
+    /// done rarely. Zero, the default, parks at once.
+    pub fn spin(mut self, limit: Duration) -> Self {
+        self.spin = limit;
+        self
+    }
+
+    /// How long a loop that is dropped waits for the kernel to give operations back, before their
+    /// memory is leaked. Default: 5 s.
+    pub fn shutdown_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The highest rung of the set-up ladder to try, for tests of the lower ones.
+    #[doc(hidden)]
+    pub fn top_rung(mut self, rung: Rung) -> Self {
+        self.wanted.top = rung;
+        self
+    }
+
+    /// A clock that jumps to the next timer when nothing else is to be done.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn virtual_clock(mut self) -> Self {
+        self.virtual_clock = true;
+        self
+    }
+
+    fn clock(&self) -> Clock {
+        #[cfg(any(test, feature = "testing"))]
+        if self.virtual_clock {
+            return Clock::virtual_();
+        }
+        Clock::real()
+    }
+
+    fn check(&self) -> io::Result<()> {
+        let bad = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        let Shape { buffers, size } = self.buffers;
+        if !buffers.is_power_of_two() || buffers > 32768 || size == 0 {
+            return bad(format!(
+                "{buffers} buffers of {size} bytes: the count must be a power of two up to 32768, \
+                 the size more than 0"
+            ));
+        }
+        if self.wanted.submissions == 0 {
+            return bad("a submission queue of 0 entries: give at least 1".into());
+        }
+        match env::var("URING_LOOP_RING").as_deref() {
+            Ok("auto" | "kernel" | "") | Err(_) => Ok(()),
+            Ok(other) => bad(format!("URING_LOOP_RING={other}: it can be `auto` or `kernel`")),
+        }
+    }
+
+    /// Makes the loop. The thread that builds it is the one that runs it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for options that make no sense, otherwise the refusal of the kernel with
+    /// its cause and fix ([`Refused`](crate::Refused)).
+    pub fn build(self) -> io::Result<EventLoop> {
+        self.check()?;
+        let mut wanted = self.wanted.clone();
+        wanted.completions = self.completions.unwrap_or(wanted.submissions.saturating_mul(4));
+        let ring = Ring::kernel(&wanted)?;
+        self.build_on(ring)
+    }
+
+    pub(crate) fn build_on(self, ring: Ring) -> io::Result<EventLoop> {
+        let clock = self.clock();
+        EventLoop::assemble(ring, self.buffers, clock, Spin::new(self.spin), self.patience)
+    }
+}

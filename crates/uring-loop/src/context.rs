@@ -1,0 +1,160 @@
+//! The only `thread_local!` of the crate: which loop runs on this thread, and which task and scope
+//! is being polled.
+//!
+//! Plain cells without a destructor, so that looking at them costs a load.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ptr;
+
+use crate::cancel::ScopeRef;
+use crate::event_loop::Core;
+use crate::task::raw::Header;
+
+/// What every leaf may ask without being handed anything.
+struct Context {
+    /// Id of the running loop; 0 when none runs.
+    loop_id: Cell<u32>,
+    core: Cell<*const Core>,
+    task: Cell<*const Header>,
+    scope: Cell<ScopeRef>,
+    /// Leaf operations the task in progress may still complete before it must yield.
+    budget: Cell<u32>,
+}
+
+thread_local! {
+    static CONTEXT: Context = const {
+        Context {
+            loop_id: Cell::new(0),
+            core: Cell::new(ptr::null()),
+            task: Cell::new(ptr::null()),
+            scope: Cell::new(ScopeRef::NONE),
+            budget: Cell::new(0),
+        }
+    };
+}
+
+/// How many leaf operations a task may complete in one poll before it is made to yield.
+pub(crate) const BUDGET: u32 = 128;
+
+/// The id of the loop running on this thread, 0 if none.
+pub(crate) fn loop_id() -> u32 {
+    CONTEXT.with(|context| context.loop_id.get())
+}
+
+/// Lends the running loop to `f`; `None` if none runs on this thread.
+pub(crate) fn with_core<R>(f: impl FnOnce(&Core) -> R) -> Option<R> {
+    let core = CONTEXT.with(|context| context.core.get());
+    // SAFETY: `enter` set the pointer from a reference that outlives its guard, and the guard
+    // clears it. `f` runs inside of that time, and the borrow ends with `f`.
+    unsafe { core.as_ref() }.map(f)
+}
+
+/// Lends the running loop to `f`.
+///
+/// # Panics
+///
+/// If no loop runs on this thread; the message names `what` was tried.
+#[track_caller]
+pub(crate) fn core<R>(what: &str, f: impl FnOnce(&Core) -> R) -> R {
+    match with_core(f) {
+        Some(result) => result,
+        None => panic!(
+            "{what} needs a running event loop on this thread: call it from inside \
+             `uring_loop::run` or `EventLoop::run_until_complete`"
+        ),
+    }
+}
+
+/// Makes `core` the running loop of this thread until the guard is dropped.
+///
+/// # Panics
+///
+/// If a loop already runs here: loops do not nest.
+#[track_caller]
+pub(crate) fn enter(core: &Core) -> Entered<'_> {
+    CONTEXT.with(|context| {
+        assert!(
+            context.loop_id.get() == 0,
+            "an event loop is already running on this thread, and loops do not nest: await the \
+             future instead of running it, or start the other loop on a thread of its own"
+        );
+    });
+    replace(core)
+}
+
+/// Makes `core` the loop of this thread until the guard is dropped, whatever it was before: for a
+/// loop that is dropped inside of another's run.
+pub(crate) fn replace(core: &Core) -> Entered<'_> {
+    CONTEXT.with(|context| Entered {
+        loop_id: context.loop_id.replace(core.id),
+        core: context.core.replace(core),
+        _borrowed: PhantomData,
+    })
+}
+
+/// While it lives, a loop runs on this thread. Restores what was before.
+pub(crate) struct Entered<'a> {
+    loop_id: u32,
+    core: *const Core,
+    _borrowed: PhantomData<&'a Core>,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        CONTEXT.with(|context| {
+            context.loop_id.set(self.loop_id);
+            context.core.set(self.core);
+        });
+    }
+}
+
+/// Makes `task` the current one until the guard is dropped, with a fresh budget.
+pub(crate) fn enter_task(task: *const Header, scope: ScopeRef) -> EnteredTask {
+    CONTEXT.with(|context| {
+        let budget = context.budget.replace(BUDGET);
+        EnteredTask(context.task.replace(task), context.scope.replace(scope), budget)
+    })
+}
+
+/// Restores the task and scope from before; on unwinding too.
+pub(crate) struct EnteredTask(*const Header, ScopeRef, u32);
+
+impl Drop for EnteredTask {
+    fn drop(&mut self) {
+        CONTEXT.with(|context| {
+            context.task.set(self.0);
+            context.scope.set(self.1);
+            context.budget.set(self.2);
+        });
+    }
+}
+
+/// The scope being polled.
+pub(crate) fn scope() -> ScopeRef {
+    CONTEXT.with(|context| context.scope.get())
+}
+
+/// Makes `scope` the current one until the guard is dropped.
+pub(crate) fn enter_scope(scope: ScopeRef) -> EnteredScope {
+    EnteredScope(CONTEXT.with(|context| context.scope.replace(scope)))
+}
+
+/// Restores the scope from before; on unwinding too.
+pub(crate) struct EnteredScope(ScopeRef);
+
+impl Drop for EnteredScope {
+    fn drop(&mut self) {
+        CONTEXT.with(|context| context.scope.set(self.0));
+    }
+}
+
+/// Takes one unit of the running task's budget. `false`: it is used up, wake yourself and yield.
+pub(crate) fn take_budget() -> bool {
+    CONTEXT.with(|context| {
+        let left = context.budget.get();
+        context.budget.set(left.saturating_sub(1));
+        // Outside of a task there is nobody to starve.
+        left > 0 || context.task.get().is_null()
+    })
+}

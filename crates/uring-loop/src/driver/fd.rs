@@ -1,0 +1,54 @@
+//! A descriptor owned by a loop.
+
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+
+use super::Driver;
+
+/// Closes its descriptor through the ring, behind every operation that was submitted on it. That
+/// is why no operation needs to count as a user of it (see "Order" in `driver/mod.rs`).
+pub(crate) struct Fd {
+    driver: Rc<Driver>,
+    raw: RawFd,
+}
+
+impl Fd {
+    /// Takes over a descriptor of the kernel, or of the simulated ring.
+    pub(crate) fn new(driver: Rc<Driver>, raw: RawFd) -> Self {
+        Fd { driver, raw }
+    }
+
+    pub(crate) fn from_owned(driver: Rc<Driver>, owned: OwnedFd) -> Self {
+        Fd { driver, raw: owned.into_raw_fd() }
+    }
+
+    pub(crate) fn driver(&self) -> &Rc<Driver> {
+        &self.driver
+    }
+}
+
+impl AsRawFd for Fd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.raw
+    }
+}
+
+impl AsFd for Fd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: owned, hence open as long as `self` lives.
+        unsafe { BorrowedFd::borrow_raw(self.raw) }
+    }
+}
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        self.driver.close(self.raw);
+    }
+}
+
+impl fmt::Debug for Fd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fd({})", self.raw)
+    }
+}

@@ -1,0 +1,73 @@
+//! The end of a ring: cancel everything, count the completions to zero, and only then close.
+//!
+//! Closing a ring does not wait for what is in flight: of 32 reads from a disk, 31 wrote their
+//! buffers after `close` had returned (kernel 6.18; the test `reads_in_flight_when_the_loop_goes`
+//! repeats it). So the slots and the lent buffers may only be freed when every terminal completion
+//! has come. If some do not come before the deadline, their memory is given up for good, and the
+//! log says which operations they were.
+
+use std::time::{Duration, Instant};
+
+use super::ring::{Ring, Sqe, Wait, cancel_flags, opcode};
+use super::{Driver, InFlight};
+use crate::sys::clock::{monotonic_ns, saturating_ns};
+
+impl Driver {
+    /// Shuts the ring down. Every op still in flight is cancelled, waited for until `patience` is
+    /// over, and reclaimed or leaked. Answers what was leaked.
+    pub(crate) fn shutdown(&self, patience: Duration) -> Vec<InFlight> {
+        if std::mem::replace(&mut self.inner().closing, true) {
+            return Vec::new();
+        }
+        let deadline = Instant::now() + patience;
+        self.cancel_all();
+        while self.active().0 > 0 || self.unsubmitted() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let until = monotonic_ns().saturating_add(saturating_ns(left));
+            let wait = if self.active().0 > 0 { Wait::Until(until) } else { Wait::Poll };
+            match self.enter(wait) {
+                Ok(_) => self.reap(-1),
+                Err(_) => break,
+            };
+        }
+        let leaked = self.in_flight_table();
+        self.close_ring(&leaked);
+        leaked
+    }
+
+    /// One entry that cancels every request of the ring (`IORING_ASYNC_CANCEL_ANY`, 5.19).
+    fn cancel_all(&self) {
+        let sqe = Sqe {
+            opcode: opcode::ASYNC_CANCEL,
+            fd: -1,
+            op_flags: cancel_flags::ALL | cancel_flags::ANY,
+            ..Sqe::default()
+        };
+        let mut inner = self.inner();
+        self.push_silent(&mut inner, sqe);
+    }
+
+    fn close_ring(&self, leaked: &[InFlight]) {
+        let mut inner = self.inner();
+        let ring = std::mem::replace(&mut inner.ring, Ring::Closed);
+        inner.backlog.clear();
+        if leaked.is_empty() {
+            drop(ring);
+            drop(inner);
+            self.buffers.release();
+            return;
+        }
+        let list: Vec<String> = leaked.iter().map(ToString::to_string).collect();
+        tracing::error!(
+            operations = ?list,
+            "an event loop was closed with operations that the kernel did not give back in time; \
+             their memory is leaked, for the kernel may still write to it"
+        );
+        inner.arena.leak();
+        self.buffers.leak();
+        drop(ring);
+    }
+}

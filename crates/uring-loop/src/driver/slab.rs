@@ -1,0 +1,344 @@
+//! The arena of op slots: fixed addresses, generations, a list of what is in flight.
+//!
+//! # Life story of a slot
+//!
+//! | state | op and its buffers | who points to it |
+//! |---|---|---|
+//! | *free* | none | the free list |
+//! | *in flight* | in the slot, at an address that does not change | the kernel (by address and by user data), the future (by [`Key`]) |
+//! | *orphan* | as in flight: the kernel may still write | the kernel only; the future is gone, a cancel is queued |
+//! | *done* | in the slot, the kernel has let go of it | the future, which takes the op out |
+//!
+//! A slot leaves *in flight* and *orphan* only with the **terminal completion**: the one without
+//! `F_MORE`. A zero-copy send completes with `F_MORE` first; its terminal completion is the
+//! notification. An orphan's op is completed as any other and what comes out is dropped: that
+//! closes an accepted descriptor and gives a lent buffer back.
+//!
+//! The generation goes up each time a slot is freed. It is part of the user data, so neither a
+//! late cancel nor a stale key can hit the slot's next tenant.
+
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+
+use super::ring::Cqe;
+use crate::wake::LocalWaker;
+
+const PAGE: usize = 64;
+const NONE: u32 = u32::MAX;
+const GENERATION_BITS: u32 = 24;
+
+/// What a completion's user data is about; its upper 8 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// A slot.
+    Op = 0,
+    /// Nobody waits: a cancel, a close.
+    Ignore = 1,
+    /// The bell of the door.
+    Bell = 2,
+}
+
+/// A slot and its generation: what a future holds of its op.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    index: u32,
+    generation: u32,
+}
+
+impl Key {
+    /// No slot.
+    pub(crate) const NONE: Key = Key { index: NONE, generation: 0 };
+
+    pub(crate) fn is_none(self) -> bool {
+        self.index == NONE
+    }
+
+    pub(super) fn user_data(self) -> u64 {
+        (Kind::Op as u64) << 56 | u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The kind, and the key if the kind is `Op`.
+    pub(super) fn decode(user_data: u64) -> (Option<Kind>, Key) {
+        let kind = match user_data >> 56 {
+            0 => Some(Kind::Op),
+            1 => Some(Kind::Ignore),
+            2 => Some(Kind::Bell),
+            _ => None,
+        };
+        let generation = (user_data >> 32) as u32 & ((1 << GENERATION_BITS) - 1);
+        (kind, Key { index: user_data as u32, generation })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum State {
+    Free,
+    InFlight,
+    Orphan,
+    Done,
+}
+
+/// Room for an op of up to 40 bytes, or for the pointer to a larger one.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+pub(super) struct Payload([MaybeUninit<u64>; 5]);
+
+impl Payload {
+    pub(super) const SIZE: usize = size_of::<Payload>();
+    pub(super) const ALIGN: usize = align_of::<Payload>();
+    const EMPTY: Payload = Payload([MaybeUninit::uninit(); 5]);
+}
+
+/// How the driver treats an op whose type it no longer knows.
+pub(super) struct Vtable {
+    /// It completes many times.
+    pub(super) multishot: bool,
+    /// A virtual clock must not jump while it is in flight.
+    pub(super) holds_clock: bool,
+    /// A completion that is not the terminal one. `true`: nobody takes them, stop the op.
+    pub(super) more: unsafe fn(*mut Payload, Cqe) -> bool,
+    /// The terminal completion of an orphan: consumes the op.
+    pub(super) reclaim: unsafe fn(*mut Payload, Cqe),
+}
+
+pub(super) struct Head {
+    /// Lower 24 bits.
+    generation: u32,
+    prev: u32,
+    next: u32,
+    /// The turn in which it was submitted (lower 24 bits) and the opcode (upper 8), for eyes.
+    about: u32,
+    /// The result, and the flags that came with it.
+    pub(super) result: i32,
+    pub(super) flags: u32,
+    pub(super) waker: Option<LocalWaker>,
+    vtable: Option<&'static Vtable>,
+}
+
+impl Head {
+    pub(super) fn state(&self) -> State {
+        match self.generation >> GENERATION_BITS {
+            0 => State::Free,
+            1 => State::InFlight,
+            2 => State::Orphan,
+            _ => State::Done,
+        }
+    }
+
+    fn set_state(&mut self, state: State) {
+        self.generation = self.generation() | (state as u32) << GENERATION_BITS;
+    }
+
+    pub(super) fn set_opcode(&mut self, opcode: u8) {
+        self.about |= u32::from(opcode) << 24;
+    }
+
+    pub(super) fn opcode(&self) -> u8 {
+        (self.about >> 24) as u8
+    }
+
+    /// The turn in which it was submitted, modulo 2^24.
+    pub(super) fn since(&self) -> u32 {
+        self.about & ((1 << 24) - 1)
+    }
+
+    fn generation(&self) -> u32 {
+        self.generation & ((1 << GENERATION_BITS) - 1)
+    }
+
+    pub(super) fn vtable(&self) -> &'static Vtable {
+        self.vtable.expect("a slot that is not free has an op")
+    }
+}
+
+struct Slot {
+    head: Head,
+    /// Apart from the head: the kernel may write here while we hold a reference to the head.
+    payload: UnsafeCell<Payload>,
+}
+
+/// The slots of one loop.
+pub(crate) struct Arena {
+    pages: Vec<Box<[Slot; PAGE]>>,
+    free: u32,
+    /// First of the slots in flight and orphans, in a list by `prev` and `next`.
+    active: u32,
+    active_count: u32,
+    orphans: u32,
+    holding_clock: u32,
+}
+
+impl Arena {
+    pub(super) fn new() -> Self {
+        Arena {
+            pages: Vec::new(),
+            free: NONE,
+            active: NONE,
+            active_count: 0,
+            orphans: 0,
+            holding_clock: 0,
+        }
+    }
+
+    /// Ops the kernel has not finished with.
+    pub(crate) fn active(&self) -> u32 {
+        self.active_count
+    }
+
+    /// Those of them whose future is gone.
+    pub(crate) fn orphans(&self) -> u32 {
+        self.orphans
+    }
+
+    /// Those of them that keep a virtual clock from jumping.
+    pub(crate) fn holding_clock(&self) -> u32 {
+        self.holding_clock
+    }
+
+    fn slot(&mut self, index: u32) -> &mut Slot {
+        &mut self.pages[index as usize / PAGE][index as usize % PAGE]
+    }
+
+    fn grow(&mut self) {
+        let first = (self.pages.len() * PAGE) as u32;
+        assert!(first < NONE - PAGE as u32, "four billion operations in flight");
+        self.pages.push(Box::new(std::array::from_fn(|index| Slot {
+            head: Head {
+                generation: 0,
+                prev: NONE,
+                next: if index + 1 < PAGE { first + index as u32 + 1 } else { NONE },
+                about: 0,
+                result: 0,
+                flags: 0,
+                waker: None,
+                vtable: None,
+            },
+            payload: UnsafeCell::new(Payload::EMPTY),
+        })));
+        self.free = first;
+    }
+
+    /// Takes a slot for an op of this kind; it is *in flight* from now on. The payload is to be
+    /// written where the pointer shows, before anything else is done with the key.
+    pub(super) fn insert(&mut self, vtable: &'static Vtable, turn: u32) -> (Key, *mut Payload) {
+        if self.free == NONE {
+            self.grow();
+        }
+        let index = self.free;
+        let active = self.active;
+        let slot = self.slot(index);
+        let free = slot.head.next;
+        slot.head.set_state(State::InFlight);
+        slot.head.prev = NONE;
+        slot.head.next = active;
+        slot.head.about = turn & ((1 << 24) - 1);
+        slot.head.vtable = Some(vtable);
+        let key = Key { index, generation: slot.head.generation() };
+        let payload = slot.payload.get();
+        self.free = free;
+        if active != NONE {
+            self.slot(active).head.prev = index;
+        }
+        self.active = index;
+        self.active_count += 1;
+        self.holding_clock += u32::from(vtable.holds_clock);
+        (key, payload)
+    }
+
+    /// The head of the slot, unless it has another tenant by now.
+    pub(super) fn get(&mut self, key: Key) -> Option<&mut Head> {
+        let page = self.pages.get_mut(key.index as usize / PAGE)?;
+        let head = &mut page[key.index as usize % PAGE].head;
+        (head.generation() == key.generation && head.state() != State::Free).then_some(head)
+    }
+
+    pub(super) fn payload(&mut self, key: Key) -> *mut Payload {
+        self.slot(key.index).payload.get()
+    }
+
+    /// The future is gone.
+    pub(super) fn orphan(&mut self, key: Key) {
+        self.slot(key.index).head.set_state(State::Orphan);
+        self.orphans += 1;
+    }
+
+    /// The terminal completion has come for a slot in flight: the kernel lets go of it.
+    pub(super) fn finish(&mut self, key: Key) {
+        self.leave_active(key);
+        self.slot(key.index).head.set_state(State::Done);
+    }
+
+    fn leave_active(&mut self, key: Key) {
+        let head = &self.slot(key.index).head;
+        let (prev, next, vtable) = (head.prev, head.next, head.vtable());
+        let orphan = head.state() == State::Orphan;
+        match prev {
+            NONE => self.active = next,
+            prev => self.slot(prev).head.next = next,
+        }
+        if next != NONE {
+            self.slot(next).head.prev = prev;
+        }
+        self.active_count -= 1;
+        self.orphans -= u32::from(orphan);
+        self.holding_clock -= u32::from(vtable.holds_clock);
+    }
+
+    /// Moves the op out and frees the slot of an orphan that completed, or of an op that is done.
+    pub(super) fn remove(&mut self, key: Key) -> (Payload, &'static Vtable) {
+        if self.slot(key.index).head.state() == State::Orphan {
+            self.leave_active(key);
+        }
+        let free = self.free;
+        let slot = self.slot(key.index);
+        let vtable = slot.head.vtable();
+        // SAFETY: done, or an orphan after its terminal completion: the kernel has let go, and the
+        // slot is freed in this function, so the op is moved out exactly once.
+        let payload = unsafe { *slot.payload.get() };
+        #[cfg(any(test, feature = "testing"))]
+        poison(slot.payload.get());
+        slot.head.generation = (slot.head.generation() + 1) & ((1 << GENERATION_BITS) - 1);
+        slot.head.set_state(State::Free);
+        slot.head.waker = None;
+        slot.head.next = free;
+        self.free = key.index;
+        (payload, vtable)
+    }
+
+    /// Calls `f` for every op the kernel has not finished with, youngest first.
+    pub(super) fn for_each_active(&self, mut f: impl FnMut(Key, &Head)) {
+        let mut at = self.active;
+        while at != NONE {
+            let head = &self.pages[at as usize / PAGE][at as usize % PAGE].head;
+            f(Key { index: at, generation: head.generation() }, head);
+            at = head.next;
+        }
+    }
+
+    /// Gives the memory up for good: the kernel may still write to it.
+    pub(super) fn leak(&mut self) {
+        std::mem::forget(std::mem::take(&mut self.pages));
+        *self = Arena::new();
+    }
+}
+
+/// Makes a use of a freed slot visible under test.
+#[cfg(any(test, feature = "testing"))]
+fn poison(payload: *mut Payload) {
+    // SAFETY: the slot's own memory, which the kernel has let go of.
+    unsafe { payload.write(Payload([MaybeUninit::new(0xdead_dead_dead_dead); 5])) };
+}
+
+impl std::fmt::Debug for Arena {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arena")
+            .field("slots", &(self.pages.len() * PAGE))
+            .field("active", &self.active_count)
+            .field("orphans", &self.orphans)
+            .finish()
+    }
+}
+
+const _: () = assert!(size_of::<Slot>() <= 88, "an idle connection pays for every byte");

@@ -1,0 +1,447 @@
+//! The joint: the loop itself, its turn, its beginning and its end.
+//!
+//! This is the one file that knows the driver, the tasks and the timers. A turn has five steps,
+//! in [`Core::turn`], and enters the kernel at most once.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::builder::Builder;
+use crate::cancel::{Cancelled, Origin};
+use crate::context;
+use crate::driver::ring::{Ring, Wait};
+use crate::driver::{self, Driver, Entered, InFlight, bufpool};
+use crate::handle::{Gate, Handle, RemoteCall};
+use crate::spin::Spin;
+use crate::statistics::Statistics;
+use crate::task::queue::Tasks;
+use crate::task::raw::Header;
+use crate::task::remote::Door;
+use crate::task::{JoinError, Task, TaskInfo};
+use crate::time::clock::Clock;
+use crate::time::wheel::Timers;
+use crate::wake::LocalWaker;
+
+/// Least and most tasks polled in one turn, when so many are ready.
+const BATCH: (usize, usize) = (64, 1024);
+/// After how many polls beyond the first batch the queues are looked at.
+const LOOK_EVERY: usize = 16;
+
+/// Ids of loops; never used twice (a program that makes four billion loops stops).
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+
+/// The insides of a loop, which leaves reach through [`context`].
+pub(crate) struct Core {
+    pub(crate) id: u32,
+    pub(crate) driver: Rc<Driver>,
+    pub(crate) tasks: Tasks,
+    pub(crate) timers: Timers,
+    pub(crate) clock: Clock,
+    pub(crate) gate: std::sync::Arc<Gate>,
+    door: &'static Door,
+    names: RefCell<HashMap<u32, String>>,
+    origin: Cell<Origin>,
+    holds: Rc<Cell<u32>>,
+    spin: Spin,
+    turns: Cell<u64>,
+    parks: Cell<u64>,
+    wakes: Cell<u64>,
+    due: RefCell<Vec<(u64, LocalWaker)>>,
+}
+
+impl Core {
+    pub(crate) fn spawn<F>(&self, future: F, location: &'static Location<'static>) -> Task<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        // SAFETY: future and output borrow nothing.
+        let header = unsafe { self.tasks.spawn(future, location) };
+        // SAFETY: fresh from `spawn`, with this output.
+        unsafe { Task::from_raw(header) }
+    }
+
+    /// An id for an origin of cancel requests; not 0, which is the task.
+    pub(crate) fn next_origin(&self) -> Origin {
+        let next = self.origin.get().wrapping_add(1).max(1);
+        self.origin.set(next);
+        next
+    }
+
+    pub(crate) fn name_task(&self, id: u32, name: String) {
+        self.names.borrow_mut().insert(id, name);
+    }
+
+    pub(crate) fn task_name(&self, id: u32) -> Option<String> {
+        self.names.borrow().get(&id).cloned()
+    }
+
+    /// One pass: see the numbered steps. It does not wait in the kernel once `done` says so.
+    fn turn(&self, done: impl Fn() -> bool) {
+        driver::count(&self.turns);
+        self.driver.next_turn();
+        // 1. The door: what other threads sent.
+        if self.door.inbox.knocked() {
+            self.open_door();
+        }
+        // 2. The ready tasks, in budget.
+        self.run_ready();
+        // 3. The timers that are due.
+        self.expire_timers();
+        // 4. The kernel: hand over what was submitted, wait if nothing is ready.
+        let entered = self.enter(done());
+        // 5. What has completed.
+        let reaped = self.driver.reap(self.door.bell());
+        if reaped == 0 && entered == Entered::Refused && self.tasks.ready() == 0 {
+            // The kernel is out of memory and nothing completes: do not spin on it.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn open_door(&self) {
+        self.door.inbox.wake_up();
+        for node in self.door.inbox.take() {
+            // SAFETY: nodes in a door are alive until taken; which kind, the id says.
+            let id = unsafe { &*node }.id;
+            if id == 0 {
+                // SAFETY: id 0 is a leaked `RemoteCall`, ours since it was taken.
+                let call = unsafe { Box::from_raw(node.cast::<RemoteCall>()) };
+                if call.node.loop_id == self.id {
+                    (call.run)(self);
+                }
+            } else {
+                let header = NonNull::new(node.cast::<Header>()).expect("a node is not null");
+                // SAFETY: another id is a task's header, taken from our door.
+                unsafe { self.tasks.receive(header) };
+            }
+        }
+    }
+
+    fn run_ready(&self) {
+        let batch = self.tasks.ready().clamp(BATCH.0, BATCH.1);
+        let first = self.tasks.ready().min(batch);
+        for polled in 0..batch {
+            if !self.tasks.run_one() {
+                return;
+            }
+            // What was ready at the start has had its turn; now completions come first.
+            if polled >= first && polled % LOOK_EVERY == 0 && self.driver.hints().any() {
+                return;
+            }
+        }
+    }
+
+    fn expire_timers(&self) {
+        let Some(next) = self.timers.next() else { return };
+        let now = self.clock.now();
+        if next > now {
+            return;
+        }
+        let mut due = self.due.take();
+        self.timers.expire(now, &mut due);
+        for (_, waker) in due.drain(..) {
+            waker.wake();
+        }
+        self.due.replace(due);
+    }
+
+    /// The one enter of a turn, if there is any reason for it.
+    fn enter(&self, done: bool) -> Entered {
+        if self.tasks.ready() > 0 || done {
+            if self.driver.unsubmitted() || self.driver.hints().any() {
+                return self.enter_kernel(Wait::Poll);
+            }
+            return Entered::Normally;
+        }
+        if self.clock.is_virtual() && self.may_jump() {
+            return self.enter_or_jump();
+        }
+        if self.spin.until(|| self.driver.hints().any() || self.door.inbox.knocked())
+            || !self.door.inbox.try_sleep()
+        {
+            self.door.inbox.wake_up();
+            return self.enter_kernel(Wait::Poll);
+        }
+        driver::count(&self.parks);
+        let entered = self.enter_kernel(match self.timers.next() {
+            Some(deadline) if !self.clock.is_virtual() => Wait::Until(deadline),
+            _ => Wait::Forever,
+        });
+        if self.door.inbox.wake_up() {
+            driver::count(&self.wakes);
+        }
+        entered
+    }
+
+    fn enter_kernel(&self, wait: Wait) -> Entered {
+        match self.driver.enter(wait) {
+            Ok(entered) => entered,
+            Err(_) if self.driver.closing() => panic!(
+                "this event loop belongs to the process that made it: after fork(2) the child must \
+                 make its own (EventLoop::new), and may not run or poll the parent's"
+            ),
+            Err(error) => panic!("io_uring_enter failed in a way that no retry can mend: {error}"),
+        }
+    }
+
+    /// Whether a virtual clock has somewhere to go and nobody who holds it.
+    fn may_jump(&self) -> bool {
+        self.timers.next().is_some() && self.holds.get() == 0 && !self.driver.holds_clock()
+    }
+
+    /// A look without waiting; if it brings nothing, the virtual clock jumps to the next timer.
+    fn enter_or_jump(&self) -> Entered {
+        let entered = self.enter_kernel(Wait::Poll);
+        let reaped = self.driver.reap(self.door.bell());
+        if reaped == 0 && !self.door.inbox.knocked() && self.may_jump() {
+            if let Some(next) = self.timers.next() {
+                self.clock.advance_to(next);
+            }
+        }
+        entered
+    }
+}
+
+/// Keeps a virtual clock from jumping while it lives; made by [`hold`].
+#[must_use = "the clock is held as long as this lives"]
+pub struct Hold(Rc<Cell<u32>>);
+
+/// Tells the loop of this thread that work is going on where it can't see it (in another thread or
+/// process), so that a virtual clock must not jump meanwhile. On a real clock it does nothing.
+///
+/// # Panics
+///
+/// If no loop runs on this thread; the message names `what` was tried.
+#[track_caller]
+pub fn hold(what: &str) -> Hold {
+    let holds = context::core(what, |core| core.holds.clone());
+    holds.set(holds.get() + 1);
+    Hold(holds)
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hold")
+    }
+}
+
+/// A completion-based, single-threaded event loop.
+///
+/// It owns an io_uring, the tasks spawned on it and their timers, and runs while
+/// [`run_until_complete`](EventLoop::run_until_complete) does. It may run again afterwards; tasks
+/// that were not complete go on then.
+///
+/// *Dropping* it drops every task, cancels every operation in flight and waits until the kernel
+/// has let go of the last of them, at most as long as
+/// [`shutdown_patience`](Builder::shutdown_patience) says; what is left then is leaked, never
+/// freed, and logged.
+///
+/// # Examples
+///
+/// ```
+/// let mut event_loop = uring_loop::EventLoop::new()?;
+/// let answer = event_loop.run_until_complete(async { 6 * 7 }).unwrap();
+/// assert_eq!(answer, 42);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct EventLoop {
+    core: Rc<Core>,
+    patience: Duration,
+}
+
+impl EventLoop {
+    /// A loop with the default options.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses the ring; the error names the likely cause and the fix and carries a
+    /// [`Refused`](crate::Refused). A bad `URING_LOOP_RING` is `InvalidInput`.
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Options for a loop.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn assemble(
+        ring: Ring,
+        buffers: bufpool::Shape,
+        clock: Clock,
+        spin: Spin,
+        patience: Duration,
+    ) -> io::Result<Self> {
+        driver::fork::watch();
+        let door = Door::obtain()?;
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        assert_ne!(id, 0, "four billion event loops were made");
+        let driver = Driver::new(ring, buffers);
+        driver.listen_to_bell(door.bell());
+        let core = Core {
+            id,
+            driver,
+            tasks: Tasks::new(door, id),
+            timers: Timers::new(clock.now()),
+            gate: Gate::new(door, id),
+            clock,
+            door,
+            names: RefCell::default(),
+            origin: Cell::new(0),
+            holds: Rc::default(),
+            spin,
+            turns: Cell::new(0),
+            parks: Cell::new(0),
+            wakes: Cell::new(0),
+            due: RefCell::default(),
+        };
+        Ok(EventLoop { core: Rc::new(core), patience })
+    }
+
+    /// Runs `future` as the main task until it is complete, and everything else meanwhile.
+    ///
+    /// A panic of the main task goes on here, once its future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`] if the main task was cancelled and nobody in it caught that.
+    ///
+    /// # Panics
+    ///
+    /// If a loop already runs on this thread, or if this process is a forked child of the one that
+    /// made the loop.
+    #[track_caller]
+    pub fn run_until_complete<F: Future>(&mut self, future: F) -> Result<F::Output, Cancelled> {
+        let location = Location::caller();
+        let _entered = context::enter(&self.core);
+        // SAFETY: the future may borrow from our caller. Before we return or unwind the task is
+        // complete, hence its future dropped (`AbortOnDrop`), and its output taken or dropped
+        // with the handle.
+        let header = unsafe { self.core.tasks.spawn(future, location) };
+        // SAFETY: fresh from `spawn`, with this output.
+        let main = AbortOnDrop(unsafe { Task::<F::Output>::from_raw(header) });
+        while !main.0.is_done() {
+            self.core.turn(|| main.0.is_done());
+        }
+        match main.0.take_output() {
+            Ok(output) => Ok(output),
+            Err(JoinError::Cancelled) => Err(Cancelled::of_task()),
+            Err(JoinError::Panicked(panic)) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    /// A handle for other threads.
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.core.gate.clone())
+    }
+
+    /// What the loop has counted so far.
+    pub fn statistics(&self) -> Statistics {
+        Statistics::of(&self.core)
+    }
+
+    /// The operations the kernel has not finished with.
+    pub fn in_flight(&self) -> Vec<InFlight> {
+        self.core.driver.in_flight_table()
+    }
+
+    /// The tasks that are not complete, youngest first.
+    pub fn tasks(&self) -> Vec<TaskInfo> {
+        tasks_of(&self.core)
+    }
+}
+
+pub(crate) fn tasks_of(core: &Core) -> Vec<TaskInfo> {
+    let mut tasks = Vec::with_capacity(core.tasks.alive());
+    core.tasks.for_each(|header| {
+        let name = core.task_name(header.node.id);
+        let name = name.unwrap_or_else(|| format!("Task-{}", header.node.id));
+        tasks.push(TaskInfo::of(header, name));
+    });
+    tasks
+}
+
+/// Completes the main task on every way out.
+struct AbortOnDrop<T>(Task<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        self.core.gate.close();
+        {
+            // Futures that are dropped now may look for their loop.
+            let _entered = context::replace(&self.core);
+            self.core.tasks.discard_all();
+            self.core.open_door();
+            self.core.tasks.discard_all();
+        }
+        self.core.driver.shutdown(self.patience);
+        self.core.door.give_back();
+    }
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("id", &self.core.id)
+            .field("driver", &self.core.driver)
+            .field("tasks", &self.core.tasks.alive())
+            .field("timers", &self.core.timers)
+            .finish()
+    }
+}
+
+/// Counters for [`Statistics::of`].
+impl Core {
+    pub(crate) fn counted(&self) -> (u64, u64, u64) {
+        (self.turns.get(), self.parks.get(), self.wakes.get())
+    }
+}
+
+/// Makes a loop, runs `future` on it, and shuts the loop down.
+///
+/// # Errors
+///
+/// If the kernel refuses the ring (see [`EventLoop::new`]), or, as `Interrupted`, if the main task
+/// was cancelled.
+///
+/// # Panics
+///
+/// If a loop already runs on this thread; and with the panic of `future`.
+///
+/// # Examples
+///
+/// ```
+/// let sum = uring_loop::run(async {
+///     let task = uring_loop::spawn(async { 1 + 1 });
+///     task.await.unwrap() + 1
+/// })?;
+/// assert_eq!(sum, 3);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "asyncio.run")]
+#[doc(alias = "block_on")]
+#[track_caller]
+pub fn run<F: Future>(future: F) -> io::Result<F::Output> {
+    Ok(EventLoop::new()?.run_until_complete(future)?)
+}
+

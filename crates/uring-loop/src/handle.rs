@@ -1,0 +1,237 @@
+//! Reaching a loop from other threads: send it a closure, get a future's result back.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::context;
+use crate::event_loop::Core;
+use crate::oneshot::{self, Receiver};
+use crate::task::JoinError;
+use crate::task::remote::{Door, Node};
+
+/// A closure on its way to a loop. Made here, leaked into the door, taken back by the loop.
+#[repr(C)]
+pub(crate) struct RemoteCall {
+    pub(crate) node: Node,
+    pub(crate) run: Box<dyn FnOnce(&Core) + Send>,
+}
+
+/// Whether the loop still takes calls. The lock is held over a push, so that none slips in after
+/// the loop has looked for the last time.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    door: &'static Door,
+    loop_id: u32,
+    closed: Mutex<bool>,
+}
+
+impl Gate {
+    pub(crate) fn new(door: &'static Door, loop_id: u32) -> Arc<Self> {
+        Arc::new(Gate { door, loop_id, closed: Mutex::new(false) })
+    }
+
+    pub(crate) fn close(&self) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    /// `Err`: the loop is gone; the closure was dropped.
+    fn send(&self, run: Box<dyn FnOnce(&Core) + Send>) -> Result<(), Closed> {
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *closed {
+            return Err(Closed);
+        }
+        let call = Box::new(RemoteCall { node: Node::new(0, self.loop_id), run });
+        // SAFETY: a fresh box, valid until the loop takes it back.
+        unsafe { self.door.push(Box::into_raw(call).cast()) };
+        Ok(())
+    }
+}
+
+/// The loop that was asked for is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the event loop is closed")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+impl From<Closed> for std::io::Error {
+    fn from(closed: Closed) -> Self {
+        std::io::Error::new(std::io::ErrorKind::NotConnected, closed)
+    }
+}
+
+/// A loop as seen from other threads. Cheap to clone; does not keep the loop alive.
+///
+/// # Examples
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// let mut event_loop = uring_loop::EventLoop::new()?;
+/// let handle = event_loop.handle();
+/// let thread = std::thread::spawn(move || {
+///     // The closure travels, the future it makes stays on the loop: it need not be `Send`.
+///     handle.spawn(|| async { *Rc::new(42) }).wait()
+/// });
+/// event_loop.run_until_complete(async {
+///     uring_loop::time::sleep(std::time::Duration::from_millis(50)).await;
+/// }).unwrap();
+/// assert_eq!(thread.join().unwrap().unwrap(), 42);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    gate: Arc<Gate>,
+}
+
+impl Handle {
+    pub(crate) fn new(gate: Arc<Gate>) -> Self {
+        Handle { gate }
+    }
+
+    /// The handle of the loop that runs on this thread.
+    ///
+    /// # Panics
+    ///
+    /// If none runs.
+    #[track_caller]
+    pub fn current() -> Handle {
+        context::core("Handle::current", |core| Handle::new(core.gate.clone()))
+    }
+
+    /// Runs a closure on the loop, in its next turn.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if the loop is gone.
+    #[doc(alias = "call_soon_threadsafe")]
+    pub fn call(&self, f: impl FnOnce() + Send + 'static) -> Result<(), Closed> {
+        self.gate.send(Box::new(|_| f()))
+    }
+
+    /// Makes a future on the loop, from a closure that travels there, and runs it as a task.
+    #[doc(alias = "run_coroutine_threadsafe")]
+    #[track_caller]
+    pub fn spawn<C, F>(&self, make: C) -> RemoteTask<F::Output>
+    where
+        C: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let location = std::panic::Location::caller();
+        let sent = self.gate.send(Box::new(move |core| {
+            let future = make();
+            let relay = async move {
+                // A task of its own, so that a panic is caught with its payload.
+                let task = context::core("a remote spawn", |core| core.spawn(future, location));
+                sender.send(task.await);
+            };
+            drop(core.spawn(relay, location));
+        }));
+        RemoteTask { receiver: sent.ok().map(|()| receiver) }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle(loop {})", self.gate.loop_id)
+    }
+}
+
+/// A task on a loop of another thread: await it under any executor, or block on it.
+///
+/// Dropping it detaches the task.
+#[must_use = "dropping it detaches the task; say so with `drop`"]
+#[derive(Debug)]
+pub struct RemoteTask<T> {
+    receiver: Option<Receiver<Result<T, JoinError>>>,
+}
+
+/// Why a remote task has no result.
+#[derive(Debug)]
+pub enum RemoteError {
+    /// The loop was gone, or went before the task was complete.
+    Closed,
+    /// The task was cancelled, or panicked.
+    Task(JoinError),
+}
+
+impl fmt::Display for RemoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RemoteError::Closed => Closed.fmt(f),
+            RemoteError::Task(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RemoteError {}
+
+impl<T> RemoteTask<T> {
+    /// Blocks this thread until the task is complete.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError`].
+    ///
+    /// # Panics
+    ///
+    /// On a thread whose own loop is running: it would stand still. Await it there.
+    pub fn wait(self) -> Result<T, RemoteError> {
+        match self.wait_at_most(None) {
+            Ok(result) => result,
+            Err(_) => unreachable!("without a limit the wait ends with a result"),
+        }
+    }
+
+    /// Blocks this thread for at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// The outer: the time was over, and here is the task again.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_timeout(self, limit: Duration) -> Result<Result<T, RemoteError>, Self> {
+        self.wait_at_most(Some(limit))
+    }
+
+    fn wait_at_most(mut self, limit: Option<Duration>) -> Result<Result<T, RemoteError>, Self> {
+        assert_eq!(
+            context::loop_id(),
+            0,
+            "waiting for a remote task would stop the loop that runs on this thread: await it"
+        );
+        let Some(receiver) = self.receiver.take() else { return Ok(Err(RemoteError::Closed)) };
+        match receiver.wait(limit) {
+            Ok(received) => Ok(flatten(received)),
+            Err(receiver) => Err(RemoteTask { receiver: Some(receiver) }),
+        }
+    }
+}
+
+fn flatten<T>(received: Option<Result<T, JoinError>>) -> Result<T, RemoteError> {
+    received.ok_or(RemoteError::Closed)?.map_err(RemoteError::Task)
+}
+
+impl<T> Future for RemoteTask<T> {
+    type Output = Result<T, RemoteError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.receiver {
+            None => Poll::Ready(Err(RemoteError::Closed)),
+            Some(receiver) => Pin::new(receiver).poll(cx).map(flatten),
+        }
+    }
+}

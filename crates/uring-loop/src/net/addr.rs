@@ -1,0 +1,130 @@
+//! What may stand for an address, and how names become addresses.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+
+use crate::blocking::unblock;
+
+/// An address, or a name that stands for some.
+pub trait ToAddress: sealed::Sealed {
+    #[doc(hidden)]
+    fn to_target(&self) -> io::Result<Target>;
+}
+
+/// What is known without asking anybody.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub enum Target {
+    Address(SocketAddr),
+    Name(String, u16),
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! address {
+    ($($kind:ty),*) => {$(
+        impl sealed::Sealed for $kind {}
+        impl ToAddress for $kind {
+            fn to_target(&self) -> io::Result<Target> {
+                Ok(Target::Address(SocketAddr::from(*self)))
+            }
+        }
+    )*};
+}
+address!(SocketAddr, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16), ([u8; 4], u16));
+
+impl sealed::Sealed for str {}
+impl ToAddress for str {
+    fn to_target(&self) -> io::Result<Target> {
+        if let Ok(address) = self.parse() {
+            return Ok(Target::Address(address));
+        }
+        let bad = || {
+            let text = format!("{self:?} is no address: write host:port, as 127.0.0.1:80");
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        };
+        let (host, port) = self.rsplit_once(':').ok_or_else(bad)?;
+        (host, port.parse().map_err(|_| bad())?).to_target()
+    }
+}
+
+impl sealed::Sealed for String {}
+impl ToAddress for String {
+    fn to_target(&self) -> io::Result<Target> {
+        self.as_str().to_target()
+    }
+}
+
+impl sealed::Sealed for (&str, u16) {}
+impl ToAddress for (&str, u16) {
+    fn to_target(&self) -> io::Result<Target> {
+        Ok(match self.0.parse::<IpAddr>() {
+            Ok(ip) => Target::Address(SocketAddr::new(ip, self.1)),
+            Err(_) => Target::Name(self.0.to_owned(), self.1),
+        })
+    }
+}
+
+impl<T: ToAddress + ?Sized> sealed::Sealed for &T {}
+impl<T: ToAddress + ?Sized> ToAddress for &T {
+    fn to_target(&self) -> io::Result<Target> {
+        (**self).to_target()
+    }
+}
+
+/// The addresses that a name stands for, as `getaddrinfo(3)` gives them. Numeric ones are answered
+/// at once; a look-up runs on a helper thread, since io_uring has no opcode for it.
+///
+/// # Errors
+///
+/// `InvalidInput` if it is no address at all; otherwise the resolver's.
+///
+/// # Panics
+///
+/// If no loop runs on this thread.
+///
+/// # Cancel safety
+///
+/// Strict: an abandoned look-up ends on its helper thread, its result is dropped.
+pub async fn resolve(address: impl ToAddress) -> io::Result<Vec<SocketAddr>> {
+    match address.to_target()? {
+        Target::Address(address) => Ok(vec![address]),
+        Target::Name(host, port) => {
+            let name = host.clone();
+            let found = unblock(move || (host.as_str(), port).to_socket_addrs()).await?;
+            found.map(Iterator::collect).map_err(|error| {
+                io::Error::new(error.kind(), format!("looking up {name:?}: {error}"))
+            })
+        }
+    }
+}
+
+/// An address that needs no look-up.
+pub(super) fn numeric(address: impl ToAddress) -> io::Result<SocketAddr> {
+    match address.to_target()? {
+        Target::Address(address) => Ok(address),
+        Target::Name(host, port) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{host}:{port} is a name: look it up first, with net::resolve"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_an_address_or_a_name() {
+        assert_eq!(numeric("127.0.0.1:80").expect("numeric"), ([127, 0, 0, 1], 80).into());
+        assert_eq!(numeric(("::1", 80)).expect("numeric"), (Ipv6Addr::LOCALHOST, 80).into());
+        assert!(matches!("localhost:80".to_target(), Ok(Target::Name(host, 80)) if host == "localhost"));
+        for bad in ["localhost", "localhost:http", "127.0.0.1:65536", ""] {
+            let error = bad.to_target().expect_err(bad);
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+        assert!(numeric("localhost:80").expect_err("a name").to_string().contains("resolve"));
+    }
+}

@@ -1,0 +1,186 @@
+//! Listening for TCP connections.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::task::{Context, Poll};
+
+use super::addr::numeric;
+use super::{TcpStream, ToAddress};
+use crate::context;
+use crate::driver::fd::Fd;
+use crate::driver::{Driver, Key, Next};
+use crate::ops::net::Accept;
+
+const BACKLOG: i32 = 4096;
+
+/// A TCP socket that accepts connections.
+///
+/// One multishot accept (`IORING_OP_ACCEPT`, 5.19) stays armed; connections that arrive while nobody
+/// calls [`accept`](Self::accept) wait in the listener. Dropping it closes them.
+///
+/// # Examples
+///
+/// ```
+/// use uring_loop::net::{TcpListener, TcpStream};
+///
+/// uring_loop::run(async {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     let address = listener.local_addr()?;
+///     let client = uring_loop::spawn(async move {
+///         let mut stream = TcpStream::connect(address).await?;
+///         stream.write_all("hello").await.0?;
+///         stream.recv().await.map(|bytes| bytes.to_vec())
+///     });
+///     let mut stream = listener.accept().await?;
+///     let bytes = stream.recv().await?;
+///     stream.write_all(bytes).await.0?; // the lent buffer goes out as it came in
+///     assert_eq!(client.await??, b"hello");
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
+pub struct TcpListener {
+    accepting: Cell<Key>,
+    fd: Fd,
+}
+
+impl TcpListener {
+    /// Binds and listens, with SO_REUSEADDR. Port 0 takes a free one, see
+    /// [`local_addr`](Self::local_addr).
+    ///
+    /// # Errors
+    ///
+    /// Those of bind(2) and listen(2), with the address; `InvalidInput` for a name, since a look-up
+    /// may block: [`resolve`](super::resolve) it first.
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs on this thread.
+    #[track_caller]
+    pub fn bind(address: impl ToAddress) -> io::Result<Self> {
+        Self::listen(address, false)
+    }
+
+    /// As [`bind`](Self::bind), with SO_REUSEPORT: several sockets, of other loops or processes,
+    /// share the port, and the kernel spreads the connections over them (socket(7)).
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs on this thread.
+    #[track_caller]
+    pub fn bind_reuse_port(address: impl ToAddress) -> io::Result<Self> {
+        Self::listen(address, true)
+    }
+
+    #[track_caller]
+    fn listen(address: impl ToAddress, reuse_port: bool) -> io::Result<Self> {
+        let driver = Driver::current();
+        let address = numeric(address)?;
+        let raw = driver.listen(&address, BACKLOG, reuse_port).map_err(|error| {
+            io::Error::new(error.kind(), format!("listening on {address}: {error}"))
+        })?;
+        Ok(TcpListener { accepting: Cell::new(Key::NONE), fd: Fd::new(driver, raw) })
+    }
+
+    /// Takes over a listening socket that somebody else made, as a supervisor's. It should not be
+    /// in non-blocking mode.
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs on this thread.
+    #[track_caller]
+    pub fn from_owned_fd(fd: OwnedFd) -> Self {
+        TcpListener {
+            accepting: Cell::new(Key::NONE),
+            fd: Fd::from_owned(Driver::current(), fd),
+        }
+    }
+
+    /// The next connection, in the order in which they arrived. TCP_NODELAY is on.
+    ///
+    /// # Errors
+    ///
+    /// Those of accept(2). After EMFILE and the like the listener stays usable; the next call tries
+    /// again. A connection that its peer took back (ECONNABORTED) is skipped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: a connection that was accepted for a dropped call is given to the next one.
+    pub async fn accept(&self) -> io::Result<TcpStream> {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+        if !context::take_budget() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let driver = self.fd.driver();
+        loop {
+            if self.accepting.get().is_none() {
+                let accept = Accept { driver: driver.clone(), fd: self.fd.as_raw_fd() };
+                self.accepting.set(driver.start_multishot(accept));
+            }
+            let accepted = match driver.poll_item::<Accept>(self.accepting.get(), cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Next::More(accepted)) => accepted,
+                Poll::Ready(Next::Last(accepted)) => {
+                    self.accepting.set(Key::NONE);
+                    accepted
+                }
+            };
+            match accepted {
+                Ok(fd) => return Poll::Ready(Ok(TcpStream::new(fd))),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    let text = format!("accepting a connection: {error}");
+                    return Poll::Ready(Err(io::Error::new(error.kind(), text)));
+                }
+            }
+        }
+    }
+
+    /// The address listened on.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.driver().local_address(self.fd.as_fd())
+    }
+}
+
+impl AsFd for TcpListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for TcpListener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl Drop for TcpListener {
+    fn drop(&mut self) {
+        let key = self.accepting.replace(Key::NONE);
+        if !key.is_none() {
+            self.fd.driver().abandon(key);
+        }
+    }
+}
+
+impl fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TcpListener").field(&self.fd).finish()
+    }
+}

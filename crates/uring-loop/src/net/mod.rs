@@ -1,0 +1,15 @@
+//! TCP over completions.
+//!
+//! A [`TcpStream`] receives by default into buffers that the loop lends ([`TcpStream::recv`]), so
+//! that an idle connection holds none.
+
+mod addr;
+mod limits;
+mod listener;
+mod split;
+mod stream;
+
+pub use addr::{ToAddress, resolve};
+pub use listener::TcpListener;
+pub use split::{RecvHalf, SendHalf};
+pub use stream::{Recv, TcpStream};

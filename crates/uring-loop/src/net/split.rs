@@ -1,0 +1,56 @@
+//! The two directions of a stream, apart.
+
+use std::io;
+use std::net::Shutdown;
+use std::ops::Deref;
+
+use super::{Recv, TcpStream};
+use crate::driver::buf::{IoBuf, IoBufMut};
+
+/// The receiving direction of a [`TcpStream`].
+#[derive(Debug)]
+pub struct RecvHalf<S>(pub(super) S);
+
+/// The sending direction of a [`TcpStream`].
+#[derive(Debug)]
+pub struct SendHalf<S>(pub(super) S);
+
+impl<S: Deref<Target = TcpStream>> RecvHalf<S> {
+    /// As [`TcpStream::recv`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: dropping it loses no byte.
+    pub fn recv(&mut self) -> Recv<'_> {
+        self.0.recv_shared()
+    }
+
+    /// As [`TcpStream::read`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak, as [`TcpStream::read`].
+    pub async fn read<B: IoBufMut>(&mut self, buffer: B) -> (io::Result<usize>, B) {
+        self.0.read_shared(buffer).await
+    }
+}
+
+impl<S: Deref<Target = TcpStream>> SendHalf<S> {
+    /// As [`TcpStream::write_all`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak, as [`TcpStream::write_all`].
+    pub async fn write_all<B: IoBuf>(&mut self, buffer: B) -> (io::Result<()>, B) {
+        self.0.write_all_shared(buffer).await
+    }
+
+    /// As [`TcpStream::shutdown`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak: it may have happened.
+    pub async fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
+        self.0.shutdown_shared(how).await
+    }
+}

@@ -1,0 +1,452 @@
+//! A TCP connection.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::limits::{Limits, Side};
+use super::{RecvHalf, SendHalf, ToAddress, resolve};
+use crate::context;
+use crate::driver::Driver;
+use crate::driver::buf::{IoBuf, IoBufMut};
+use crate::driver::bufpool::RecvBuf;
+use crate::driver::fd::Fd;
+use crate::driver::recv::Receiver;
+use crate::ops;
+use crate::ops::ring::PollAdd;
+
+/// A TCP connection. TCP_NODELAY is on.
+///
+/// # Receiving
+///
+/// [`recv`](Self::recv) gives bytes in a buffer that belongs to the loop: one multishot receive
+/// with provided buffers (6.0) stays armed, and a stream that waits holds no buffer at all. One that
+/// nobody reads holds a few, then stops receiving until somebody does. [`read`](Self::read) fills a
+/// buffer of the caller's.
+///
+/// # Cancel safety
+///
+/// Receiving is strict: bytes that arrived for a dropped `recv` are there for the next. Writing is
+/// weak: of a dropped write, some bytes may have been sent, and nobody can say how many.
+///
+/// Dropping the stream cancels what is in flight and closes the socket.
+pub struct TcpStream {
+    receiver: Receiver,
+    limits: OnceCell<Pin<Box<Limits>>>,
+    fd: Fd,
+}
+
+impl TcpStream {
+    pub(super) fn new(fd: Fd) -> Self {
+        TcpStream { receiver: Receiver::new(), limits: OnceCell::new(), fd }
+    }
+
+    /// Connects (`IORING_OP_CONNECT`, 5.5). Of the addresses of a name, each is tried in turn.
+    ///
+    /// # Errors
+    ///
+    /// Those of the look-up and of connect(2), with the address; of several, the last.
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs on this thread.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: a connection that is made for a dropped call is closed.
+    pub async fn connect(address: impl ToAddress) -> io::Result<TcpStream> {
+        let mut last = None;
+        for address in resolve(address).await? {
+            match Self::connect_to(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => {
+                    let text = format!("connecting to {address}: {error}");
+                    last = Some(io::Error::new(error.kind(), text));
+                }
+            }
+        }
+        let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        Err(last.unwrap_or_else(none))
+    }
+
+    async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+        let driver = Driver::current();
+        let fd = Fd::new(driver.clone(), driver.socket(&address)?);
+        let connect = ops::net::Connect { fd: fd.as_raw_fd(), address: address.into() };
+        driver.submit(connect).await?;
+        Ok(TcpStream::new(fd))
+    }
+
+    /// Waits for bytes and gives them in a buffer of the loop; an empty one is the end of the
+    /// stream (`IORING_OP_RECV`, multishot with provided buffers: 6.0).
+    ///
+    /// # Errors
+    ///
+    /// Those of recv(2); `TimedOut` after a read or idle timeout.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: dropping it loses no byte.
+    pub fn recv(&mut self) -> Recv<'_> {
+        Recv { stream: self }
+    }
+
+    pub(super) fn recv_shared(&self) -> Recv<'_> {
+        Recv { stream: self }
+    }
+
+    /// Fills a buffer of the caller's with what is there, from its start, and answers how many
+    /// bytes that is; 0 is the end of the stream. The buffer comes back in any case.
+    ///
+    /// On a stream that never used [`recv`](Self::recv) the kernel writes straight into the buffer.
+    ///
+    /// # Errors
+    ///
+    /// Those of recv(2); `InvalidInput` for a buffer without room; `TimedOut`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak: dropped in flight it is cancelled, but bytes that arrive at that moment are lost.
+    /// Use [`recv`](Self::recv) where that matters.
+    pub async fn read<B: IoBufMut>(&mut self, buffer: B) -> (io::Result<usize>, B) {
+        self.read_shared(buffer).await
+    }
+
+    pub(super) async fn read_shared<B: IoBufMut>(&self, mut buffer: B) -> (io::Result<usize>, B) {
+        let (_, room) = buffer.spare();
+        if room == 0 {
+            let error = io::Error::new(io::ErrorKind::InvalidInput, "a read into no room at all");
+            return (Err(error), buffer);
+        }
+        if self.receiver.armed() {
+            return (self.recv_into(&mut buffer, room).await, buffer);
+        }
+        let op = ops::net::Recv { fd: self.raw(), buffer };
+        let mut submitted = self.driver().submit(op);
+        let polled = poll_fn(|cx| match Pin::new(&mut submitted).poll(cx) {
+            Poll::Ready(result) => Poll::Ready(Ok(result)),
+            Poll::Pending => self.waiting(Side::Read, cx).map(Err),
+        })
+        .await;
+        match polled {
+            Ok(done) => {
+                self.moved(Side::Read);
+                done
+            }
+            Err(error) => {
+                let (result, buffer) = self.recall(submitted).await;
+                (result.or(Err(error)), buffer)
+            }
+        }
+    }
+
+    /// Takes an operation back whose time is over: cancels it and waits for its buffer.
+    async fn recall<T: crate::driver::Op>(&self, submitted: crate::driver::Submit<T>) -> T::Output {
+        submitted.cancel();
+        submitted.await
+    }
+
+    async fn recv_into<B: IoBufMut>(&self, buffer: &mut B, room: usize) -> io::Result<usize> {
+        let mut bytes = self.recv_shared().await?;
+        let count = bytes.len().min(room);
+        let (to, _) = buffer.spare();
+        // SAFETY: `spare` gave at least `count` writable bytes, which are not the loop's.
+        unsafe {
+            to.copy_from_nonoverlapping(bytes.as_ptr(), count);
+            buffer.set_filled(count);
+        }
+        bytes.advance(count);
+        self.receiver.unread(bytes);
+        Ok(count)
+    }
+
+    /// Sends a whole buffer (`IORING_OP_SEND`, 5.6) and gives it back.
+    ///
+    /// Anything that owns bytes will do: a `Vec`, a `&'static str`, the [`RecvBuf`] of a `recv`.
+    ///
+    /// # Errors
+    ///
+    /// Those of send(2); `TimedOut` after a write or idle timeout. Some bytes may have been sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak: dropped in flight it is cancelled, and some bytes may have been sent.
+    pub async fn write_all<B: IoBuf>(&mut self, buffer: B) -> (io::Result<()>, B) {
+        self.write_all_shared(buffer).await
+    }
+
+    pub(super) async fn write_all_shared<B: IoBuf>(&self, mut buffer: B) -> (io::Result<()>, B) {
+        let mut offset = 0;
+        loop {
+            let (result, back) = self.send(buffer, offset as u32).await;
+            buffer = back;
+            offset += match result {
+                Ok(sent) => sent,
+                Err(error) => return (Err(error), buffer),
+            };
+            let length = buffer.bytes().len();
+            if offset >= length {
+                return (Ok(()), buffer);
+            }
+            if offset > u32::MAX as usize {
+                let text = "a buffer of more than 4 GiB: send it in parts";
+                return (Err(io::Error::new(io::ErrorKind::InvalidInput, text)), buffer);
+            }
+        }
+    }
+
+    async fn send<B: IoBuf>(&self, buffer: B, offset: u32) -> (io::Result<usize>, B) {
+        let op = ops::net::Send { fd: self.raw(), offset, buffer };
+        self.limited(op).await
+    }
+
+    /// Sends several buffers one behind the other (`IORING_OP_SENDMSG`, 5.3), as much of them as
+    /// the kernel takes, and answers how many bytes that was.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_all`](Self::write_all).
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak, as [`write_all`](Self::write_all).
+    pub async fn write_vectored<B: IoBuf>(&mut self, buffers: Vec<B>) -> (io::Result<usize>, Vec<B>) {
+        self.limited(ops::net::SendVectored::new(self.raw(), buffers, 0)).await
+    }
+
+    /// Sends several buffers completely, one behind the other.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_all`](Self::write_all).
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak, as [`write_all`](Self::write_all).
+    pub async fn write_all_vectored<B: IoBuf>(
+        &mut self,
+        mut buffers: Vec<B>,
+    ) -> (io::Result<()>, Vec<B>) {
+        let length: usize = buffers.iter().map(|buffer| buffer.bytes().len()).sum();
+        let mut offset = 0;
+        while offset < length {
+            let op = ops::net::SendVectored::new(self.raw(), buffers, offset);
+            let (result, back) = self.limited(op).await;
+            buffers = back;
+            match result {
+                Ok(sent) => offset += sent,
+                Err(error) => return (Err(error), buffers),
+            }
+        }
+        (Ok(()), buffers)
+    }
+
+    /// Runs a send under the write and idle timeouts. On EAGAIN, which a socket in non-blocking
+    /// mode or a kernel short of memory answers, it waits for room and reports nothing sent.
+    async fn limited<T, B>(&self, op: T) -> (io::Result<usize>, B)
+    where
+        T: crate::driver::Op<Output = (io::Result<usize>, B)>,
+    {
+        let mut submitted = self.driver().submit(op);
+        let polled = poll_fn(|cx| match Pin::new(&mut submitted).poll(cx) {
+            Poll::Ready(result) => Poll::Ready(Ok(result)),
+            Poll::Pending => self.waiting(Side::Write, cx).map(Err),
+        })
+        .await;
+        let (result, buffer) = match polled {
+            Ok(done) => done,
+            Err(error) => {
+                let (result, buffer) = self.recall(submitted).await;
+                return (result.or(Err(error)), buffer);
+            }
+        };
+        self.moved(Side::Write);
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let ready = PollAdd { fd: self.raw(), events: libc::POLLOUT };
+                (self.driver().submit(ready).await.map(|()| 0), buffer)
+            }
+            other => (other, buffer),
+        }
+    }
+
+    /// Ends one or both directions (`IORING_OP_SHUTDOWN`, 5.11).
+    ///
+    /// # Errors
+    ///
+    /// Those of shutdown(2).
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak: it may have happened.
+    pub async fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
+        self.shutdown_shared(how).await
+    }
+
+    pub(super) async fn shutdown_shared(&self, how: Shutdown) -> io::Result<()> {
+        let how = match how {
+            Shutdown::Read => libc::SHUT_RD,
+            Shutdown::Write => libc::SHUT_WR,
+            Shutdown::Both => libc::SHUT_RDWR,
+        };
+        self.driver().submit(ops::net::Shutdown { fd: self.raw(), how }).await
+    }
+
+    /// Two halves that one task, or two branches of a join, can use at the same time.
+    pub fn split(&mut self) -> (RecvHalf<&TcpStream>, SendHalf<&TcpStream>) {
+        (RecvHalf(self), SendHalf(self))
+    }
+
+    /// Two halves that two tasks can own. The socket closes when both are gone.
+    pub fn into_split(
+        self,
+    ) -> (RecvHalf<std::rc::Rc<TcpStream>>, SendHalf<std::rc::Rc<TcpStream>>) {
+        let stream = std::rc::Rc::new(self);
+        (RecvHalf(stream.clone()), SendHalf(stream))
+    }
+
+    /// How long a receive may wait before it fails with `TimedOut`. The stream stays usable.
+    pub fn set_read_timeout(&mut self, limit: Option<Duration>) {
+        self.limits.get_or_init(Limits::new).as_ref().get_ref().set(Side::Read, limit);
+    }
+
+    /// How long a write may wait before it fails with `TimedOut`.
+    pub fn set_write_timeout(&mut self, limit: Option<Duration>) {
+        self.limits.get_or_init(Limits::new).as_ref().get_ref().set(Side::Write, limit);
+    }
+
+    /// How long no byte may move in either direction before what waits fails with `TimedOut`.
+    pub fn set_idle_timeout(&mut self, limit: Option<Duration>) {
+        self.limits.get_or_init(Limits::new).set_idle(limit);
+    }
+
+    /// Turns Nagle's algorithm off (`true`, the default) or on.
+    ///
+    /// # Errors
+    ///
+    /// Those of setsockopt(2).
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.socket().set_tcp_nodelay(nodelay)
+    }
+
+    /// Whether Nagle's algorithm is off.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockopt(2).
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.socket().tcp_nodelay()
+    }
+
+    /// The socket, for every other option.
+    pub fn socket(&self) -> SockRef<'_> {
+        SockRef::from(&self.fd)
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.driver().local_address(self.fd.as_fd())
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    ///
+    /// Those of getpeername(2).
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.driver().peer_address(self.fd.as_fd())
+    }
+
+    fn driver(&self) -> &std::rc::Rc<Driver> {
+        self.fd.driver()
+    }
+
+    fn raw(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    fn waiting(&self, side: Side, cx: &mut Context<'_>) -> Poll<io::Error> {
+        match self.limits.get() {
+            Some(limits) => limits.as_ref().waiting(side, cx),
+            None => Poll::Pending,
+        }
+    }
+
+    fn moved(&self, side: Side) {
+        if let Some(limits) = self.limits.get() {
+            limits.moved(side);
+        }
+    }
+
+    fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+        if !context::take_budget() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let result = match self.receiver.poll(self.driver(), self.raw(), cx) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(ready!(self.waiting(Side::Read, cx))),
+        };
+        self.moved(Side::Read);
+        Poll::Ready(result)
+    }
+}
+
+/// Future of [`TcpStream::recv`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Recv<'a> {
+    stream: &'a TcpStream,
+}
+
+impl Future for Recv<'_> {
+    type Output = io::Result<RecvBuf>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.stream.poll_recv(cx)
+    }
+}
+
+impl Drop for Recv<'_> {
+    fn drop(&mut self) {
+        if let Some(limits) = self.stream.limits.get() {
+            limits.done(Side::Read);
+        }
+    }
+}
+
+impl AsFd for TcpStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for TcpStream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.raw()
+    }
+}
+
+impl Drop for TcpStream {
+    fn drop(&mut self) {
+        self.receiver.abandon(self.fd.driver());
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TcpStream").field(&self.fd).finish()
+    }
+}

@@ -1,0 +1,191 @@
+//! Operations on sockets.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
+use socket2::SockAddr;
+
+use crate::driver::buf::{IoBuf, IoBufMut};
+use crate::driver::fd::Fd;
+use crate::driver::op::MultishotOp;
+use crate::driver::ring::{Cqe, Sqe, opcode, socket_flags};
+use crate::driver::{Driver, Op};
+
+/// `IORING_OP_ACCEPT` with `IORING_ACCEPT_MULTISHOT` (5.19): connections as they come.
+pub(crate) struct Accept {
+    pub(crate) driver: Rc<Driver>,
+    pub(crate) fd: RawFd,
+}
+
+// SAFETY: the entry has no pointer; the descriptor is the listener's, closed through the driver.
+unsafe impl MultishotOp for Accept {
+    type Item = io::Result<Fd>;
+
+    fn prepare(&mut self, sqe: &mut Sqe) {
+        sqe.opcode = opcode::ACCEPT;
+        sqe.fd = self.fd;
+        sqe.ioprio = socket_flags::ACCEPT_MULTISHOT;
+        sqe.op_flags = libc::SOCK_CLOEXEC as u32;
+    }
+
+    fn item(&mut self, cqe: Cqe) -> io::Result<Fd> {
+        let raw = cqe.into_result()?;
+        Ok(Fd::new(self.driver.clone(), raw as RawFd))
+    }
+}
+
+/// `IORING_OP_CONNECT` (5.5).
+pub(crate) struct Connect {
+    pub(crate) fd: RawFd,
+    pub(crate) address: SockAddr,
+}
+
+// SAFETY: the entry points to the address in `self`; the descriptor is the stream's, closed
+// through the driver.
+unsafe impl Op for Connect {
+    type Output = io::Result<()>;
+    const HOLDS_CLOCK: bool = false;
+
+    fn prepare(&mut self, sqe: &mut Sqe) {
+        sqe.opcode = opcode::CONNECT;
+        sqe.fd = self.fd;
+        sqe.addr = self.address.as_ptr() as u64;
+        sqe.off = u64::from(self.address.len());
+    }
+
+    fn complete(self, cqe: Cqe) -> io::Result<()> {
+        cqe.into_result().map(drop)
+    }
+}
+
+/// `IORING_OP_SEND` (5.6) of what is left of a buffer, as much of it as the kernel takes.
+pub(crate) struct Send<B> {
+    pub(crate) fd: RawFd,
+    pub(crate) offset: u32,
+    pub(crate) buffer: B,
+}
+
+/// The most that one entry sends; its length is 32 bits, the kernel's limit is `MAX_RW_COUNT`.
+const MOST: usize = 0x7fff_f000;
+
+// SAFETY: the entry points into the buffer that `self` owns (`IoBuf`); the descriptor is the
+// stream's, closed through the driver.
+unsafe impl<B: IoBuf> Op for Send<B> {
+    type Output = (io::Result<usize>, B);
+    const HOLDS_CLOCK: bool = false;
+
+    fn prepare(&mut self, sqe: &mut Sqe) {
+        let bytes = &self.buffer.bytes()[self.offset as usize..];
+        sqe.opcode = opcode::SEND;
+        sqe.fd = self.fd;
+        sqe.addr = bytes.as_ptr() as u64;
+        sqe.len = bytes.len().min(MOST) as u32;
+        sqe.op_flags = (libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as u32;
+    }
+
+    fn complete(self, cqe: Cqe) -> (io::Result<usize>, B) {
+        (cqe.into_result().map(|sent| sent as usize), self.buffer)
+    }
+}
+
+/// `IORING_OP_RECV` (5.6) into an owned buffer.
+pub(crate) struct Recv<B> {
+    pub(crate) fd: RawFd,
+    pub(crate) buffer: B,
+}
+
+// SAFETY: the entry points into the buffer that `self` owns (`IoBufMut`); the descriptor is the
+// stream's, closed through the driver.
+unsafe impl<B: IoBufMut> Op for Recv<B> {
+    type Output = (io::Result<usize>, B);
+    const HOLDS_CLOCK: bool = false;
+
+    fn prepare(&mut self, sqe: &mut Sqe) {
+        let (pointer, length) = self.buffer.spare();
+        sqe.opcode = opcode::RECV;
+        sqe.fd = self.fd;
+        sqe.addr = pointer as u64;
+        sqe.len = length.min(MOST) as u32;
+    }
+
+    fn complete(mut self, cqe: Cqe) -> (io::Result<usize>, B) {
+        let received = cqe.into_result().map(|received| received as usize);
+        if let Ok(received) = received {
+            // SAFETY: the kernel wrote so many bytes, at most what `spare` offered.
+            unsafe { self.buffer.set_filled(received) };
+        }
+        (received, self.buffer)
+    }
+}
+
+/// `IORING_OP_SENDMSG` (5.3): several buffers in one go, from `offset` on in their concatenation.
+pub(crate) struct SendVectored<B> {
+    fd: RawFd,
+    buffers: Vec<B>,
+    offset: usize,
+    slices: Vec<libc::iovec>,
+    message: libc::msghdr,
+}
+
+impl<B: IoBuf> SendVectored<B> {
+    pub(crate) fn new(fd: RawFd, buffers: Vec<B>, offset: usize) -> Self {
+        // SAFETY: msghdr is plain data; all zeroes names no address, no buffers, no control data.
+        let message = unsafe { std::mem::zeroed() };
+        SendVectored { fd, buffers, offset, slices: Vec::new(), message }
+    }
+}
+
+// SAFETY: the entry points to the msghdr in `self`, which does not move, that to the iovecs on the
+// heap, those into the buffers, which `self` owns. The descriptor is the stream's.
+unsafe impl<B: IoBuf> Op for SendVectored<B> {
+    type Output = (io::Result<usize>, Vec<B>);
+    const HOLDS_CLOCK: bool = false;
+
+    fn prepare(&mut self, sqe: &mut Sqe) {
+        const IOV_MAX: usize = 1024;
+        let mut skip = self.offset;
+        for bytes in self.buffers.iter().map(IoBuf::bytes) {
+            let skipped = skip.min(bytes.len());
+            skip -= skipped;
+            if skipped < bytes.len() && self.slices.len() < IOV_MAX {
+                self.slices.push(libc::iovec {
+                    iov_base: bytes[skipped..].as_ptr().cast_mut().cast(),
+                    iov_len: bytes.len() - skipped,
+                });
+            }
+        }
+        self.message.msg_iov = self.slices.as_mut_ptr();
+        self.message.msg_iovlen = self.slices.len();
+        sqe.opcode = opcode::SENDMSG;
+        sqe.fd = self.fd;
+        sqe.addr = (&raw const self.message) as u64;
+        sqe.len = 1;
+        sqe.op_flags = (libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as u32;
+    }
+
+    fn complete(self, cqe: Cqe) -> (io::Result<usize>, Vec<B>) {
+        (cqe.into_result().map(|sent| sent as usize), self.buffers)
+    }
+}
+
+/// `IORING_OP_SHUTDOWN` (5.11).
+pub(crate) struct Shutdown {
+    pub(crate) fd: RawFd,
+    pub(crate) how: i32,
+}
+
+// SAFETY: the entry has no pointer; the descriptor is the stream's, closed through the driver.
+unsafe impl Op for Shutdown {
+    type Output = io::Result<()>;
+
+    fn prepare(&mut self, sqe: &mut Sqe) {
+        sqe.opcode = opcode::SHUTDOWN;
+        sqe.fd = self.fd;
+        sqe.len = self.how as u32;
+    }
+
+    fn complete(self, cqe: Cqe) -> io::Result<()> {
+        cqe.into_result().map(drop)
+    }
+}

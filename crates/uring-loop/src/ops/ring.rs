@@ -1,0 +1,49 @@
+//! Operations on the ring itself and on any descriptor: nothing, and waiting for readiness.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use crate::driver::Op;
+use crate::driver::ring::{Cqe, Sqe, opcode};
+
+/// `IORING_OP_NOP` (5.1): a round trip through the ring.
+#[derive(Debug)]
+pub struct Nop;
+
+// SAFETY: the entry has no pointer and no descriptor.
+unsafe impl Op for Nop {
+    type Output = io::Result<()>;
+
+    fn prepare(&mut self, sqe: &mut Sqe) {
+        sqe.opcode = opcode::NOP;
+    }
+
+    fn complete(self, cqe: Cqe) -> io::Result<()> {
+        cqe.into_result().map(drop)
+    }
+}
+
+/// `IORING_OP_POLL_ADD` (5.1): waits until a descriptor is ready.
+#[derive(Debug)]
+pub(crate) struct PollAdd {
+    pub(crate) fd: RawFd,
+    /// `POLLIN`, `POLLOUT` …
+    pub(crate) events: i16,
+}
+
+// SAFETY: the entry has no pointer; the descriptor belongs to a type that closes it through the
+// driver.
+unsafe impl Op for PollAdd {
+    type Output = io::Result<()>;
+    const HOLDS_CLOCK: bool = false;
+
+    fn prepare(&mut self, sqe: &mut Sqe) {
+        sqe.opcode = opcode::POLL_ADD;
+        sqe.fd = self.fd;
+        sqe.op_flags = u32::from(self.events as u16);
+    }
+
+    fn complete(self, cqe: Cqe) -> io::Result<()> {
+        cqe.into_result().map(drop)
+    }
+}

@@ -1,0 +1,309 @@
+//! L2: tasks. They know wakers, not the kernel.
+//!
+//! A task is a future that the loop drives on its own. [`spawn`] makes one and gives a [`Task`],
+//! the handle: await it for the result, cancel it, abort it, or drop it and let it run on.
+
+pub(crate) mod queue;
+pub(crate) mod raw;
+pub(crate) mod remote;
+pub(crate) mod state;
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::task::{Context, Poll};
+
+use crate::cancel::{Cancelled, Link, hand_outward};
+use crate::context;
+use raw::Header;
+use state::flags;
+
+/// Why a task has no result.
+#[derive(Debug)]
+pub enum JoinError {
+    /// It was cancelled or aborted, and its future was dropped.
+    Cancelled,
+    /// It panicked; this is the payload. Hand it to [`std::panic::resume_unwind`] to go on with
+    /// the panic here.
+    Panicked(Box<dyn Any + Send + 'static>),
+}
+
+impl JoinError {
+    /// Whether the task was cancelled or aborted.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, JoinError::Cancelled)
+    }
+
+    /// Whether the task panicked.
+    pub fn is_panic(&self) -> bool {
+        matches!(self, JoinError::Panicked(_))
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::Cancelled => f.write_str("the task was cancelled"),
+            JoinError::Panicked(panic) => {
+                write!(f, "the task panicked: {}", panic_message(&**panic))
+            }
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+impl From<JoinError> for io::Error {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::Cancelled => Cancelled::of_task().into(),
+            JoinError::Panicked(_) => io::Error::other(error.to_string()),
+        }
+    }
+}
+
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    raw::panic_text(panic)
+}
+
+/// Starts a task on the running loop. It is polled for the first time in its turn, not here.
+///
+/// The handle may be dropped: the task runs on, and a panic in it is caught all the same.
+///
+/// # Panics
+///
+/// If no loop runs on this thread.
+///
+/// # Examples
+///
+/// ```
+/// uring_loop::run(async {
+///     let task = uring_loop::spawn(async { 6 * 7 });
+///     assert_eq!(task.await.unwrap(), 42);
+/// })
+/// # .unwrap();
+/// ```
+#[doc(alias = "create_task")]
+#[doc(alias = "ensure_future")]
+#[doc(alias = "spawn_local")]
+#[track_caller]
+pub fn spawn<F>(future: F) -> Task<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let location = Location::caller();
+    context::core("spawn", |core| core.spawn(future, location))
+}
+
+/// A handle to a task of this thread's loop.
+///
+/// *Awaiting* it gives the result. If the awaiting task is cancelled meanwhile, the request is
+/// forwarded to this task, and its end is waited for: if it ends cancelled, the request goes on
+/// outward in the awaiting task; if it ends with a value, that is the result.
+///
+/// *Dropping* it detaches the task.
+#[must_use = "dropping a Task detaches it; say `drop(task)` or `let _ =` if that is meant"]
+pub struct Task<T> {
+    header: NonNull<Header>,
+    _output: PhantomData<T>,
+}
+
+impl<T> Task<T> {
+    /// Takes over the handle's reference.
+    ///
+    /// # Safety
+    ///
+    /// `header` comes from `Tasks::spawn` with a future whose output is `T`.
+    pub(crate) unsafe fn from_raw(header: NonNull<Header>) -> Self {
+        Task { header, _output: PhantomData }
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: the handle holds a local reference, and is not `Send`.
+        unsafe { self.header.as_ref() }
+    }
+
+    /// Asks the task to end. `false`: it had ended already.
+    ///
+    /// The request goes to the innermost [`catch_cancel`](crate::catch_cancel) in the task. If
+    /// there is none, its future is dropped where it next waits; a task that never ran is dropped
+    /// without being run. A task that becomes ready first wins.
+    pub fn cancel(&self) -> bool {
+        self.header().cancel()
+    }
+
+    /// How many times [`cancel`](Self::cancel) was called while the task was alive.
+    pub fn cancelling(&self) -> u32 {
+        self.header().cancels()
+    }
+
+    /// Drops the task's future now, without asking. Joiners see [`JoinError::Cancelled`].
+    ///
+    /// A task that aborts itself ends where its poll next returns.
+    pub fn abort(&self) {
+        let header = self.header();
+        if header.has(flags::COMPLETE) {
+            return;
+        }
+        if header.has(flags::RUNNING) || header.node.loop_id != context::loop_id() {
+            header.set(flags::ABORT);
+            header.wake();
+            return;
+        }
+        // SAFETY: alive, not complete, not being polled, and its loop runs here.
+        unsafe { raw::discard(self.header) };
+        context::with_core(|core| core.tasks.forget(header));
+    }
+
+    /// Takes the result of a task that has ended.
+    pub(crate) fn take_output(&self) -> Result<T, JoinError> {
+        assert!(self.is_done());
+        // SAFETY: complete, and `T` is the output's type (`from_raw`).
+        unsafe { raw::take_output(self.header) }
+    }
+
+    /// Whether the task has ended, in whatever way.
+    #[doc(alias = "done")]
+    #[doc(alias = "is_finished")]
+    pub fn is_done(&self) -> bool {
+        self.header().has(flags::COMPLETE)
+    }
+
+    /// The task's number, unique within its loop; `Task-7` in dumps.
+    pub fn id(&self) -> u32 {
+        self.header().node.id
+    }
+
+    /// Where it was spawned.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.header().location
+    }
+
+    /// Gives the task a name for dumps and logs.
+    #[must_use = "the named handle is returned"]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        context::with_core(|core| core.name_task(self.id(), name.into()));
+        self
+    }
+
+    /// The name given by [`named`](Self::named), or `Task-N`.
+    pub fn name(&self) -> String {
+        context::with_core(|core| core.task_name(self.id()))
+            .flatten()
+            .unwrap_or_else(|| format!("Task-{}", self.id()))
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let header = self.header();
+        if header.has(flags::COMPLETE) {
+            // SAFETY: `T` is the output's type (`from_raw`).
+            let output = unsafe { raw::take_output(self.header) };
+            let forwarded = header.take(flags::FORWARDED);
+            header.join.detach();
+            if forwarded && matches!(output, Err(JoinError::Cancelled)) {
+                hand_outward(header.join.origin());
+                return Poll::Pending;
+            }
+            return Poll::Ready(output);
+        }
+        // SAFETY: the link lies in the task's heap cell, which this handle keeps alive, and
+        // `release_handle` detaches it.
+        unsafe { Link::attach(&raw const header.join, context::scope()) };
+        if let Some(Cancelled { .. }) = header.join.take_request() {
+            header.set(flags::FORWARDED);
+            header.cancel();
+        }
+        header.join.set_waker(cx.waker());
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        // SAFETY: the handle's reference, on the task's thread.
+        unsafe { raw::release_handle(self.header) };
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = self.header();
+        let state = if header.has(flags::COMPLETE) { "done" } else { "pending" };
+        write!(f, "<Task {state} name={:?} at {}", self.name(), header.location)?;
+        write!(f, " [{}]>", header.flag_names().join(" "))
+    }
+}
+
+/// Lets every other ready task run once, then goes on.
+///
+/// # Cancel safety
+///
+/// Strict: there is nothing to lose.
+pub async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
+}
+
+/// A task as the dump shows it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TaskInfo {
+    /// Its number within the loop.
+    pub id: u32,
+    /// Its name, `Task-N` if none was given.
+    pub name: String,
+    /// Where it was spawned.
+    pub location: &'static Location<'static>,
+    /// Its state in words: `waiting`, `scheduled` or `running`.
+    pub state: &'static str,
+    /// How often it was asked to end.
+    pub cancelling: u32,
+}
+
+impl TaskInfo {
+    pub(crate) fn of(header: &Header, name: String) -> Self {
+        let state = if header.has(flags::RUNNING) {
+            "running"
+        } else if header.has(flags::SCHEDULED) {
+            "scheduled"
+        } else {
+            "waiting"
+        };
+        TaskInfo {
+            id: header.node.id,
+            name,
+            location: header.location,
+            state,
+            cancelling: header.cancels(),
+        }
+    }
+}
+
+impl fmt::Display for TaskInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<Task {} name={:?} at {}", self.state, self.name, self.location)?;
+        if self.cancelling > 0 {
+            write!(f, " cancelling={}", self.cancelling)?;
+        }
+        f.write_str(">")
+    }
+}
+
+

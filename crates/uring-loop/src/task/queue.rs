@@ -1,0 +1,209 @@
+//! The run queue and the list of all tasks of a loop: both intrusive, both of one thread.
+//!
+//! The run queue is first in, first out. The list owns: it holds one local reference for every
+//! task that is not complete.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::panic::Location;
+use std::ptr::{self, NonNull};
+
+use super::raw::{self, Header, Home};
+use super::remote::Door;
+use super::state::flags;
+
+/// The tasks of one loop.
+#[derive(Debug)]
+pub(crate) struct Tasks {
+    head: Cell<*const Header>,
+    tail: Cell<*const Header>,
+    ready: Cell<usize>,
+    owned: Cell<*const Header>,
+    alive: Cell<usize>,
+    spawned: Cell<u64>,
+    polls: Cell<u64>,
+    door: &'static Door,
+    loop_id: u32,
+}
+
+impl Tasks {
+    pub(crate) fn new(door: &'static Door, loop_id: u32) -> Self {
+        Tasks {
+            head: Cell::new(ptr::null()),
+            tail: Cell::new(ptr::null()),
+            ready: Cell::new(0),
+            owned: Cell::new(ptr::null()),
+            alive: Cell::new(0),
+            spawned: Cell::new(0),
+            polls: Cell::new(0),
+            door,
+            loop_id,
+        }
+    }
+
+    /// How many tasks wait to be polled.
+    pub(crate) fn ready(&self) -> usize {
+        self.ready.get()
+    }
+
+    /// How many tasks are not complete.
+    pub(crate) fn alive(&self) -> usize {
+        self.alive.get()
+    }
+
+    pub(crate) fn spawned(&self) -> u64 {
+        self.spawned.get()
+    }
+
+    pub(crate) fn polls(&self) -> u64 {
+        self.polls.get()
+    }
+
+    /// Makes a task and schedules it. The result carries the handle's reference.
+    ///
+    /// # Safety
+    ///
+    /// As [`raw::allocate`].
+    pub(crate) unsafe fn spawn<F: Future>(
+        &self,
+        future: F,
+        location: &'static Location<'static>,
+    ) -> NonNull<Header> {
+        self.spawned.set(self.spawned.get() + 1);
+        // 0 means "not a task" in a node; after 2^32 tasks ids repeat, which only eyes see.
+        let id = (self.spawned.get() as u32).max(1);
+        let home = Home { door: self.door, loop_id: self.loop_id, id };
+        // SAFETY: handed on.
+        let header = unsafe { raw::allocate(future, home, location) };
+        // SAFETY: just made.
+        let task = unsafe { header.as_ref() };
+        let first = self.owned.replace(task);
+        task.owned_next.set(first);
+        // SAFETY: tasks in the list are alive.
+        if let Some(first) = unsafe { first.as_ref() } {
+            first.owned_prev.set(task);
+        }
+        self.alive.set(self.alive.get() + 1);
+        self.schedule(task);
+        header
+    }
+
+    /// Puts a task at the end of the run queue, unless it is there or complete.
+    pub(crate) fn schedule(&self, task: &Header) {
+        if task.has(flags::SCHEDULED | flags::COMPLETE) {
+            return;
+        }
+        task.set(flags::SCHEDULED);
+        task.run_next.set(ptr::null());
+        let tail = self.tail.replace(task);
+        // SAFETY: a scheduled task is alive until it is popped (`RELEASE_ON_POP`).
+        match unsafe { tail.as_ref() } {
+            Some(tail) => tail.run_next.set(task),
+            None => self.head.set(task),
+        }
+        self.ready.set(self.ready.get() + 1);
+    }
+
+    fn pop(&self) -> Option<NonNull<Header>> {
+        let head = NonNull::new(self.head.get().cast_mut())?;
+        // SAFETY: as in `schedule`.
+        let task = unsafe { head.as_ref() };
+        let next = task.run_next.replace(ptr::null());
+        self.head.set(next);
+        if next.is_null() {
+            self.tail.set(ptr::null());
+        }
+        self.ready.set(self.ready.get() - 1);
+        task.clear(flags::SCHEDULED);
+        Some(head)
+    }
+
+    /// Polls the oldest ready task once. `false`: none was ready.
+    pub(crate) fn run_one(&self) -> bool {
+        let Some(header) = self.pop() else { return false };
+        // SAFETY: popped, hence alive.
+        let task = unsafe { header.as_ref() };
+        if task.has(flags::COMPLETE) {
+            if task.take(flags::RELEASE_ON_POP) {
+                // SAFETY: the loop's reference, kept for the queue.
+                unsafe { raw::release_local(task) };
+            }
+            return true;
+        }
+        self.polls.set(self.polls.get() + 1);
+        // SAFETY: a live task of this loop, not complete; tasks are stepped from here only, and
+        // turns do not nest.
+        if unsafe { raw::step(header) } {
+            self.forget(task);
+        }
+        true
+    }
+
+    /// Lets go of a task that has just completed.
+    pub(super) fn forget(&self, task: &Header) {
+        let (prev, next) = (task.owned_prev.get(), task.owned_next.get());
+        // SAFETY: neighbours in the list are alive.
+        unsafe {
+            match prev.as_ref() {
+                Some(prev) => prev.owned_next.set(next),
+                None => self.owned.set(next),
+            }
+            if let Some(next) = next.as_ref() {
+                next.owned_prev.set(prev);
+            }
+        }
+        self.alive.set(self.alive.get() - 1);
+        if task.has(flags::SCHEDULED) {
+            task.set(flags::RELEASE_ON_POP);
+        } else {
+            // SAFETY: the loop's reference, on its thread.
+            unsafe { raw::release_local(task) };
+        }
+    }
+
+    /// Takes in a task that came through the door; the door's reference is ours to give up.
+    ///
+    /// # Safety
+    ///
+    /// `header` was taken from the door of this loop.
+    pub(crate) unsafe fn receive(&self, header: NonNull<Header>) {
+        // SAFETY: the door's reference keeps it alive.
+        let task = unsafe { header.as_ref() };
+        raw::unqueue(task);
+        if task.node.loop_id == self.loop_id {
+            self.schedule(task);
+        }
+        // SAFETY: the door's reference, given up. A scheduled task is alive without it.
+        unsafe { raw::release_shared(header.as_ptr()) };
+    }
+
+    /// Drops the futures of all tasks and what is queued. What they spawn meanwhile goes too.
+    pub(crate) fn discard_all(&self) {
+        while let Some(header) = NonNull::new(self.owned.get().cast_mut()) {
+            // SAFETY: owned by the list, hence alive and not complete; none is being polled, since
+            // the loop is not in a turn.
+            let task = unsafe { header.as_ref() };
+            // SAFETY: as above.
+            unsafe { raw::discard(header) };
+            self.forget(task);
+        }
+        while let Some(header) = self.pop() {
+            // SAFETY: popped, hence alive; every task is complete now.
+            let task = unsafe { header.as_ref() };
+            if task.take(flags::RELEASE_ON_POP) {
+                // SAFETY: the loop's reference, kept for the queue.
+                unsafe { raw::release_local(task) };
+            }
+        }
+    }
+
+    /// Calls `f` for every task that is not complete, youngest first.
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&Header)) {
+        let mut at = self.owned.get();
+        // SAFETY: tasks in the list are alive, and `f` gets no way to complete one.
+        while let Some(task) = unsafe { at.as_ref() } {
+            at = task.owned_next.get();
+            f(task);
+        }
+    }
+}

@@ -1,0 +1,464 @@
+//! The task cell: one allocation with a header, the future, and later its output.
+//!
+//! # Life story
+//!
+//! | state | who owns what |
+//! |---|---|
+//! | *waiting* | The loop's list of tasks owns the cell by one local reference. The future is in it. Wakers hold references, the `Task` handle holds a local one. |
+//! | *scheduled* | As waiting, and the run queue points to the cell. It holds no reference: a task that completes while it is scheduled keeps the loop's until it is popped (`RELEASE_ON_POP`). |
+//! | *running* | The loop polls the future. Nothing frees the cell: the loop's reference stands. |
+//! | *complete* | The future is gone. The output is in the cell until the handle takes or drops it; without a handle it was dropped at once. The loop's reference is gone, wakers do nothing. |
+//!
+//! All *local* references (loop, handle, local wakers) are counted in a plain cell and together
+//! hold one reference in [`Shared`]; each `Waker` clone holds one there. The future and the output
+//! are touched only by the loop's thread, the header's `node` and `shared` by all.
+//!
+//! *Dropping*: a loop that is dropped completes every task as cancelled, which drops the futures.
+//! Memory is freed by whoever drops the last reference, on any thread.
+
+use std::alloc::{self, Layout};
+use std::any::Any;
+use std::cell::{Cell, UnsafeCell};
+use std::future::Future;
+use std::mem::{ManuallyDrop, offset_of};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::ptr::{self, NonNull};
+use std::task::{Context, Poll, RawWaker, Waker};
+
+use super::JoinError;
+use super::remote::{Door, Node};
+use super::state::{Shared, flags};
+use crate::cancel::{Children, Link, LinkKind, ScopeRef, TASK};
+use crate::context;
+use crate::wake::TASK_WAKER;
+
+/// What every task has, whatever its future.
+#[repr(C)]
+pub(crate) struct Header {
+    // Touched by any thread.
+    pub(crate) node: Node,
+    shared: Shared,
+    // Touched by the loop's thread only.
+    local_references: Cell<u32>,
+    door: &'static Door,
+    vtable: &'static Vtable,
+    pub(super) run_next: Cell<*const Header>,
+    pub(super) owned_prev: Cell<*const Header>,
+    pub(super) owned_next: Cell<*const Header>,
+    flags: Cell<u32>,
+    cancels: Cell<u32>,
+    /// The scopes directly below the task.
+    pub(crate) children: Children,
+    /// The handle's place in the tree of the task that awaits it, with that task's waker.
+    pub(super) join: Link,
+    pub(super) location: &'static Location<'static>,
+}
+
+pub(crate) struct Vtable {
+    poll: unsafe fn(NonNull<Header>) -> Poll<()>,
+    drop_future: unsafe fn(NonNull<Header>),
+    /// Writes the output where the second argument points, a `Result<T, JoinError>`.
+    take_output: unsafe fn(NonNull<Header>, *mut ()),
+    /// Puts `Err(error)` where the output goes.
+    store_error: unsafe fn(NonNull<Header>, JoinError),
+    drop_output: unsafe fn(NonNull<Header>),
+    layout: Layout,
+}
+
+union Stage<F: Future> {
+    future: ManuallyDrop<F>,
+    output: ManuallyDrop<Result<F::Output, JoinError>>,
+}
+
+#[repr(C)]
+struct TaskCell<F: Future> {
+    header: Header,
+    stage: UnsafeCell<Stage<F>>,
+}
+
+impl<F: Future> TaskCell<F> {
+    const VTABLE: Vtable = Vtable {
+        poll: Self::poll,
+        drop_future: Self::drop_future,
+        take_output: Self::take_output,
+        store_error: Self::store_error,
+        drop_output: Self::drop_output,
+        layout: Layout::new::<Self>(),
+    };
+
+    /// # Safety
+    ///
+    /// For this and the others: `header` is the head of a live `TaskCell<F>`, and this is the
+    /// thread of its loop.
+    unsafe fn stage(header: NonNull<Header>) -> *mut Stage<F> {
+        // SAFETY: the caller's promise.
+        unsafe { header.cast::<Self>().as_ref() }.stage.get()
+    }
+
+    /// Polls the future, which must be there. When it is ready, or has panicked, it is dropped
+    /// and the output stands in its place.
+    unsafe fn poll(header: NonNull<Header>) -> Poll<()> {
+        // SAFETY: the header outlives the poll; the waker is not dropped, so no reference is
+        // given up for it.
+        let waker = ManuallyDrop::new(unsafe {
+            Waker::from_raw(RawWaker::new(header.as_ptr().cast_const().cast(), &TASK_WAKER))
+        });
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: the future is there (caller), in a heap cell that never moves: pinned.
+            let future = unsafe { Pin::new_unchecked(&mut *(*Self::stage(header)).future) };
+            future.poll(&mut Context::from_waker(&waker))
+        }));
+        let output = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(value)) => Ok(value),
+            Err(panic) => Err(JoinError::Panicked(panic)),
+        };
+        // SAFETY: the future is there, and from here on it isn't.
+        let output = match catch_unwind(AssertUnwindSafe(|| unsafe { Self::drop_future(header) })) {
+            Ok(()) => output,
+            Err(panic) => Err(JoinError::Panicked(panic)),
+        };
+        // SAFETY: the place is free now.
+        unsafe { (*Self::stage(header)).output = ManuallyDrop::new(output) };
+        Poll::Ready(())
+    }
+
+    unsafe fn drop_future(header: NonNull<Header>) {
+        // SAFETY: the caller promises that the future is there and never used again.
+        unsafe { ManuallyDrop::drop(&mut (*Self::stage(header)).future) }
+    }
+
+    unsafe fn take_output(header: NonNull<Header>, to: *mut ()) {
+        // SAFETY: the caller promises that the output is there, never used again, and that `to`
+        // points to room for it.
+        unsafe {
+            let output = ManuallyDrop::take(&mut (*Self::stage(header)).output);
+            to.cast::<Result<F::Output, JoinError>>().write(output);
+        }
+    }
+
+    unsafe fn store_error(header: NonNull<Header>, error: JoinError) {
+        // SAFETY: the caller promises that neither future nor output is there.
+        unsafe { (*Self::stage(header)).output = ManuallyDrop::new(Err(error)) };
+    }
+
+    unsafe fn drop_output(header: NonNull<Header>) {
+        // SAFETY: the caller promises that the output is there and never used again.
+        unsafe { ManuallyDrop::drop(&mut (*Self::stage(header)).output) }
+    }
+}
+
+/// What a new task needs to know of its loop.
+pub(crate) struct Home {
+    pub(crate) door: &'static Door,
+    pub(crate) loop_id: u32,
+    pub(crate) id: u32,
+}
+
+/// Makes a cell with two local references: the loop's and the handle's.
+///
+/// # Safety
+///
+/// The future may borrow: the caller sees to it that the task is complete (its future dropped, its
+/// output taken) before what it borrows is gone.
+pub(super) unsafe fn allocate<F: Future>(
+    future: F,
+    home: Home,
+    location: &'static Location<'static>,
+) -> NonNull<Header> {
+    let cell = Box::new(TaskCell {
+        header: Header {
+            node: Node::new(home.id, home.loop_id),
+            shared: Shared::new(),
+            local_references: Cell::new(2),
+            door: home.door,
+            vtable: const { &TaskCell::<F>::VTABLE },
+            run_next: Cell::new(ptr::null()),
+            owned_prev: Cell::new(ptr::null()),
+            owned_next: Cell::new(ptr::null()),
+            flags: Cell::new(flags::HANDLE),
+            cancels: Cell::new(0),
+            children: Children::new(),
+            join: Link::new(LinkKind::Join),
+            location,
+        },
+        stage: UnsafeCell::new(Stage { future: ManuallyDrop::new(future) }),
+    });
+    NonNull::from(Box::leak(cell)).cast()
+}
+
+impl Header {
+    pub(super) fn has(&self, flag: u32) -> bool {
+        self.flags.get() & flag != 0
+    }
+
+    pub(super) fn set(&self, flag: u32) {
+        self.flags.set(self.flags.get() | flag);
+    }
+
+    pub(super) fn clear(&self, flag: u32) {
+        self.flags.set(self.flags.get() & !flag);
+    }
+
+    /// Clears the flag and tells whether it was set.
+    pub(super) fn take(&self, flag: u32) -> bool {
+        let was = self.has(flag);
+        self.clear(flag);
+        was
+    }
+
+    pub(super) fn flag_names(&self) -> Vec<&'static str> {
+        let set = |(index, name): (usize, &&'static str)| self.has(1 << index).then_some(*name);
+        flags::NAMES.iter().enumerate().filter_map(set).collect()
+    }
+
+    pub(crate) fn retain_local(&self) {
+        self.local_references.set(self.local_references.get() + 1);
+    }
+
+    /// Wakes the task, from its thread or another.
+    pub(crate) fn wake(&self) {
+        if self.node.loop_id == context::loop_id() {
+            context::with_core(|core| core.tasks.schedule(self));
+        } else if self.shared.wake() {
+            let node = &raw const self.node;
+            // SAFETY: the door has a reference now, so the node stays valid until it is taken;
+            // `QUEUED` keeps it from being pushed twice.
+            unsafe { self.door.push(node.cast_mut()) };
+        }
+    }
+
+    /// Requests already made and not taken back.
+    pub(super) fn cancels(&self) -> u32 {
+        self.cancels.get()
+    }
+
+    /// Asks the catchers, or marks the task to be dropped where it next parks.
+    pub(super) fn cancel(&self) -> bool {
+        if self.has(flags::COMPLETE) {
+            return false;
+        }
+        self.cancels.set(self.cancels.get().saturating_add(1));
+        if !self.children.request(TASK) {
+            self.set(flags::CANCEL);
+            self.wake();
+        }
+        true
+    }
+
+    /// A catcher went away without an answer: ask again at the next park.
+    pub(crate) fn ask_again(&self) {
+        self.set(flags::CANCEL);
+    }
+
+    /// The request was handed as far out as it goes, by a poll of this very task.
+    pub(crate) fn drop_after_poll(&self) {
+        self.set(flags::ABORT);
+    }
+}
+
+/// One step of a task that was taken from the run queue. `true`: it is complete now, and the
+/// loop's list shall let go of it.
+///
+/// # Safety
+///
+/// `header` is a live task of the loop running here, is not complete, and is not being polled.
+pub(super) unsafe fn step(header: NonNull<Header>) -> bool {
+    // SAFETY: the caller's promise; the loop's reference stands until `complete`.
+    let this = unsafe { header.as_ref() };
+    let unstarted = this.has(flags::CANCEL) && !this.has(flags::STARTED);
+    if unstarted || this.has(flags::ABORT) {
+        // As asyncio: a task that is cancelled before its first step never takes it.
+        this.set(flags::ABORT);
+    } else {
+        this.set(flags::RUNNING | flags::STARTED);
+        let polled = {
+            let _entered = context::enter_task(this, ScopeRef::task(this));
+            // SAFETY: not complete, so the future is there.
+            unsafe { (this.vtable.poll)(header) }
+        };
+        this.clear(flags::RUNNING);
+        if polled.is_ready() {
+            finish(this, header);
+            return true;
+        }
+    }
+    if this.take(flags::CANCEL) && !this.has(flags::ABORT) && !this.children.request(TASK) {
+        this.set(flags::ABORT);
+    }
+    if !this.has(flags::ABORT) {
+        return false;
+    }
+    // SAFETY: not complete, not being polled.
+    unsafe { discard(header) };
+    true
+}
+
+/// Drops the future of a task that is not complete and completes it as cancelled.
+///
+/// # Safety
+///
+/// As [`step`].
+pub(super) unsafe fn discard(header: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let this = unsafe { header.as_ref() };
+    this.set(flags::RUNNING);
+    let dropped = {
+        let _entered = context::enter_task(this, ScopeRef::task(this));
+        // SAFETY: not complete, so the future is there; it is not used again.
+        catch_unwind(AssertUnwindSafe(|| unsafe { (this.vtable.drop_future)(header) }))
+    };
+    this.clear(flags::RUNNING);
+    let error = match dropped {
+        Ok(()) => JoinError::Cancelled,
+        Err(panic) => JoinError::Panicked(panic),
+    };
+    // SAFETY: the future is gone and no output is there.
+    unsafe { (this.vtable.store_error)(header, error) };
+    finish(this, header);
+}
+
+/// The output is in its place: tell whoever waits for it.
+fn finish(this: &Header, header: NonNull<Header>) {
+    this.children.let_go();
+    this.set(flags::COMPLETE);
+    if !this.shared.unique() {
+        this.shared.close();
+    }
+    if !this.has(flags::HANDLE) {
+        drop_output(this, header);
+    } else if let Some(waker) = this.join.waker.take() {
+        waker.wake();
+    }
+}
+
+/// Drops the output for lack of a handle. A panic that nobody will see is logged.
+fn drop_output(this: &Header, header: NonNull<Header>) {
+    if this.has(flags::TAKEN) {
+        return;
+    }
+    this.set(flags::TAKEN);
+    // SAFETY: complete and not taken, so the output is there.
+    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { (this.vtable.drop_output)(header) }));
+    if let Err(panic) = dropped {
+        tracing::error!(
+            task = this.node.id,
+            at = %this.location,
+            "the output of a task panicked in drop: {}",
+            super::panic_message(&*panic),
+        );
+    }
+}
+
+/// Takes the output of a complete task.
+///
+/// # Safety
+///
+/// `T` is the output of the task's future; this is its thread.
+pub(super) unsafe fn take_output<T>(header: NonNull<Header>) -> Result<T, JoinError> {
+    // SAFETY: the caller holds a handle, hence a local reference.
+    let this = unsafe { header.as_ref() };
+    assert!(!this.has(flags::TAKEN), "a Task is not polled after it was ready");
+    this.set(flags::TAKEN);
+    let mut output = std::mem::MaybeUninit::<Result<T, JoinError>>::uninit();
+    // SAFETY: complete and not taken, so the output is there; the type is right (caller).
+    unsafe {
+        (this.vtable.take_output)(header, output.as_mut_ptr().cast());
+        output.assume_init()
+    }
+}
+
+/// The handle goes: drops an output that nobody can take any more, and its reference.
+///
+/// # Safety
+///
+/// The caller gives up the handle's local reference, on the task's thread.
+pub(super) unsafe fn release_handle(header: NonNull<Header>) {
+    // SAFETY: we still hold the reference.
+    let this = unsafe { header.as_ref() };
+    this.join.detach();
+    this.join.waker.set(None);
+    this.clear(flags::HANDLE);
+    if this.has(flags::COMPLETE) {
+        drop_output(this, header);
+    }
+    // SAFETY: ours to give up.
+    unsafe { release_local(this) };
+}
+
+/// Gives up a local reference.
+///
+/// # Safety
+///
+/// The caller has one, and is on the task's thread.
+pub(crate) unsafe fn release_local(header: &Header) {
+    let left = header.local_references.get() - 1;
+    header.local_references.set(left);
+    if left == 0 {
+        debug_assert!(header.has(flags::COMPLETE | flags::TAKEN));
+        // SAFETY: the local references' share in `shared` is given up with the last of them.
+        unsafe { release_shared(header) };
+    }
+}
+
+/// Gives up a reference counted in `shared`.
+///
+/// # Safety
+///
+/// The caller has one and does not use the header again.
+pub(super) unsafe fn release_shared(header: *const Header) {
+    // SAFETY: alive until our reference is given up.
+    let this = unsafe { &*header };
+    if this.shared.release() {
+        let layout = this.vtable.layout;
+        // SAFETY: the last reference, so nobody looks again. The stage holds neither future nor
+        // output (`finish`, `drop_output`), and the header's fields own nothing but a waker slot
+        // that the handle emptied. Allocated as a box of this layout.
+        unsafe { alloc::dealloc(header.cast_mut().cast(), layout) };
+    }
+}
+
+/// The loop took the task from the door.
+pub(super) fn unqueue(header: &Header) {
+    header.shared.unqueue();
+}
+
+/// Parts of a `RawWakerVTable`; see `wake.rs`. `data` is a `Header` with a reference in `shared`
+/// for each waker.
+pub(crate) unsafe fn waker_clone(data: *const ()) -> RawWaker {
+    // SAFETY: the waker that is cloned keeps the header alive.
+    unsafe { &*data.cast::<Header>() }.shared.retain();
+    RawWaker::new(data, &TASK_WAKER)
+}
+
+pub(crate) unsafe fn waker_wake(data: *const ()) {
+    // SAFETY: as above; then the waker's reference is given up.
+    unsafe {
+        waker_wake_by_ref(data);
+        waker_drop(data);
+    }
+}
+
+pub(crate) unsafe fn waker_wake_by_ref(data: *const ()) {
+    // SAFETY: as above.
+    unsafe { &*data.cast::<Header>() }.wake();
+}
+
+pub(crate) unsafe fn waker_drop(data: *const ()) {
+    // SAFETY: the waker's reference is given up, and it is not used again.
+    unsafe { release_shared(data.cast()) };
+}
+
+/// Payload of a panic, as text if it is one.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    if let Some(text) = panic.downcast_ref::<&'static str>() {
+        text
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text
+    } else {
+        "a panic whose payload is not text"
+    }
+}
+
+const _: () = assert!(offset_of!(Header, node) == 0);

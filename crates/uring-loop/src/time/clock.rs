@@ -1,0 +1,58 @@
+//! What time it is for a loop: the machine's monotonic clock, or a virtual one that tests move.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use crate::sys::clock::{monotonic_ns, saturating_ns};
+
+/// A clock in nanoseconds of `CLOCK_MONOTONIC`, where a virtual one starts too.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    /// The same moment in both of its names.
+    base: (Instant, u64),
+    /// The present of a virtual clock.
+    now: Option<Cell<u64>>,
+}
+
+impl Clock {
+    pub(crate) fn real() -> Self {
+        Clock { base: (Instant::now(), monotonic_ns()), now: None }
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn virtual_() -> Self {
+        let clock = Clock::real();
+        Clock { now: Some(Cell::new(clock.base.1)), ..clock }
+    }
+
+    pub(crate) fn is_virtual(&self) -> bool {
+        self.now.is_some()
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.now.as_ref().map_or_else(monotonic_ns, Cell::get)
+    }
+
+    /// Moves a virtual clock forward; a real one moves by itself.
+    pub(crate) fn advance_to(&self, time: u64) {
+        if let Some(now) = &self.now {
+            now.set(now.get().max(time));
+        }
+    }
+
+    pub(crate) fn instant(&self, ns: u64) -> Instant {
+        let (instant, base) = self.base;
+        match ns.checked_sub(base) {
+            Some(after) => instant + Duration::from_nanos(after),
+            None => instant - Duration::from_nanos(base - ns),
+        }
+    }
+
+    pub(crate) fn ns(&self, instant: Instant) -> u64 {
+        let (base, ns) = self.base;
+        match instant.checked_duration_since(base) {
+            Some(after) => ns.saturating_add(saturating_ns(after)),
+            None => ns.saturating_sub(saturating_ns(base.duration_since(instant))),
+        }
+    }
+}

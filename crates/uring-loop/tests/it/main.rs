@@ -1,0 +1,3 @@
+//! The behaviour of the loop through its public API, on the kernel's ring.
+
+mod tasks;
