@@ -1,0 +1,222 @@
+//! Every deliberate fault must be caught by the test that is named for it.
+//!
+//! A fault is planted behind `--cfg mutant="NAME"`; `mutants.txt` beside a crate's Cargo.toml says
+//! which test has to fail (`table.rs` has the format). Here each fault is built and its test run.
+//!
+//! The cfg is given to the one package only, by cargo's unstable profile-rustflags: RUSTFLAGS would
+//! rebuild every dependency for every fault. By hand, RUSTFLAGS does the same:
+//! `RUSTFLAGS='--cfg mutant="NAME"' cargo test -p PACKAGE FILTER`.
+
+mod table;
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use self::table::{Entry, Want};
+use super::{Report, libtest, loom};
+use crate::shell::{self, Echo, Ran};
+use crate::tidy::Source;
+use crate::workspace::{Package, Workspace, rust_files};
+
+/// A test that takes longer than this is stuck.
+const LIMIT: Duration = Duration::from_secs(300);
+/// The same where being stuck is what the table expects: each such fault costs this much.
+const HANG_LIMIT: Duration = Duration::from_secs(30);
+
+pub(super) fn section(workspace: &Workspace) -> Result<Report> {
+    let mut caught = 0;
+    let mut failures = Vec::new();
+    for package in workspace.crates() {
+        let entries = entries(package)?;
+        for entry in &entries {
+            match verdict(workspace, package, entry) {
+                Ok(how) => {
+                    caught += 1;
+                    anstream::println!("mutant {}: caught: {how}", entry.name);
+                }
+                Err(error) => {
+                    anstream::println!("mutant {}: NOT CAUGHT: {error:#}", entry.name);
+                    failures.push(format!("{} ({}): {error:#}", entry.name, entry.breaks));
+                }
+            }
+        }
+    }
+    if !failures.is_empty() {
+        bail!("{caught} caught, {} not\n{}", failures.len(), failures.join("\n"));
+    }
+    match caught {
+        0 => Ok(Report::skipped("no fault is planted in any crate")),
+        _ => Ok(Report::passed(format!("{caught} faults, all caught"))),
+    }
+}
+
+/// The table of a crate, complete both ways.
+fn entries(package: &Package) -> Result<Vec<Entry>> {
+    let mut planted = Vec::new();
+    for path in rust_files(&package.dir.join("src"))? {
+        let text = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
+        planted.extend(Source::new("", &text).mutants());
+    }
+    let path = package.dir.join("mutants.txt");
+    let text = match path.exists() {
+        true => fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?,
+        false => String::new(),
+    };
+    let entries = table::parse(&text).with_context(|| format!("{}", path.display()))?;
+    table::complete(&planted, &entries).with_context(|| format!("{}", path.display()))?;
+    Ok(entries)
+}
+
+/// Builds the fault and runs its test; `Err` says why it does not count as caught.
+fn verdict(workspace: &Workspace, package: &Package, entry: &Entry) -> Result<&'static str> {
+    anstream::eprintln!("---- mutant {}: {}", entry.name, entry.breaks);
+    let programs = libtest::executables(build(workspace, package, entry))?;
+    let limit = if entry.want == Want::Hang { HANG_LIMIT } else { LIMIT };
+    let mut survived = false;
+    for program in programs.iter().filter(|program| program.kind != "bin") {
+        let mut test = Command::new(&program.path);
+        test.args(&entry.filter)
+            .current_dir(&package.dir)
+            .env("CARGO_MANIFEST_DIR", &package.dir)
+            .env("RUST_BACKTRACE", "0");
+        match judge(&shell::run(test, Echo::Silent, Some(limit))?, entry.want) {
+            Fate::NothingRan => {}
+            Fate::Survived => survived = true,
+            Fate::Caught(how) => return Ok(how),
+            Fate::Stuck => bail!("its test hangs, and the table does not expect that"),
+            Fate::Broken(text) => bail!("the test program failed without running a test:\n{text}"),
+        }
+    }
+    ensure!(survived, "no test matches `{}`", entry.filter.join(" "));
+    bail!("`{}` passes all the same", entry.filter.join(" "))
+}
+
+fn build(workspace: &Workspace, package: &Package, entry: &Entry) -> Command {
+    let profile = if entry.loom() { "release" } else { "dev" };
+    let flags = format!(
+        "profile.{profile}.package.{}.rustflags=['--cfg', 'mutant=\"{}\"']",
+        package.name, entry.name
+    );
+    let dir = workspace.target_dir("mutants");
+    let mut words = vec!["test", "--no-run", "--package", &package.name, "--target-dir", &dir];
+    words.extend(["-Zprofile-rustflags", "--config", &flags]);
+    if entry.loom() {
+        words.push("--release");
+    } else {
+        words.push("--all-features");
+    }
+    match entry.target.as_slice() {
+        [] => words.extend(["--lib", "--tests"]),
+        target => words.extend(target.iter().map(String::as_str)),
+    }
+    let mut command = workspace.cargo(words);
+    command.env("RUSTC_BOOTSTRAP", "1");
+    if entry.loom() {
+        command.env("RUSTFLAGS", loom::RUSTFLAGS);
+    }
+    command
+}
+
+#[derive(PartialEq, Eq, Debug)]
+enum Fate {
+    /// No test of this program matches.
+    NothingRan,
+    Survived,
+    Caught(&'static str),
+    Stuck,
+    /// It failed before any test began.
+    Broken(String),
+}
+
+fn judge(ran: &Ran, want: Want) -> Fate {
+    let tests = libtest::tests(&ran.text);
+    let failed = tests.iter().any(|test| test.verdict == libtest::Verdict::Failed);
+    let passed = tests.iter().any(|test| test.verdict == libtest::Verdict::Ok);
+    if libtest::announced(&ran.text) == 0 {
+        return match ran.success() {
+            true => Fate::NothingRan,
+            false => Fate::Broken(ran.text.clone()),
+        };
+    }
+    match ran.status {
+        None if want == Want::Hang => Fate::Caught("its test hangs, as expected"),
+        None => Fate::Stuck,
+        Some(status) if status.success() && passed => Fate::Survived,
+        Some(status) if status.success() => Fate::NothingRan,
+        Some(_) if failed => Fate::Caught("its test fails"),
+        Some(_) => Fate::Caught("its test takes the process down"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+
+    use super::*;
+
+    fn ran(status: Option<i32>, text: &str) -> Ran {
+        Ran { status: status.map(ExitStatus::from_raw), text: text.to_owned() }
+    }
+
+    const EXIT_101: Option<i32> = Some(101 << 8);
+    const SIGABRT: Option<i32> = Some(6);
+
+    #[test]
+    fn a_failing_test_catches() {
+        let fate = judge(&ran(EXIT_101, "running 1 test\ntest a ... FAILED\n"), Want::Failure);
+        assert_eq!(fate, Fate::Caught("its test fails"));
+    }
+
+    #[test]
+    fn a_test_that_aborts_catches() {
+        let fate = judge(&ran(SIGABRT, "running 1 test\n"), Want::Failure);
+        assert_eq!(fate, Fate::Caught("its test takes the process down"));
+    }
+
+    #[test]
+    fn a_passing_test_does_not_catch() {
+        let fate = judge(&ran(Some(0), "running 1 test\ntest a ... ok\n"), Want::Failure);
+        assert_eq!(fate, Fate::Survived);
+    }
+
+    #[test]
+    fn tests_that_are_ignored_or_absent_are_no_proof() {
+        assert_eq!(judge(&ran(Some(0), "running 0 tests\n"), Want::Failure), Fate::NothingRan);
+        let ignored = "running 1 test\ntest a ... ignored\n";
+        assert_eq!(judge(&ran(Some(0), ignored), Want::Failure), Fate::NothingRan);
+    }
+
+    #[test]
+    fn a_program_that_fails_before_its_tests_is_no_proof() {
+        let fate = judge(&ran(EXIT_101, "error: bad flag\n"), Want::Failure);
+        assert_eq!(fate, Fate::Broken("error: bad flag\n".into()));
+    }
+
+    #[test]
+    fn a_hang_counts_only_where_the_table_says_so() {
+        let stuck = ran(None, "running 1 test\n");
+        assert_eq!(judge(&stuck, Want::Failure), Fate::Stuck);
+        assert_eq!(judge(&stuck, Want::Hang), Fate::Caught("its test hangs, as expected"));
+    }
+
+    #[test]
+    fn the_build_gives_the_fault_to_one_package_only() {
+        let workspace = Workspace { root: "/w".into(), packages: Vec::new() };
+        let package = Package {
+            name: "loops".into(),
+            version: "0.1.0".into(),
+            dir: "/w/loops".into(),
+            targets: Vec::new(),
+        };
+        let entries = table::parse("a | --test it drops | x\nb | loom_bell | y").expect("parses");
+        let line = shell::describe(&build(&workspace, &package, &entries[0]));
+        assert!(line.contains("profile.dev.package.loops.rustflags=["), "{line}");
+        assert!(line.contains("--all-features --test it") && !line.contains("RUSTFLAGS"), "{line}");
+        let line = shell::describe(&build(&workspace, &package, &entries[1]));
+        assert!(line.contains("RUSTFLAGS='--cfg loom'") && line.contains("--release"), "{line}");
+    }
+}

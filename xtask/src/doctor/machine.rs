@@ -1,0 +1,108 @@
+//! The machine as its pseudo-files tell it: `/proc`, `/sys`, and the formats they share.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+/// Where the files are read from; `/` but in tests.
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) root: PathBuf,
+}
+
+impl Machine {
+    pub(super) fn this() -> Self {
+        Self { root: "/".into() }
+    }
+
+    /// The trimmed text of a file; `None` when it is not there or not ours to read.
+    pub(super) fn read(&self, path: &str) -> Option<String> {
+        let bytes = fs::read(self.root.join(path.trim_start_matches('/'))).ok()?;
+        Some(String::from_utf8_lossy(&bytes).trim().to_owned())
+    }
+
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.root.join(path.trim_start_matches('/')).exists()
+    }
+
+    /// A field of `/proc/self/status`.
+    pub(super) fn status(&self, name: &str) -> Option<String> {
+        let status = self.read("/proc/self/status")?;
+        field(&status, name).map(str::to_owned)
+    }
+
+    /// Whether this process has a capability, by its number in `linux/capability.h`.
+    pub(super) fn capable(&self, capability: u32) -> bool {
+        let effective = self.status("CapEff").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
+        effective.is_some_and(|set| set >> capability & 1 == 1)
+    }
+
+    /// The CPUs this process may run on; empty when not visible.
+    pub(super) fn affinity(&self) -> BTreeSet<usize> {
+        self.status("Cpus_allowed_list").map(|list| cpu_list(&list)).unwrap_or_default()
+    }
+}
+
+/// The value of `name:` in a text of such lines.
+pub(super) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
+    pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
+}
+
+/// "0-2,5" as the kernel writes sets of CPUs and nodes; what is malformed is left out.
+pub(super) fn cpu_list(text: &str) -> BTreeSet<usize> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
+    };
+    text.split(',').filter_map(range).flatten().collect()
+}
+
+/// The word in brackets, as in "always [madvise] never".
+pub(super) fn chosen(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once('[')?;
+    rest.split_once(']').map(|(word, _)| word)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// A machine made of these files; it is gone when the folder is dropped.
+    pub(in crate::doctor) fn made_of(files: &[(&str, &str)]) -> (tempfile::TempDir, Machine) {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        for (path, text) in files {
+            let path = dir.path().join(path.trim_start_matches('/'));
+            fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).expect("made");
+            fs::write(path, text).expect("written");
+        }
+        let machine = Machine { root: dir.path().to_owned() };
+        (dir, machine)
+    }
+
+    #[test]
+    fn status_is_read_by_field() {
+        let status = "Name:\tx\nCapEff:\t0000000000204000\nCpus_allowed_list:\t0-1,4\n";
+        let (_dir, machine) = made_of(&[("/proc/self/status", status)]);
+        assert_eq!(machine.status("Name").as_deref(), Some("x"));
+        assert_eq!(machine.status("Cpus"), None);
+        assert_eq!(machine.affinity(), BTreeSet::from([0, 1, 4]));
+        assert!(machine.capable(14) && machine.capable(21) && !machine.capable(20));
+    }
+
+    #[test]
+    fn sets_of_cpus_are_ranges_and_single_ones() {
+        assert_eq!(cpu_list("0-2,5"), BTreeSet::from([0, 1, 2, 5]));
+        assert_eq!(cpu_list("7"), BTreeSet::from([7]));
+        assert_eq!(cpu_list(""), BTreeSet::new());
+        assert_eq!(cpu_list("x,1"), BTreeSet::from([1]));
+    }
+
+    #[test]
+    fn the_chosen_word_is_in_brackets() {
+        assert_eq!(chosen("always [madvise] never"), Some("madvise"));
+        assert_eq!(chosen("tsc"), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! The flags of every command, declared once.
+//!
+//! Misuse is refused here, by clap, with exit code 2; what a command does is in its own module.
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand};
+
+use crate::ci;
+
+/// The project's own commands.
+#[derive(Parser, Debug)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    arg_required_else_help = true,
+    after_help = "Examples:\n  \
+        cargo xtask ci                  everything a change must pass\n  \
+        cargo xtask ci fmt clippy tidy  only these sections\n  \
+        cargo xtask tidy                the house rules alone: a second\n  \
+        cargo xtask doctor              will an event loop run well on this machine?"
+)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Run the checks a change must pass, in named and timed sections
+    Ci(CiFlags),
+    /// Check the house rules: file and function length, where unsafe may be, docs
+    #[command(after_help = "Examples:\n  \
+        cargo xtask tidy\n  \
+        cargo xtask tidy 2>/dev/null | cut -d: -f1 | sort | uniq -c   breaches per file")]
+    Tidy,
+    /// Say what this machine offers an event loop, what is missing, and how to fix it
+    Doctor(DoctorFlags),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask ci\n  \
+    cargo xtask ci test doctest       only these two\n  \
+    cargo xtask ci --list             what there is\n  \
+    cargo xtask ci --keep-going       do not stop at the first failure\n  \
+    cargo xtask ci --with-benches     also the peers' package (slow to build)\n  \
+    sudo cargo xtask ci --sysctl      the io_uring_disabled tests, alone on the machine\n  \
+    sudo cargo xtask ci --sysctl -- ./target/debug/examples/1_hello")]
+pub(crate) struct CiFlags {
+    /// Run only these sections, in the usual order
+    #[arg(value_name = "SECTION", hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(ci::names()))]
+    pub(crate) sections: Vec<String>,
+    /// List the sections and end
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Run every section even after one failed
+    #[arg(long, short)]
+    pub(crate) keep_going: bool,
+    /// Also check `benches`, which builds the runtimes it compares with
+    #[arg(long)]
+    pub(crate) with_benches: bool,
+    /// Set kernel.io_uring_disabled to 2, run the tests meant for that (or COMMAND), set it back.
+    /// Root only; every other program on the machine is refused new rings meanwhile
+    #[arg(long, conflicts_with_all = ["sections", "list", "keep_going", "with_benches"])]
+    pub(crate) sysctl: bool,
+    /// The command that --sysctl runs in place of the tests
+    #[arg(last = true, value_name = "COMMAND", requires = "sysctl")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask doctor\n  \
+    cargo xtask doctor --json | jq '.groups[].rows[] | select(.finding)'\n\n\
+    Exit code 1 means that an event loop cannot run here as things stand; what merely costs speed\n\
+    is printed and leaves the exit code at 0.")]
+pub(crate) struct DoctorFlags {
+    /// Print one JSON object (it names its format version) in place of the table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_declarations_hold_together() {
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn an_unknown_section_is_misuse() {
+        let error = Flags::try_parse_from(["xtask", "ci", "nonsense"]).expect_err("refused");
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn sysctl_runs_alone_and_takes_a_command() {
+        assert!(Flags::try_parse_from(["xtask", "ci", "--sysctl", "fmt"]).is_err());
+        assert!(Flags::try_parse_from(["xtask", "ci", "--", "true"]).is_err());
+        let flags = Flags::try_parse_from(["xtask", "ci", "--sysctl", "--", "echo", "-n"]);
+        let Command::Ci(ci) = flags.expect("well formed").command else { panic!("not ci") };
+        assert_eq!(ci.command, ["echo", "-n"]);
+    }
+}

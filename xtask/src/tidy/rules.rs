@@ -1,0 +1,149 @@
+//! The tables of the house rules: limits, and what may stand where. Edit here.
+//!
+//! A place is a file, or a folder when it ends in `/`; `*` stands for one name. An entry that
+//! nothing needs any more is reported, so that the lists shrink when they can.
+
+use std::fmt;
+
+use super::source::has_word;
+
+/// Columns of a line; a line with an address in it may be longer.
+pub(super) const COLUMNS: usize = 100;
+/// Lines of a function.
+pub(super) const FUNCTION: usize = 70;
+/// Lines of a file of the product: reported, and refused.
+pub(super) const FILE_WARN: usize = 450;
+pub(super) const FILE: usize = 600;
+
+/// Functions that are longer, with their length. This list only shrinks: no entry is added, and a
+/// number is lowered when the function has become shorter.
+pub(super) const LONG_FUNCTIONS: &[LongFunction] = &[];
+
+pub(super) struct LongFunction {
+    pub(super) path: &'static str,
+    pub(super) name: &'static str,
+    pub(super) lines: usize,
+}
+
+/// Something that may stand in few places. Tests are free of it.
+pub(super) struct Confined {
+    pub(super) what: What,
+    /// The rule holds under this folder.
+    pub(super) within: &'static str,
+    /// … except here.
+    pub(super) places: &'static [&'static str],
+    pub(super) why: &'static str,
+}
+
+pub(super) enum What {
+    /// This word by itself.
+    Word(&'static str),
+    /// One of these texts.
+    Any(&'static [&'static str]),
+}
+
+pub(super) const CONFINED: &[Confined] = &[
+    Confined {
+        what: What::Word("unsafe"),
+        within: "crates/",
+        places: &[
+            "crates/uring-loop/src/sys/",
+            "crates/uring-loop/src/driver/",
+            "crates/uring-loop/src/ops/",
+            "crates/uring-loop/src/task/",
+            "crates/uring-loop/src/cancel.rs",
+            "crates/uring-loop/src/time/wheel.rs",
+            "crates/shard/src/sys/",
+            "crates/shard/src/spsc.rs",
+            "crates/pool/src/sys/",
+            "crates/pool/src/process/",
+        ],
+        why: "unsafe code has an address: see CONFINED in xtask/src/tidy/rules.rs",
+    },
+    Confined {
+        what: What::Word("unsafe"),
+        within: "xtask/",
+        places: &[],
+        why: "this crate has no unsafe code",
+    },
+    Confined {
+        what: What::Any(&["libc::"]),
+        within: "crates/",
+        places: &["crates/*/src/sys/", "crates/*/src/sys.rs"],
+        why: "libc is used in the one `sys` of a crate",
+    },
+    Confined {
+        what: What::Word("thread_local"),
+        within: "crates/uring-loop/",
+        places: &["crates/uring-loop/src/context.rs"],
+        why: "the only thread_local of the loop is in context.rs",
+    },
+    Confined {
+        what: What::Any(&[
+            "Ordering::Relaxed",
+            "Ordering::Acquire",
+            "Ordering::Release",
+            "Ordering::AcqRel",
+            "Ordering::SeqCst",
+        ]),
+        within: "crates/",
+        places: &[
+            "crates/uring-loop/src/driver/ring/",
+            "crates/uring-loop/src/task/",
+            "crates/shard/src/spsc.rs",
+            "crates/pool/src/park.rs",
+        ],
+        why: "atomics are in few files, each with an essay of its protocol and a loom model",
+    },
+    Confined {
+        what: What::Any(&[".unwrap()"]),
+        within: "",
+        places: &[],
+        why: "say why it cannot fail: expect(\"why\"), or return the error",
+    },
+];
+
+impl What {
+    pub(super) fn is_in(&self, line: &str) -> bool {
+        match self {
+            Self::Word(word) => has_word(line, word),
+            Self::Any(texts) => texts.iter().any(|text| line.contains(text)),
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Word(word) => write!(f, "`{word}`"),
+            Self::Any(texts) => write!(f, "`{}`", texts.join("`, `")),
+        }
+    }
+}
+
+/// The layers of `uring-loop`, by the modules of its root: a file uses its own and lower ones.
+pub(super) const LAYERED: &str = "crates/uring-loop/src/";
+pub(super) const LAYERS: &[Layer] = &[
+    Layer { level: 0, modules: &["sys"] },
+    Layer { level: 1, modules: &["driver", "ops"] },
+    Layer { level: 2, modules: &["task", "time", "cancel"] },
+    Layer { level: 3, modules: &["sync", "combine"] },
+    Layer { level: 4, modules: &["io", "net", "fs", "process", "signal"] },
+    Layer { level: 5, modules: &["stream", "protocol"] },
+];
+
+pub(super) struct Layer {
+    pub(super) level: usize,
+    pub(super) modules: &'static [&'static str],
+}
+
+/// Where the halves meet: they may use everything, and be used from layer 2 up.
+pub(super) const JOINT: &[&str] = &["event_loop", "context", "blocking"];
+pub(super) const JOINT_FROM: usize = 2;
+
+/// Layers that are not under the ones named: L3 never touches the kernel (it is tested without a
+/// ring), L5 is made of what L2 to L4 show.
+pub(super) const NOT_UNDER: &[(usize, &[usize])] = &[(3, &[0, 1]), (5, &[0, 1])];
+
+/// Modules used from anywhere, and using anything: hooks, the probe's report, the test tools.
+pub(super) const EVERYWHERE: &[&str] = &["trace", "testing", "probe"];
