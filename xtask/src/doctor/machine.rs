@@ -58,7 +58,7 @@ pub(super) fn cpu_list(text: &str) -> BTreeSet<usize> {
     text.split(',').filter_map(range).flatten().collect()
 }
 
-/// The word in brackets, as in "always [madvise] never".
+/// The word in brackets, as in `always [madvise] never`.
 pub(super) fn chosen(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('[')?;
     rest.split_once(']').map(|(word, _)| word)

@@ -194,12 +194,6 @@ mod tests {
     }
 
     #[test]
-    fn orderings_of_memory_are_not_orderings_of_values() {
-        let text = "//! A.\nx.cmp(&y) == Ordering::Less;\na.load(Ordering::Acquire);\n";
-        assert_eq!(lines(&confinement(&product(text))), [3]);
-    }
-
-    #[test]
     fn unwrap_is_refused_and_expect_is_not() {
         let text = "//! A.\nx.unwrap();\nx.expect(\"it was just set\");\nx.unwrap_or(1);\n";
         assert_eq!(lines(&confinement(&product(text))), [2]);
