@@ -1,0 +1,533 @@
+//! A TCP network in memory: listeners, connections, half-close, reset. It knows neither rings nor
+//! descriptors, and is pure.
+//!
+//! It answers as Linux does (`net/ipv4/tcp.c`): what has arrived can be read even after a reset;
+//! after a FIN a read says end of file whatever came later; a write to an end that is gone is
+//! taken, and the next one fails; an end closed with bytes unread sends a reset.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::Errno;
+
+pub(super) type SocketId = u64;
+
+/// The first port that is given to who asks for any (ip_local_port_range).
+const FIRST_EPHEMERAL_PORT: u16 = 32768;
+
+#[derive(Debug)]
+pub(super) struct Network {
+    sockets: BTreeMap<SocketId, Socket>,
+    black_holes: BTreeSet<SocketAddr>,
+    next_id: SocketId,
+    next_port: u16,
+    send_buffer: usize,
+    backlog: usize,
+}
+
+#[derive(Debug)]
+struct Socket {
+    state: State,
+    wakes: Wakes,
+}
+
+#[derive(Debug)]
+enum State {
+    Fresh,
+    Connecting,
+    Listener(Listener),
+    Stream(Stream),
+}
+
+#[derive(Debug)]
+struct Listener {
+    local: SocketAddr,
+    queue: VecDeque<SocketId>,
+}
+
+/// One end of a connection.
+#[derive(Debug)]
+struct Stream {
+    local: SocketAddr,
+    remote: SocketAddr,
+    /// The other end, until it is gone.
+    other: Option<SocketId>,
+    inbox: VecDeque<u8>,
+    /// The other end will send no more.
+    got_fin: bool,
+    read_shut: bool,
+    write_shut: bool,
+    /// To be reported once (`sk_err`).
+    error: Option<Errno>,
+    /// Reset: nothing goes either way any more.
+    dead: bool,
+}
+
+/// How often a socket has been woken for reading and for writing; what a multishot poll counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wakes {
+    pub(super) input: u64,
+    pub(super) output: u64,
+}
+
+/// What came of an attempt to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dial {
+    Established,
+    Refused,
+    /// No answer: the backlog is full, or nobody is there to say no.
+    Silence,
+}
+
+/// What a socket is, for tests that look for leaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SocketKind {
+    Unconnected,
+    Listener,
+    Stream,
+}
+
+impl Stream {
+    fn new(local: SocketAddr, remote: SocketAddr, other: SocketId) -> Self {
+        Stream {
+            local,
+            remote,
+            other: Some(other),
+            inbox: VecDeque::new(),
+            got_fin: false,
+            read_shut: false,
+            write_shut: false,
+            error: None,
+            dead: false,
+        }
+    }
+
+    fn readable(&self) -> bool {
+        !self.inbox.is_empty()
+            || self.got_fin
+            || self.read_shut
+            || self.dead
+            || self.error.is_some()
+    }
+
+    /// A reset has arrived, or an answer to bytes sent to nobody.
+    fn reset(&mut self) {
+        if self.dead {
+            return;
+        }
+        self.dead = true;
+        self.error = Some(if self.got_fin { libc::EPIPE } else { libc::ECONNRESET });
+    }
+}
+
+impl Network {
+    pub(super) fn new(send_buffer: usize, backlog: usize) -> Self {
+        Network {
+            sockets: BTreeMap::new(),
+            black_holes: BTreeSet::new(),
+            next_id: 1,
+            next_port: FIRST_EPHEMERAL_PORT,
+            send_buffer,
+            backlog,
+        }
+    }
+
+    fn insert(&mut self, state: State) -> SocketId {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.sockets.insert(id, Socket { state, wakes: Wakes::default() });
+        id
+    }
+
+    fn socket(&self, id: SocketId) -> &Socket {
+        self.sockets.get(&id).expect("a socket lives as long as something refers to it")
+    }
+
+    fn socket_mut(&mut self, id: SocketId) -> &mut Socket {
+        self.sockets.get_mut(&id).expect("a socket lives as long as something refers to it")
+    }
+
+    fn stream_mut(&mut self, id: SocketId) -> Option<&mut Stream> {
+        match &mut self.sockets.get_mut(&id)?.state {
+            State::Stream(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    fn wake(&mut self, id: SocketId, input: bool, output: bool) {
+        if let Some(socket) = self.sockets.get_mut(&id) {
+            socket.wakes.input += u64::from(input);
+            socket.wakes.output += u64::from(output);
+        }
+    }
+
+    fn port(&mut self) -> u16 {
+        let port = self.next_port;
+        self.next_port = port.checked_add(1).unwrap_or(FIRST_EPHEMERAL_PORT);
+        port
+    }
+
+    pub(super) fn create(&mut self) -> SocketId {
+        self.insert(State::Fresh)
+    }
+
+    /// A listener at `address`; port 0 asks for any.
+    pub(super) fn listen(&mut self, mut address: SocketAddr) -> Result<SocketId, Errno> {
+        if address.port() == 0 {
+            address.set_port(self.port());
+        }
+        let taken = |socket: &Socket| match &socket.state {
+            State::Listener(listener) => listener.local == address,
+            _ => false,
+        };
+        if self.sockets.values().any(taken) {
+            return Err(libc::EADDRINUSE);
+        }
+        Ok(self.insert(State::Listener(Listener { local: address, queue: VecDeque::new() })))
+    }
+
+    /// Connects to `address` will hang from now on, as behind a firewall that drops packets.
+    pub(super) fn black_hole(&mut self, address: SocketAddr) {
+        self.black_holes.insert(address);
+    }
+
+    fn listener_at(&self, address: SocketAddr) -> Option<SocketId> {
+        let at = |socket: &Socket| match &socket.state {
+            State::Listener(Listener { local, .. }) => {
+                *local == address || (local.port() == address.port() && local.ip().is_unspecified())
+            }
+            _ => false,
+        };
+        self.sockets.iter().find(|(_, socket)| at(socket)).map(|(id, _)| *id)
+    }
+
+    /// What a connect to `address` would come to now.
+    pub(super) fn sound(&self, address: SocketAddr) -> Dial {
+        if self.black_holes.contains(&address) {
+            return Dial::Silence;
+        }
+        let Some(id) = self.listener_at(address) else { return Dial::Refused };
+        match &self.socket(id).state {
+            State::Listener(listener) if listener.queue.len() >= self.backlog => Dial::Silence,
+            _ => Dial::Established,
+        }
+    }
+
+    /// Marks a fresh socket as connecting: EISCONN or EALREADY if it is not fresh.
+    pub(super) fn start_connecting(&mut self, id: SocketId) -> Result<(), Errno> {
+        let socket = self.socket_mut(id);
+        match socket.state {
+            State::Fresh => socket.state = State::Connecting,
+            State::Connecting => return Err(libc::EALREADY),
+            State::Listener(_) | State::Stream(_) => return Err(libc::EISCONN),
+        }
+        Ok(())
+    }
+
+    /// A connect came to nothing: the socket may be connected again.
+    pub(super) fn stop_connecting(&mut self, id: SocketId) {
+        let socket = self.socket_mut(id);
+        if matches!(socket.state, State::Connecting) {
+            socket.state = State::Fresh;
+        }
+    }
+
+    /// Connects a socket to the listener at `address`.
+    pub(super) fn connect(&mut self, id: SocketId, address: SocketAddr) -> Dial {
+        let answer = self.sound(address);
+        if answer == Dial::Established {
+            let listener = self.listener_at(address).expect("it answered");
+            let ip = match address.ip() {
+                IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+                ip => ip,
+            };
+            let local = SocketAddr::new(ip, self.port());
+            let accepted = self.insert(State::Stream(Stream::new(address, local, id)));
+            self.socket_mut(id).state = State::Stream(Stream::new(local, address, accepted));
+            if let State::Listener(listener) = &mut self.socket_mut(listener).state {
+                listener.queue.push_back(accepted);
+            }
+            self.wake(listener, true, false);
+            self.wake(id, false, true);
+        }
+        answer
+    }
+
+    /// Takes a connection from a listener's queue: EAGAIN if there is none.
+    pub(super) fn accept(&mut self, id: SocketId) -> Result<SocketId, Errno> {
+        match &mut self.socket_mut(id).state {
+            State::Listener(listener) => listener.queue.pop_front().ok_or(libc::EAGAIN),
+            _ => Err(libc::EINVAL),
+        }
+    }
+
+    /// A connection that came and left before anybody looked; for an accept that must yield one.
+    pub(super) fn phantom(&mut self, listener: SocketId) -> Option<SocketId> {
+        let State::Listener(Listener { local, .. }) = self.socket(listener).state else {
+            return None;
+        };
+        let client = self.create();
+        let remote = SocketAddr::new(local.ip(), self.port());
+        let accepted = self.insert(State::Stream(Stream::new(local, remote, client)));
+        self.socket_mut(client).state = State::Stream(Stream::new(remote, local, accepted));
+        self.close(client);
+        Some(accepted)
+    }
+
+    /// Sends what fits and answers how much that was: EAGAIN if nothing does. `forced` bytes fit
+    /// always.
+    pub(super) fn send(
+        &mut self,
+        id: SocketId,
+        bytes: &[u8],
+        forced: bool,
+    ) -> Result<usize, Errno> {
+        let room = self.send_room(id);
+        let State::Stream(stream) = &mut self.socket_mut(id).state else {
+            return Err(libc::EPIPE);
+        };
+        if let Some(error) = stream.error.take() {
+            return Err(error);
+        }
+        if stream.write_shut || stream.dead {
+            return Err(libc::EPIPE);
+        }
+        let Some(other) = stream.other else {
+            stream.reset();
+            self.wake(id, true, true);
+            return Ok(bytes.len());
+        };
+        let count = if forced { bytes.len() } else { bytes.len().min(room) };
+        if count == 0 && !bytes.is_empty() {
+            return Err(libc::EAGAIN);
+        }
+        let target = self.stream_mut(other).expect("the other end is a stream while it lives");
+        target.inbox.extend(&bytes[..count]);
+        self.wake(other, count > 0, false);
+        Ok(count)
+    }
+
+    fn send_room(&self, id: SocketId) -> usize {
+        let State::Stream(Stream { other: Some(other), .. }) = self.socket(id).state else {
+            return usize::MAX;
+        };
+        match &self.socket(other).state {
+            State::Stream(stream) => self.send_buffer.saturating_sub(stream.inbox.len()),
+            _ => usize::MAX,
+        }
+    }
+
+    /// Takes up to `most` bytes that have arrived (or looks at them): none is the end of the
+    /// stream, EAGAIN is "not yet".
+    pub(super) fn receive(
+        &mut self,
+        id: SocketId,
+        most: usize,
+        peek: bool,
+    ) -> Result<Vec<u8>, Errno> {
+        let stream = match &mut self.socket_mut(id).state {
+            State::Stream(stream) => stream,
+            State::Connecting => return Err(libc::EAGAIN),
+            State::Fresh | State::Listener(_) => return Err(libc::ENOTCONN),
+        };
+        if !stream.inbox.is_empty() {
+            let count = most.min(stream.inbox.len());
+            if peek {
+                return Ok(stream.inbox.iter().take(count).copied().collect());
+            }
+            let bytes = stream.inbox.drain(..count).collect();
+            if let Some(other) = stream.other {
+                self.wake(other, false, count > 0);
+            }
+            return Ok(bytes);
+        }
+        if stream.got_fin {
+            return Ok(Vec::new());
+        }
+        if let Some(error) = stream.error.take() {
+            return Err(error);
+        }
+        if stream.read_shut || stream.dead { Ok(Vec::new()) } else { Err(libc::EAGAIN) }
+    }
+
+    pub(super) fn has_unread(&self, id: SocketId) -> bool {
+        match &self.socket(id).state {
+            State::Stream(stream) => !stream.inbox.is_empty(),
+            State::Listener(listener) => !listener.queue.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// shutdown(2). A listener that is shut for reading stops listening.
+    pub(super) fn shutdown(&mut self, id: SocketId, how: i32) -> Result<(), Errno> {
+        let (read, write) = match how {
+            libc::SHUT_RD => (true, false),
+            libc::SHUT_WR => (false, true),
+            libc::SHUT_RDWR => (true, true),
+            _ => return Err(libc::EINVAL),
+        };
+        match &mut self.socket_mut(id).state {
+            State::Stream(stream) if !stream.dead => {
+                stream.read_shut |= read;
+                let fin = write && !std::mem::replace(&mut stream.write_shut, write);
+                let other = stream.other.filter(|_| fin);
+                self.wake(id, true, true);
+                self.fin(other);
+                Ok(())
+            }
+            State::Listener(_) if read => {
+                self.drop_queue(id);
+                self.socket_mut(id).state = State::Fresh;
+                self.wake(id, true, true);
+                Ok(())
+            }
+            State::Listener(_) => Ok(()),
+            _ => Err(libc::ENOTCONN),
+        }
+    }
+
+    fn fin(&mut self, other: Option<SocketId>) {
+        let Some(other) = other else { return };
+        if let Some(stream) = self.stream_mut(other) {
+            stream.got_fin = true;
+            self.wake(other, true, true);
+        }
+    }
+
+    /// Sends a reset; this end is dead too.
+    pub(super) fn reset(&mut self, id: SocketId) {
+        let Some(stream) = self.stream_mut(id) else { return };
+        stream.dead = true;
+        let other = stream.other;
+        self.wake(id, true, true);
+        let Some(other) = other else { return };
+        if let Some(stream) = self.stream_mut(other) {
+            stream.reset();
+            self.wake(other, true, true);
+        }
+    }
+
+    /// The last reference is gone.
+    pub(super) fn close(&mut self, id: SocketId) {
+        self.drop_queue(id);
+        if let Some(stream) = self.stream_mut(id) {
+            let (unread, dead) = (!stream.inbox.is_empty(), stream.dead);
+            let (fin_sent, other) = (stream.write_shut, stream.other);
+            if unread && !dead {
+                self.reset(id);
+            } else if !dead && !fin_sent {
+                self.fin(other);
+            }
+            if let Some(stream) = other.and_then(|other| self.stream_mut(other)) {
+                stream.other = None;
+            }
+            if let Some(other) = other {
+                self.wake(other, false, true);
+            }
+        }
+        self.sockets.remove(&id);
+    }
+
+    /// Nobody will accept these any more.
+    fn drop_queue(&mut self, id: SocketId) {
+        let State::Listener(listener) = &mut self.socket_mut(id).state else { return };
+        for waiting in std::mem::take(&mut listener.queue) {
+            self.reset(waiting);
+            self.close(waiting);
+        }
+    }
+
+    /// Whether a receive would come to something, be it an error.
+    pub(super) fn readable(&self, id: SocketId) -> bool {
+        match &self.socket(id).state {
+            State::Stream(stream) => stream.readable(),
+            State::Connecting => false,
+            State::Fresh | State::Listener(_) => true,
+        }
+    }
+
+    /// Whether an accept would come to something, be it an error.
+    pub(super) fn acceptable(&self, id: SocketId) -> bool {
+        match &self.socket(id).state {
+            State::Listener(listener) => !listener.queue.is_empty(),
+            _ => true,
+        }
+    }
+
+    /// Whether a send would come to something, be it an error.
+    pub(super) fn writable(&self, id: SocketId) -> bool {
+        match &self.socket(id).state {
+            State::Stream(stream) => {
+                stream.write_shut || stream.dead || stream.error.is_some() || self.send_room(id) > 0
+            }
+            State::Connecting => false,
+            State::Fresh | State::Listener(_) => true,
+        }
+    }
+
+    /// The events that poll(2) would tell of (`tcp_poll`).
+    pub(super) fn events(&self, id: SocketId) -> u32 {
+        const INPUT: i16 = libc::POLLIN | libc::POLLRDNORM;
+        const OUTPUT: i16 = libc::POLLOUT | libc::POLLWRNORM;
+        let mut events = 0;
+        match &self.socket(id).state {
+            State::Fresh => events |= OUTPUT | libc::POLLHUP,
+            State::Connecting => {}
+            State::Listener(listener) if listener.queue.is_empty() => {}
+            State::Listener(_) => events |= INPUT,
+            State::Stream(stream) => {
+                let reading_over = stream.got_fin || stream.read_shut || stream.dead;
+                let writing_over = stream.write_shut || stream.dead;
+                let flags = [
+                    (stream.readable(), INPUT),
+                    (self.writable(id), OUTPUT),
+                    (reading_over, libc::POLLRDHUP),
+                    (reading_over && writing_over, libc::POLLHUP),
+                    (stream.error.is_some(), libc::POLLERR),
+                ];
+                events |= flags.iter().filter(|(on, _)| *on).fold(0, |all, (_, bits)| all | bits);
+            }
+        }
+        events as u32
+    }
+
+    pub(super) fn wakes(&self, id: SocketId) -> Wakes {
+        self.socket(id).wakes
+    }
+
+    pub(super) fn local(&self, id: SocketId) -> Option<SocketAddr> {
+        match &self.socket(id).state {
+            State::Stream(stream) => Some(stream.local),
+            State::Listener(listener) => Some(listener.local),
+            _ => None,
+        }
+    }
+
+    pub(super) fn remote(&self, id: SocketId) -> Option<SocketAddr> {
+        match &self.socket(id).state {
+            State::Stream(stream) => Some(stream.remote),
+            _ => None,
+        }
+    }
+
+    pub(super) fn kind(&self, id: SocketId) -> SocketKind {
+        match &self.socket(id).state {
+            State::Fresh | State::Connecting => SocketKind::Unconnected,
+            State::Listener(_) => SocketKind::Listener,
+            State::Stream(_) => SocketKind::Stream,
+        }
+    }
+
+    /// Whether the other end has said that it sends no more, or has reset the connection.
+    pub(super) fn ended(&self, id: SocketId) -> bool {
+        match &self.socket(id).state {
+            State::Stream(stream) => stream.inbox.is_empty() && (stream.got_fin || stream.dead),
+            _ => true,
+        }
+    }
+
+    /// Whether a reset has killed the connection.
+    pub(super) fn was_reset(&self, id: SocketId) -> bool {
+        matches!(&self.socket(id).state, State::Stream(Stream { dead: true, .. }))
+    }
+}

@@ -1,0 +1,128 @@
+//! The other end of a connection, outside the ring: a script in the hands of a test.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use super::handle::{SimHandle, check};
+use super::network::SocketId;
+
+/// One end of a connection whose other end belongs to the program under test.
+///
+/// Dropping it closes it. Closing with bytes unread sends a reset, as a kernel does.
+pub struct Peer {
+    handle: SimHandle,
+    socket: SocketId,
+}
+
+impl Peer {
+    pub(super) fn new(handle: SimHandle, socket: SocketId) -> Self {
+        Peer { handle, socket }
+    }
+
+    /// Sends all of it, however full the way is.
+    ///
+    /// # Errors
+    ///
+    /// EPIPE or ECONNRESET once the program under test is gone.
+    pub fn send(&self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        let mut world = self.handle.world();
+        check(world.network.send(self.socket, bytes.as_ref(), true)).map(drop)
+    }
+
+    /// Takes everything that has arrived, which may be nothing; [`Peer::ended`] tells whether
+    /// there can be more.
+    pub fn recv(&self) -> Vec<u8> {
+        self.recv_at_most(usize::MAX)
+    }
+
+    /// Takes at most so many bytes of what has arrived, and makes room for as many.
+    pub fn recv_at_most(&self, most: usize) -> Vec<u8> {
+        let world = &mut *self.handle.world();
+        if !world.network.has_unread(self.socket) {
+            return Vec::new();
+        }
+        world.network.receive(self.socket, most, false).unwrap_or_default()
+    }
+
+    /// Whether everything has been taken and no more can come.
+    pub fn ended(&self) -> bool {
+        self.handle.world_quietly().network.ended(self.socket)
+    }
+
+    /// Whether the program under test has reset the connection (or this end has).
+    pub fn was_reset(&self) -> bool {
+        self.handle.world_quietly().network.was_reset(self.socket)
+    }
+
+    /// Half-close: the program under test reads the end of the stream, and can still send.
+    pub fn shutdown_write(&self) {
+        // Of a connection that is reset there is nothing left to close.
+        let _ = self.handle.world().network.shutdown(self.socket, libc::SHUT_WR);
+    }
+
+    /// Resets the connection (RST), as a machine that crashed and came back does.
+    pub fn reset(self) {
+        self.handle.world().network.reset(self.socket);
+    }
+
+    /// Closes this end.
+    pub fn close(self) {}
+
+    /// This end's address.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.handle.world_quietly().network.local(self.socket).expect("it is connected")
+    }
+
+    /// The address of the program under test.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.handle.world_quietly().network.remote(self.socket).expect("it is connected")
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.handle.world().network.close(self.socket);
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+/// A listener outside the ring. Dropping it closes it, and resets what it has not accepted.
+pub struct PeerListener {
+    handle: SimHandle,
+    socket: SocketId,
+}
+
+impl PeerListener {
+    pub(super) fn new(handle: SimHandle, socket: SocketId) -> Self {
+        PeerListener { handle, socket }
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.handle.world_quietly().network.local(self.socket).expect("a listener has an address")
+    }
+
+    /// The oldest connection that waits, if one does.
+    pub fn accept(&self) -> Option<Peer> {
+        let accepted = self.handle.world().network.accept(self.socket).ok()?;
+        Some(Peer::new(self.handle.clone(), accepted))
+    }
+}
+
+impl Drop for PeerListener {
+    fn drop(&mut self) {
+        self.handle.world().network.close(self.socket);
+    }
+}
+
+impl fmt::Debug for PeerListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerListener").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}

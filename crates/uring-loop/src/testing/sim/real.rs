@@ -1,0 +1,121 @@
+//! Requests on descriptors of the real kernel: the bell of the loop under test, pipes, pidfds.
+//!
+//! Each request watches its descriptor through an epoll instance of its own, because epoll wakes
+//! as the ring's poll does: level-triggered for one shot, edge-triggered for multishot, where a
+//! second write to an eventfd that nobody has read is an event again. All of them hang in one
+//! outer instance, which can be waited on.
+
+use std::collections::BTreeMap;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use nix::errno::Errno as NixErrno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use super::{Errno, memory};
+
+#[derive(Debug, Default)]
+pub(super) struct Real {
+    outer: Option<Epoll>,
+    watches: BTreeMap<u64, Watch>,
+    /// Events seen and not yet taken.
+    fired: BTreeMap<u64, u32>,
+}
+
+#[derive(Debug)]
+enum Watch {
+    Epoll {
+        inner: Epoll,
+        edge: bool,
+    },
+    /// A file that epoll refuses (EPERM) is always ready, with these events.
+    Always(u32),
+}
+
+impl Real {
+    /// Watches `fd` for the request `id`.
+    pub(super) fn watch(
+        &mut self,
+        id: u64,
+        fd: RawFd,
+        events: u32,
+        edge: bool,
+    ) -> Result<(), Errno> {
+        let descriptor = memory::borrow_descriptor(fd);
+        let inner = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| errno as Errno)?;
+        let mut flags = EpollFlags::from_bits_truncate(events as i32);
+        flags.set(EpollFlags::EPOLLET, edge);
+        match inner.add(descriptor, EpollEvent::new(flags, id)) {
+            Ok(()) => {}
+            Err(NixErrno::EPERM) => {
+                self.watches.insert(id, Watch::Always(events));
+                return Ok(());
+            }
+            Err(errno) => return Err(errno as Errno),
+        }
+        let outer = match self.outer.take() {
+            Some(outer) => outer,
+            None => Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| errno as Errno)?,
+        };
+        let added = outer.add(&inner.0, EpollEvent::new(EpollFlags::EPOLLIN, id));
+        self.outer = Some(outer);
+        added.map_err(|errno| errno as Errno)?;
+        self.watches.insert(id, Watch::Epoll { inner, edge });
+        Ok(())
+    }
+
+    /// The request is over.
+    pub(super) fn forget(&mut self, id: u64) {
+        self.watches.remove(&id);
+        self.fired.remove(&id);
+    }
+
+    /// Whether anything is watched at all.
+    pub(super) fn is_idle(&self) -> bool {
+        self.watches.is_empty()
+    }
+
+    /// Asks the kernel, without waiting, what has happened.
+    pub(super) fn collect(&mut self) {
+        // A level may have gone down again; an edge is kept until somebody takes it.
+        let watches = &self.watches;
+        self.fired.retain(|id, _| matches!(watches.get(id), Some(Watch::Epoll { edge: true, .. })));
+        for id in self.ready_watches(Duration::ZERO) {
+            if let Some(Watch::Epoll { inner, .. }) = self.watches.get(&id) {
+                let mut events = [EpollEvent::empty()];
+                if let Ok(1) = inner.wait(&mut events, EpollTimeout::ZERO) {
+                    *self.fired.entry(id).or_default() |= events[0].events().bits() as u32;
+                }
+            }
+        }
+        for (id, watch) in &self.watches {
+            if let Watch::Always(events) = watch {
+                self.fired.insert(*id, *events);
+            }
+        }
+    }
+
+    /// Waits in the real kernel until something happens; `false` if nothing did in time.
+    pub(super) fn block(&mut self, most: Duration) -> bool {
+        !self.ready_watches(most).is_empty()
+    }
+
+    fn ready_watches(&self, wait: Duration) -> Vec<u64> {
+        let Some(outer) = self.outer.as_ref().filter(|_| !self.watches.is_empty()) else {
+            return Vec::new();
+        };
+        let mut events = vec![EpollEvent::empty(); self.watches.len()];
+        let timeout = EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::MAX);
+        // EINTR and other failures are "nothing yet": the caller comes again.
+        let count = outer.wait(&mut events, timeout).unwrap_or(0);
+        events[..count].iter().map(EpollEvent::data).collect()
+    }
+
+    pub(super) fn fired(&self, id: u64) -> bool {
+        self.fired.contains_key(&id)
+    }
+
+    pub(super) fn take(&mut self, id: u64) -> Option<u32> {
+        self.fired.remove(&id)
+    }
+}
