@@ -44,7 +44,7 @@ impl World {
 
     fn find_object(&mut self, request: &mut Request) -> Result<(), Errno> {
         let Sqe { fd, opcode, .. } = request.sqe;
-        if fd >= FIRST_VIRTUAL || fd < 0 {
+        if !(0..FIRST_VIRTUAL).contains(&fd) {
             let object = self.descriptors.resolve(fd)?;
             self.descriptors.hold(object);
             request.object = Some(object);

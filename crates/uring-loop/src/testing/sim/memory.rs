@@ -106,6 +106,21 @@ fn last_errno() -> Errno {
     std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }
 
+/// Registers memory that a test has leaked as a ring of provided buffers.
+#[cfg(test)]
+pub(super) fn register_leaked(
+    ring: &mut crate::driver::ring::Ring,
+    memory: &'static [std::sync::atomic::AtomicU64],
+    group: u16,
+) -> std::io::Result<()> {
+    let address = memory.as_ptr().expose_provenance() as u64;
+    assert!(address.is_multiple_of(4096), "a buffer ring begins at a page");
+    let entries = u16::try_from(memory.len() / 2).expect("a small ring");
+    // SAFETY: `memory` is aligned to a page, holds `entries` descriptors of two words, and being
+    // 'static stays mapped; so do the buffers, which are leaked too.
+    unsafe { ring.register_buffers(address, entries, group) }
+}
+
 /// A fingerprint of bytes that must not change while the kernel may look at them (FNV-1a).
 pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

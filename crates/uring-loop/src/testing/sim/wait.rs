@@ -114,6 +114,9 @@ impl World {
         if !self.completions.is_empty() {
             return Step::Ready;
         }
+        if let Some(action) = self.take_action() {
+            return Step::Act(action);
+        }
         if deadline.is_some_and(|deadline| deadline <= self.now) {
             return Step::Late;
         }

@@ -147,7 +147,8 @@ impl World {
     /// Starts a request; what can be done at once is done at once.
     pub(super) fn issue(&mut self, sqe: Sqe, mut rest: VecDeque<Prepared>) {
         self.next_request += 1;
-        let guard = rest.pop_front_if(|next| next.sqe.opcode == opcode::LINK_TIMEOUT);
+        let guarded = rest.front().is_some_and(|next| next.sqe.opcode == opcode::LINK_TIMEOUT);
+        let guard = if guarded { rest.pop_front() } else { None };
         let mut request = Request::new(self.next_request, sqe, rest);
         request.guard = guard.map(|Prepared { sqe, .. }| Guard {
             sqe,

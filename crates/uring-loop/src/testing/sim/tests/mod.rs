@@ -1,1 +1,15 @@
-//! tests
+//! The simulation's own tests: entries made by hand, no driver.
+
+mod buffers;
+mod cancel;
+mod chaos;
+mod differential;
+mod faults;
+mod files;
+mod links;
+mod network;
+mod queues;
+mod real;
+mod rig;
+mod sockets;
+mod time;

@@ -1,0 +1,72 @@
+//! Descriptors of the real kernel in a simulated ring: bells and pipes.
+
+use std::os::fd::AsRawFd;
+
+use super::rig::*;
+use crate::driver::ring::Wait;
+use crate::sys::eventfd::Bell;
+
+#[test]
+fn a_bell_rung_by_another_thread_ends_a_wait() {
+    let mut rig = Rig::new();
+    let bell = std::sync::Arc::new(Bell::new().expect("an eventfd"));
+    rig.push(poll_add(1, bell.fd(), libc::POLLIN));
+    let ringer = std::thread::spawn({
+        let bell = bell.clone();
+        move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            bell.ring();
+        }
+    });
+    assert_eq!(results(&rig.wait()), [(1, i32::from(libc::POLLIN))]);
+    ringer.join().expect("it only rings");
+}
+
+#[test]
+fn a_multishot_poll_hears_every_ring_of_a_bell_that_nobody_reads() {
+    let mut rig = Rig::new();
+    let bell = Bell::new().expect("an eventfd");
+    rig.push(poll_multishot(1, bell.fd(), libc::POLLIN));
+    assert_eq!(rig.poll(), []);
+    for _ in 0..3 {
+        bell.ring();
+        assert!(rig.ring.hints().taskrun);
+        let cqes = rig.wait();
+        assert_eq!(results(&cqes), [(1, i32::from(libc::POLLIN))]);
+        assert!(cqes[0].more());
+        assert_eq!(rig.poll(), []);
+    }
+    rig.push(cancel(2, 1, 0));
+    assert_eq!(results(&rig.poll()), [(2, 0), (1, -libc::ECANCELED)]);
+}
+
+#[test]
+fn a_deadline_does_not_wait_for_a_silent_bell() {
+    let mut rig = Rig::new();
+    let bell = Bell::new().expect("an eventfd");
+    rig.push(poll_add(1, bell.fd(), libc::POLLIN));
+    rig.ring.enter(Wait::Submit).expect("nothing goes wrong");
+    let late = rig.ring.enter(Wait::Until(3_600_000_000_000)).expect_err("nobody rings");
+    assert_eq!(late.raw_os_error(), Some(libc::ETIME));
+}
+
+#[test]
+fn a_real_descriptor_is_read_and_closed() {
+    let mut rig = Rig::new();
+    let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+    let buffer = Memory::new(8);
+    rig.push(read(1, reader.as_raw_fd(), u64::MAX, buffer));
+    assert_eq!(rig.poll(), []);
+    rig.push(write(2, writer.as_raw_fd(), u64::MAX, Memory::of(b"abc")));
+    assert_eq!(results(&rig.poll()), [(2, 3), (1, 3)]);
+    assert_eq!(&buffer.bytes()[..3], b"abc");
+    let fd = std::os::fd::IntoRawFd::into_raw_fd(writer);
+    assert_eq!(rig.run(close(3, fd)).result, 0);
+    assert_eq!(rig.run(read(4, reader.as_raw_fd(), u64::MAX, buffer)).result, 0, "the end");
+}
+
+#[test]
+fn a_bad_real_descriptor_is_bad() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.run(poll_add(1, 999_999, libc::POLLIN)).result, -libc::EBADF);
+}
