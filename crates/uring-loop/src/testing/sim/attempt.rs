@@ -264,11 +264,16 @@ impl World {
     }
 
     fn socket(&mut self, sqe: &Sqe) -> Result<i32, Errno> {
-        const SOCK_FLAGS: i32 = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        const FLAGS: i32 = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        const TYPES: i32 = 0xf;
         if !matches!(sqe.fd, libc::AF_INET | libc::AF_INET6) {
             return Err(libc::EAFNOSUPPORT);
         }
-        if sqe.off as i32 & !SOCK_FLAGS != libc::SOCK_STREAM {
+        let kind = sqe.off as i32;
+        if kind & !TYPES & !FLAGS != 0 || kind & TYPES > libc::SOCK_PACKET {
+            return Err(libc::EINVAL);
+        }
+        if kind & TYPES != libc::SOCK_STREAM {
             return Err(libc::ESOCKTNOSUPPORT);
         }
         if !matches!(sqe.len as i32, 0 | libc::IPPROTO_TCP) {

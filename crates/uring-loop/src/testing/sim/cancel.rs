@@ -9,7 +9,7 @@ use super::descriptors::{FIRST_VIRTUAL, Object};
 use super::prepare::{CANCEL_OP, CANCEL_USERDATA};
 use super::request::Request;
 use super::world::World;
-use crate::driver::ring::{Sqe, cancel_flags};
+use crate::driver::ring::{Sqe, cancel_flags, opcode};
 
 /// Which requests a cancel means.
 struct Aim {
@@ -46,8 +46,12 @@ impl World {
     pub(super) fn cancel(&mut self, sqe: &Sqe) -> Result<i32, Errno> {
         let aim = self.aim(sqe)?;
         let all = sqe.op_flags & (cancel_flags::ALL | cancel_flags::ANY) != 0;
-        // What is already decided is out of the kernel's tables, and found no more.
-        let hit = |request: &&Request| request.verdict.is_none() && !request.forced;
+        // A request whose cancel is under way stays in the kernel's table until its end, and is
+        // found again; a timeout is taken off its list at once.
+        let hit = |request: &&Request| {
+            let taken = request.verdict.is_some() && request.sqe.opcode == opcode::TIMEOUT;
+            !taken && !request.forced
+        };
         let targets: Vec<u64> = self
             .requests
             .values()
@@ -84,6 +88,9 @@ impl World {
         let lost = self.random.chance(self.config.faults.lose_cancel);
         let passes = self.passes;
         let Some(request) = self.requests.get_mut(&id) else { return -libc::ENOENT };
+        if request.verdict.is_some() {
+            return 0;
+        }
         if request.is_disk() {
             return self.too_late();
         }

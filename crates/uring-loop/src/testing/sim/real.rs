@@ -43,7 +43,7 @@ impl Real {
     ) -> Result<(), Errno> {
         let descriptor = memory::borrow_descriptor(fd);
         let inner = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| errno as Errno)?;
-        let mut flags = EpollFlags::from_bits_truncate(events as i32);
+        let mut flags = EpollFlags::from_bits_truncate(events as i32) | EpollFlags::EPOLLRDHUP;
         flags.set(EpollFlags::EPOLLET, edge);
         match inner.add(descriptor, EpollEvent::new(flags, id)) {
             Ok(()) => {}

@@ -74,6 +74,10 @@ impl World {
         if wait == Wait::Submit || !self.submissions.is_empty() {
             return (consumed, Entered::Over(Ok(())));
         }
+        if consumed > 0 {
+            // Submission and wait are two halves of the call, and each runs work.
+            self.run_batch();
+        }
         self.pass();
         let deadline = match wait {
             Wait::Until(deadline) => Some(deadline),

@@ -21,27 +21,23 @@ enum Item {
 }
 
 impl World {
-    /// One pass: runs what is due and moves the backlog into the queue.
+    /// One pass: runs what is due now, and moves the backlog into the queue. What becomes due
+    /// meanwhile is the next pass's.
     pub(super) fn pass(&mut self) {
         self.passes += 1;
         self.real.collect();
         self.scribble();
-        let mut left = self.config.work_per_pass;
-        while left > 0 {
-            let mut batch = self.due();
-            if batch.is_empty() {
-                break;
-            }
-            self.reorder(&mut batch);
-            for item in batch {
-                if left == 0 {
-                    break;
-                }
-                self.run(item);
-                left -= 1;
-            }
-        }
+        self.run_batch();
         self.completions.flush();
+    }
+
+    /// Runs one batch of what is due.
+    pub(super) fn run_batch(&mut self) {
+        let mut batch = self.due();
+        self.reorder(&mut batch);
+        for item in batch.into_iter().take(self.config.work_per_pass) {
+            self.run(item);
+        }
     }
 
     fn due(&self) -> Vec<Item> {
@@ -128,7 +124,8 @@ impl World {
 
     /// The events that a poll of a simulated socket would tell of now.
     pub(super) fn poll_events(&self, request: &Request, socket: super::network::SocketId) -> u32 {
-        let always = (libc::POLLERR | libc::POLLHUP) as u32;
+        // IO_POLL_UNMASK.
+        let always = (libc::POLLERR | libc::POLLHUP | libc::POLLRDHUP) as u32;
         let wanted = request.sqe.op_flags | always;
         let wakes = self.network.wakes(socket);
         let news = match request.seen {

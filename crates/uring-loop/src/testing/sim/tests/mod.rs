@@ -13,3 +13,4 @@ mod real;
 mod rig;
 mod sockets;
 mod time;
+mod twin;
