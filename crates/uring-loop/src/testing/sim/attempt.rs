@@ -266,11 +266,13 @@ impl World {
     fn socket(&mut self, sqe: &Sqe) -> Result<i32, Errno> {
         const FLAGS: i32 = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         const TYPES: i32 = 0xf;
+        // SOCK_MAX of the kernel.
+        const NO_TYPE: i32 = 11;
         if !matches!(sqe.fd, libc::AF_INET | libc::AF_INET6) {
             return Err(libc::EAFNOSUPPORT);
         }
         let kind = sqe.off as i32;
-        if kind & !TYPES & !FLAGS != 0 || kind & TYPES > libc::SOCK_PACKET {
+        if kind & !TYPES & !FLAGS != 0 || kind & TYPES >= NO_TYPE {
             return Err(libc::EINVAL);
         }
         if kind & TYPES != libc::SOCK_STREAM {

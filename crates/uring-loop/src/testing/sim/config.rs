@@ -6,7 +6,10 @@ use super::faults::Faults;
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```
+/// use uring_loop::testing::SimConfig;
+///
+/// // A completion queue so small that it overflows.
 /// let config = SimConfig { seed: 42, completions: 8, ..SimConfig::default() };
 /// ```
 #[derive(Clone, Debug, PartialEq)]

@@ -6,8 +6,11 @@ use std::collections::{BTreeMap, VecDeque};
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```
+/// use uring_loop::testing::{Faults, SimConfig};
+///
 /// let faults = Faults::none().short(0.3).delay(0.2, 4).lose_cancel(0.5);
+/// let config = SimConfig { faults, ..SimConfig::seeded(7) };
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Faults {

@@ -130,10 +130,6 @@ impl Files {
         Ok(bytes.len())
     }
 
-    pub(super) fn check_open_for_sync(&mut self, id: OpenFileId) {
-        self.file(id);
-    }
-
     pub(super) fn bytes(&self, id: OpenFileId) -> Option<&[u8]> {
         Some(&self.contents[self.open.get(&id)?.content])
     }

@@ -97,16 +97,14 @@ pub(super) const MSG_FLAGS: u64 = 48;
 /// What we read of a `struct msghdr` (recvmsg(2)).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MessageHeader {
-    pub(super) name: u64,
     pub(super) iov: u64,
     pub(super) iov_count: u64,
 }
 
 pub(super) fn decode_header(bytes: &[u8]) -> MessageHeader {
     let mut fields = Fields(bytes);
-    let name = fields.u64();
-    let _length_and_padding = fields.u64();
-    MessageHeader { name, iov: fields.u64(), iov_count: fields.u64() }
+    let _name_and_length = fields.take::<16>();
+    MessageHeader { iov: fields.u64(), iov_count: fields.u64() }
 }
 
 /// A `struct __kernel_timespec` in nanoseconds; EINVAL if it is none.

@@ -79,8 +79,15 @@ impl Sim {
     ///
     /// # Examples
     ///
-    /// ```ignore
+    /// ```
+    /// use uring_loop::testing::{Sim, SimConfig};
+    ///
     /// let (sim, handle) = Sim::new(SimConfig::seeded(1))?;
+    /// let (_listener, address) = handle.listen("127.0.0.1:0".parse().unwrap())?;
+    /// let peer = handle.peer_connect(address)?;
+    /// peer.send("hello")?;
+    /// # drop(sim);
+    /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn new(config: SimConfig) -> io::Result<(Sim, SimHandle)> {
         if let Some(errno) = config.refuse {
@@ -118,8 +125,8 @@ impl Sim {
     /// What the flags and the queues in shared memory say.
     pub(crate) fn hints(&mut self) -> Hints {
         let world = &mut *self.handle.world_quietly();
-        if !world.real.is_idle() {
-            world.real.collect();
+        world.real.collect();
+        if world.real.any_fired() {
             world.hint = None;
         }
         let taskrun = match world.hint {
@@ -172,8 +179,11 @@ impl Drop for Sim {
     /// Closing a ring does not wait for its requests: with `scribble`, what is still in flight
     /// writes once more, so that memory freed before is found.
     fn drop(&mut self) {
-        if let Some(mut world) = self.handle.peek_mut() {
-            world.close_ring();
-        }
+        let Some(mut world) = self.handle.peek_mut() else { return };
+        world.close_ring();
+        // Plans may hold peers, which want the world when they are dropped.
+        let plans = std::mem::take(&mut world.agenda);
+        drop(world);
+        drop(plans);
     }
 }

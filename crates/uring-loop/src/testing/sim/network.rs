@@ -5,6 +5,8 @@
 //! after a FIN a read says end of file whatever came later; a write to an end that is gone is
 //! taken, and the next one fails; an end closed with bytes unread sends a reset.
 
+mod view;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -201,18 +203,6 @@ impl Network {
         self.sockets.iter().find(|(_, socket)| at(socket)).map(|(id, _)| *id)
     }
 
-    /// What a connect to `address` would come to now.
-    pub(super) fn sound(&self, address: SocketAddr) -> Dial {
-        if self.black_holes.contains(&address) {
-            return Dial::Silence;
-        }
-        let Some(id) = self.listener_at(address) else { return Dial::Refused };
-        match &self.socket(id).state {
-            State::Listener(listener) if listener.queue.len() >= self.backlog => Dial::Silence,
-            _ => Dial::Established,
-        }
-    }
-
     /// Marks a fresh socket as connecting: EISCONN or EALREADY if it is not fresh.
     pub(super) fn start_connecting(&mut self, id: SocketId) -> Result<(), Errno> {
         let socket = self.socket_mut(id);
@@ -350,14 +340,6 @@ impl Network {
         if stream.read_shut || stream.dead { Ok(Vec::new()) } else { Err(libc::EAGAIN) }
     }
 
-    pub(super) fn has_unread(&self, id: SocketId) -> bool {
-        match &self.socket(id).state {
-            State::Stream(stream) => !stream.inbox.is_empty(),
-            State::Listener(listener) => !listener.queue.is_empty(),
-            _ => false,
-        }
-    }
-
     /// shutdown(2). A listener that is shut for reading stops listening.
     pub(super) fn shutdown(&mut self, id: SocketId, how: i32) -> Result<(), Errno> {
         let (read, write) = match how {
@@ -435,99 +417,5 @@ impl Network {
             self.reset(waiting);
             self.close(waiting);
         }
-    }
-
-    /// Whether a receive would come to something, be it an error.
-    pub(super) fn readable(&self, id: SocketId) -> bool {
-        match &self.socket(id).state {
-            State::Stream(stream) => stream.readable(),
-            State::Connecting => false,
-            State::Fresh | State::Listener(_) => true,
-        }
-    }
-
-    /// Whether an accept would come to something, be it an error.
-    pub(super) fn acceptable(&self, id: SocketId) -> bool {
-        match &self.socket(id).state {
-            State::Listener(listener) => !listener.queue.is_empty(),
-            _ => true,
-        }
-    }
-
-    /// Whether a send would come to something, be it an error.
-    pub(super) fn writable(&self, id: SocketId) -> bool {
-        match &self.socket(id).state {
-            State::Stream(stream) => {
-                stream.write_shut || stream.dead || stream.error.is_some() || self.send_room(id) > 0
-            }
-            State::Connecting => false,
-            State::Fresh | State::Listener(_) => true,
-        }
-    }
-
-    /// The events that poll(2) would tell of (`tcp_poll`).
-    pub(super) fn events(&self, id: SocketId) -> u32 {
-        const INPUT: i16 = libc::POLLIN | libc::POLLRDNORM;
-        const OUTPUT: i16 = libc::POLLOUT | libc::POLLWRNORM;
-        let mut events = 0;
-        match &self.socket(id).state {
-            State::Fresh => events |= OUTPUT | libc::POLLHUP,
-            State::Connecting => {}
-            State::Listener(listener) if listener.queue.is_empty() => {}
-            State::Listener(_) => events |= INPUT,
-            State::Stream(stream) => {
-                let reading_over = stream.got_fin || stream.read_shut || stream.dead;
-                let writing_over = stream.write_shut || stream.dead;
-                let flags = [
-                    (stream.readable(), INPUT),
-                    (self.writable(id), OUTPUT),
-                    (reading_over, libc::POLLRDHUP),
-                    (reading_over && writing_over, libc::POLLHUP),
-                    (stream.error.is_some(), libc::POLLERR),
-                ];
-                events |= flags.iter().filter(|(on, _)| *on).fold(0, |all, (_, bits)| all | bits);
-            }
-        }
-        events as u32
-    }
-
-    pub(super) fn wakes(&self, id: SocketId) -> Wakes {
-        self.socket(id).wakes
-    }
-
-    pub(super) fn local(&self, id: SocketId) -> Option<SocketAddr> {
-        match &self.socket(id).state {
-            State::Stream(stream) => Some(stream.local),
-            State::Listener(listener) => Some(listener.local),
-            _ => None,
-        }
-    }
-
-    pub(super) fn remote(&self, id: SocketId) -> Option<SocketAddr> {
-        match &self.socket(id).state {
-            State::Stream(stream) => Some(stream.remote),
-            _ => None,
-        }
-    }
-
-    pub(super) fn kind(&self, id: SocketId) -> SocketKind {
-        match &self.socket(id).state {
-            State::Fresh | State::Connecting => SocketKind::Unconnected,
-            State::Listener(_) => SocketKind::Listener,
-            State::Stream(_) => SocketKind::Stream,
-        }
-    }
-
-    /// Whether the other end has said that it sends no more, or has reset the connection.
-    pub(super) fn ended(&self, id: SocketId) -> bool {
-        match &self.socket(id).state {
-            State::Stream(stream) => stream.inbox.is_empty() && (stream.got_fin || stream.dead),
-            _ => true,
-        }
-    }
-
-    /// Whether a reset has killed the connection.
-    pub(super) fn was_reset(&self, id: SocketId) -> bool {
-        matches!(&self.socket(id).state, State::Stream(Stream { dead: true, .. }))
     }
 }

@@ -115,7 +115,9 @@ fn receive_fits(sqe: &Sqe) -> bool {
     let selects = sqe.flags & sqe_flags::BUFFER_SELECT != 0;
     let waits_for_all = sqe.op_flags & libc::MSG_WAITALL as u32 != 0;
     let known = socket_flags::POLL_FIRST | socket_flags::RECV_MULTISHOT;
-    sqe.ioprio & !known == 0 && (!multishot || (selects && !waits_for_all))
+    // A length for every shot is new in 6.17: what must run on older kernels says none.
+    let multishot_fits = selects && !waits_for_all && sqe.len == 0;
+    sqe.ioprio & !known == 0 && (!multishot || multishot_fits)
 }
 
 fn timeout_fits(sqe: &Sqe) -> bool {

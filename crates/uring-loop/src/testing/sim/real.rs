@@ -111,6 +111,10 @@ impl Real {
         events[..count].iter().map(EpollEvent::data).collect()
     }
 
+    pub(super) fn any_fired(&self) -> bool {
+        !self.fired.is_empty()
+    }
+
     pub(super) fn fired(&self, id: u64) -> bool {
         self.fired.contains_key(&id)
     }

@@ -33,31 +33,26 @@ impl World {
 
     /// Runs one batch of what is due.
     pub(super) fn run_batch(&mut self) {
-        let mut batch = self.due();
+        let mut batch: Vec<Item> = self.due().collect();
         self.reorder(&mut batch);
         for item in batch.into_iter().take(self.config.work_per_pass) {
             self.run(item);
         }
     }
 
-    fn due(&self) -> Vec<Item> {
-        let mut items: Vec<Item> = self.work.iter().map(|_| Item::Work).collect();
-        for request in self.requests.values() {
-            let expired = |deadline: u64| deadline <= self.now;
-            if request.guard.as_ref().is_some_and(|guard| expired(guard.deadline)) {
-                items.push(Item::Guard(request.id));
-            }
-            if self.is_due(request) {
-                items.push(Item::Request(request.id));
-            }
-        }
+    fn due(&self) -> impl Iterator<Item = Item> {
+        let work = self.work.iter().map(|_| Item::Work);
+        let requests = self.requests.values().flat_map(|request| {
+            let guard = request.guard.as_ref().filter(|guard| guard.deadline <= self.now);
+            let due = self.is_due(request).then_some(Item::Request(request.id));
+            guard.map(|_| Item::Guard(request.id)).into_iter().chain(due)
+        });
         let notifications = self.notifications.iter().filter(|wait| wait.due <= self.passes);
-        items.extend(notifications.map(|wait| Item::Notification(wait.request.id)));
-        items
+        work.chain(requests).chain(notifications.map(|wait| Item::Notification(wait.request.id)))
     }
 
     pub(super) fn anything_due(&self) -> bool {
-        !self.due().is_empty()
+        self.due().next().is_some()
     }
 
     /// Whether something will be due after some more passes, without anybody's doing.

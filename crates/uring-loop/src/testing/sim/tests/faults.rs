@@ -1,7 +1,7 @@
 //! What goes wrong on purpose, one thing at a time.
 
 use super::rig::*;
-use crate::driver::ring::opcode;
+use crate::driver::ring::{Ring, Wait, opcode};
 use crate::testing::sim::{Fault, Faults, SimConfig};
 
 #[test]
@@ -157,4 +157,19 @@ fn every_chance_strikes_sooner_or_later() {
     assert!(struck(Faults::none().no_buffers(0.1), libc::ENOBUFS));
     assert!(struck(Faults::none().accept_no_descriptor(0.1), libc::EMFILE));
     assert!(struck(Faults::none().accept_aborted(0.1), libc::ECONNABORTED));
+}
+
+#[test]
+fn closing_the_ring_does_not_wait_for_a_disk() {
+    let faults = Faults::none().scribble(1.0);
+    let mut rig = Rig::with(SimConfig { faults, ..SimConfig::seeded(1) });
+    let file = rig.sim.create_file("abc");
+    let buffer = Memory::new(64);
+    rig.sim.next(opcode::READ, Fault::Latency(1_000));
+    rig.push(read(1, file, 0, buffer));
+    rig.ring.enter(Wait::Submit).expect("nothing goes wrong");
+    assert_eq!(buffer.bytes(), [0; 64]);
+    rig.ring = Ring::Closed;
+    assert_ne!(buffer.bytes(), [0; 64], "who frees its buffer before the end is found out");
+    assert_eq!(rig.sim.in_flight(), 0);
 }
