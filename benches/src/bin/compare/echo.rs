@@ -1,0 +1,143 @@
+//! `compare echo`: the load maker against each echo server in turn, a fresh server every time.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use benches::load::{self, Plan};
+use benches::process::{Metrics, Server, sibling};
+use benches::report::Column;
+use benches::rounds::Comparison;
+use benches::usage::Usage;
+use clap::Args;
+
+use crate::{How, show, subjects};
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Servers by name, as in echo_NAME [default: all that are built]
+    #[arg(long, value_delimiter = ',')]
+    servers: Vec<String>,
+    /// Connections; several make several tables
+    #[arg(long, value_delimiter = ',', default_value = "50,1000,4000")]
+    connections: Vec<usize>,
+    /// Bytes of a message
+    #[arg(long, default_value_t = 64)]
+    size: usize,
+    /// Messages under way per connection
+    #[arg(long, default_value_t = 1)]
+    depth: usize,
+    /// Counted seconds per run
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Seconds before counting
+    #[arg(long, default_value_t = 0.5)]
+    warm_up: f64,
+    /// Both sides poll instead of sleeping (a server that cannot ignores it)
+    #[arg(long)]
+    spin: bool,
+    /// More options for one server, as in floor=--buffers=64; NAME may be NAME:LABEL
+    #[arg(long, value_name = "NAME=OPTION")]
+    option: Vec<String>,
+}
+
+const COLUMNS: [(&str, &str, f64, usize); 7] = [
+    ("requests_per_second", "req/s", 1.0, 0),
+    ("p50_ns", "p50 us", 1e3, 1),
+    ("p99_ns", "p99 us", 1e3, 0),
+    ("p999_ns", "p99.9 us", 1e3, 0),
+    ("server_busy", "server busy", 1.0, 2),
+    ("client_busy", "client busy", 1.0, 2),
+    ("rss_bytes", "RSS MiB", 1048576.0, 1),
+];
+
+pub(crate) fn compare(options: &Options, how: &How) -> anyhow::Result<Vec<Comparison>> {
+    let servers = subjects(&options.servers, "echo_")?;
+    let mut comparisons = Vec::new();
+    for &connections in &options.connections {
+        let title = format!(
+            "echo, {connections} connections, {} bytes, {} deep{}",
+            options.size,
+            options.depth,
+            if options.spin { ", spinning" } else { "" }
+        );
+        let comparison = Comparison::run(title, &servers, how.rounds, |server| {
+            measure(server, connections, options, how)
+        })?
+        .with([
+            ("connections", connections as f64),
+            ("size", options.size as f64),
+            ("depth", options.depth as f64),
+            ("seconds", options.seconds),
+        ]);
+        show(&comparison, &columns(), how);
+        comparisons.push(comparison);
+    }
+    Ok(comparisons)
+}
+
+fn columns() -> Vec<Column> {
+    let mut columns = vec![Column::new("cpu_ns_per_request", "CPU ns/req", 1.0, 0).with_ratios()];
+    columns.extend(COLUMNS.map(|(metric, header, scale, digits)| {
+        let column = Column::new(metric, header, scale, digits);
+        if metric == "p99_ns" { column.with_ratios() } else { column }
+    }));
+    columns
+}
+
+/// Starts the server; `name` may carry a label, as in floor:small, so that one program can take
+/// part twice with different options.
+fn start(name: &str, options: &Options, how: &How) -> anyhow::Result<Server> {
+    let program = name.split(':').next().unwrap_or(name);
+    let life = (options.warm_up + options.seconds).ceil() as u32 + 60;
+    let mut arguments = vec!["--core".to_owned(), how.core.to_string()];
+    arguments.extend(["--life".to_owned(), life.to_string()]);
+    if options.spin {
+        arguments.push("--spin".to_owned());
+    }
+    let own = options.option.iter().filter_map(|option| option.split_once('='));
+    arguments.extend(own.filter(|(of, _)| *of == name).map(|(_, option)| option.to_owned()));
+    Server::start(&sibling(&format!("echo_{program}"))?, arguments)
+}
+
+fn measure(
+    name: &str,
+    connections: usize,
+    options: &Options,
+    how: &How,
+) -> anyhow::Result<Metrics> {
+    let server = start(name, options, how)?;
+    let plan = Plan {
+        connections,
+        size: options.size,
+        depth: options.depth,
+        warm_up: Duration::from_secs_f64(options.warm_up),
+        duration: Duration::from_secs_f64(options.seconds),
+        core: how.other_core,
+        spin: options.spin,
+        server: server.address,
+    };
+    let outcome = load::run(&plan, || server.usage())?;
+    let before = outcome.probes.0.context("reading the server's usage")?;
+    let after = outcome.probes.1.context("reading the server's usage")?;
+    let requests = outcome.requests as f64;
+    let seconds = outcome.elapsed.as_secs_f64();
+    let cpu = (after.cpu - before.cpu).as_secs_f64();
+    let quantile = |q| outcome.latency.value_at_quantile(q) as f64;
+    let per_request = |count: fn(&Usage) -> u64| (count(&after) - count(&before)) as f64 / requests;
+    Ok([
+        ("cpu_ns_per_request", cpu * 1e9 / requests),
+        ("requests_per_second", requests / seconds),
+        ("p50_ns", quantile(0.5)),
+        ("p90_ns", quantile(0.9)),
+        ("p99_ns", quantile(0.99)),
+        ("p999_ns", quantile(0.999)),
+        ("max_ns", outcome.latency.max() as f64),
+        ("server_busy", cpu / seconds),
+        ("client_busy", outcome.client_cpu.as_secs_f64() / seconds),
+        ("rss_bytes", after.resident as f64),
+        ("sleeps_per_request", per_request(|usage| usage.voluntary)),
+        ("preemptions_per_request", per_request(|usage| usage.involuntary)),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into())
+}

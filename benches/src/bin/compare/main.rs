@@ -1,0 +1,69 @@
+//! Drives the measured programs in interleaved rounds; prints tables, writes a JSON record.
+//!
+//! It builds nothing: the programs are those found beside it.
+
+mod echo;
+
+use std::path::PathBuf;
+
+use benches::report::{self, Column};
+use benches::rounds::Comparison;
+use benches::{environment, process};
+use clap::{Args, Parser, Subcommand};
+
+/// Compares runtimes with each other and with hand-written floors, side by side.
+#[derive(Debug, Parser)]
+struct Command {
+    #[command(subcommand)]
+    what: What,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, Args)]
+struct How {
+    /// Rounds; nine or more decide a difference within noise
+    #[arg(long, default_value_t = 9, global = true)]
+    rounds: usize,
+    /// Whom ratios are shown against
+    #[arg(long, value_delimiter = ',', default_value = "floor,tokio", global = true)]
+    against: Vec<String>,
+    /// Core of the measured program
+    #[arg(long, default_value_t = 0, global = true)]
+    core: usize,
+    /// Core of the load maker, or of the second thread
+    #[arg(long, default_value_t = 1, global = true)]
+    other_core: usize,
+    /// Where the JSON record goes [default: target/measurements/WHAT-TIME.json]
+    #[arg(long, global = true)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Echo servers: server CPU per request, latency, throughput
+    Echo(echo::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    let command = Command::parse();
+    let environment = environment::record();
+    let (kind, comparisons) = match &command.what {
+        What::Echo(options) => ("echo", echo::compare(options, &command.how)?),
+    };
+    let how = &command.how;
+    let path = report::write(kind, how.json.as_deref(), &environment, &comparisons, &how.against)?;
+    eprintln!("load {} -> {}", environment.load, environment::load_average());
+    println!("record: {}", path.display());
+    Ok(())
+}
+
+/// Prints one comparison as soon as it is complete.
+fn show(comparison: &Comparison, columns: &[Column], how: &How) {
+    println!("{}", report::table(comparison, columns, &how.against));
+}
+
+/// Those asked for, or all that are built.
+fn subjects(asked: &[String], prefix: &str) -> anyhow::Result<Vec<String>> {
+    if asked.is_empty() { process::siblings(prefix) } else { Ok(asked.to_vec()) }
+}

@@ -1,0 +1,189 @@
+//! Printing a comparison as a table and writing it as a JSON record.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+
+use crate::environment::Environment;
+use crate::rounds::Comparison;
+use crate::stats::Summary;
+
+/// One column group of a table.
+#[derive(Debug, Clone)]
+pub struct Column {
+    metric: &'static str,
+    header: &'static str,
+    scale: f64,
+    digits: usize,
+    ratio: bool,
+}
+
+impl Column {
+    /// Shows the median of `metric`, divided by `scale`, with so many decimal places.
+    #[must_use]
+    pub fn new(metric: &'static str, header: &'static str, scale: f64, digits: usize) -> Self {
+        Self { metric, header, scale, digits, ratio: false }
+    }
+
+    /// Adds the half width of the interval, and the ratio to each baseline.
+    #[must_use]
+    pub fn with_ratios(mut self) -> Self {
+        self.ratio = true;
+        self
+    }
+}
+
+/// Renders `comparison`; the ratio columns compare with those of `baselines` that took part.
+#[must_use]
+pub fn table(comparison: &Comparison, columns: &[Column], baselines: &[String]) -> String {
+    let baselines: Vec<&String> =
+        baselines.iter().filter(|name| comparison.subjects.contains(name)).collect();
+    let mut header = vec![String::new()];
+    for column in columns {
+        header.push(column.header.to_owned());
+        if column.ratio {
+            header.push("±".to_owned());
+            header.extend(baselines.iter().map(|name| format!("/ {name}")));
+        }
+    }
+    let width = header.len();
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::ASCII_MARKDOWN).set_header(header);
+    for subject in &comparison.subjects {
+        let mut row = vec![subject.clone()];
+        for column in columns {
+            let summary = comparison.summary(subject, column.metric);
+            row.push(summary.map_or_else(String::new, |s| median(column, &s)));
+            if column.ratio {
+                row.push(
+                    summary.map_or_else(String::new, |s| format!("{:.1} %", s.spread() * 100.0)),
+                );
+                row.extend(baselines.iter().map(|baseline| {
+                    let ratio = comparison.ratio(subject, baseline, column.metric);
+                    let shown = ratio.filter(|_| subject != *baseline);
+                    shown.map_or_else(String::new, ratio_text)
+                }));
+            }
+        }
+        table.add_row(row);
+    }
+    for index in 1..width {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    format!("{}\n\n{table}\n", comparison.title)
+}
+
+fn median(column: &Column, summary: &Summary) -> String {
+    format!("{:.*}", column.digits, summary.median / column.scale)
+}
+
+fn ratio_text(ratio: Summary) -> String {
+    format!("{:.3} [{:.3}, {:.3}]", ratio.median, ratio.low, ratio.high)
+}
+
+#[derive(Serialize)]
+struct Record<'a> {
+    /// Version of this layout.
+    format: u32,
+    environment: &'a Environment,
+    comparisons: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    #[serde(flatten)]
+    comparison: &'a Comparison,
+    /// metric, then subject
+    summaries: BTreeMap<String, BTreeMap<&'a str, Summary>>,
+    /// metric, then "subject / baseline"
+    ratios: BTreeMap<String, BTreeMap<String, Summary>>,
+}
+
+/// Writes all comparisons of a run as one JSON file and returns its path: `path`, or
+/// `target/measurements/KIND-TIME.json`.
+///
+/// # Errors
+///
+/// When the file cannot be written.
+pub fn write(
+    kind: &str,
+    path: Option<&Path>,
+    environment: &Environment,
+    comparisons: &[Comparison],
+    baselines: &[String],
+) -> anyhow::Result<PathBuf> {
+    let path = path.map_or_else(
+        || PathBuf::from(format!("target/measurements/{kind}-{}.json", environment.time)),
+        Path::to_owned,
+    );
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let comparisons = comparisons.iter().map(|comparison| entry(comparison, baselines)).collect();
+    let record = Record { format: 1, environment, comparisons };
+    let text = serde_json::to_string_pretty(&record)?;
+    fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
+}
+
+fn entry<'a>(comparison: &'a Comparison, baselines: &[String]) -> Entry<'a> {
+    let mut summaries = BTreeMap::new();
+    let mut ratios = BTreeMap::new();
+    for metric in comparison.metrics() {
+        let mut by_subject = BTreeMap::new();
+        let mut by_pair = BTreeMap::new();
+        for subject in &comparison.subjects {
+            let summary = comparison.summary(subject, &metric);
+            by_subject.extend(summary.map(|summary| (subject.as_str(), summary)));
+            for baseline in baselines.iter().filter(|baseline| *baseline != subject) {
+                let ratio = comparison.ratio(subject, baseline, &metric);
+                let finite = ratio.filter(|ratio| ratio.max.is_finite());
+                by_pair.extend(finite.map(|ratio| (format!("{subject} / {baseline}"), ratio)));
+            }
+        }
+        summaries.insert(metric.clone(), by_subject);
+        ratios.insert(metric, by_pair);
+    }
+    Entry { comparison, summaries, ratios }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Metrics;
+
+    fn comparison() -> Comparison {
+        let subjects = ["ours", "floor"].map(str::to_owned);
+        Comparison::run("echo", &subjects, 9, |subject| {
+            let ns = if subject == "floor" { 2000.0 } else { 2100.0 };
+            Ok(Metrics::from([("cpu_ns".to_owned(), ns)]))
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn the_table_shows_medians_and_ratios_to_others() {
+        let columns = [Column::new("cpu_ns", "us", 1000.0, 2).with_ratios()];
+        let text = table(&comparison(), &columns, &["floor".to_owned(), "absent".to_owned()]);
+        assert!(text.contains("1.050 [1.050, 1.050]"), "{text}");
+        assert!(!text.contains("absent"), "{text}");
+        let floor = text.lines().find(|line| line.contains("| floor")).unwrap();
+        assert!(floor.contains("2.00") && !floor.contains('['), "{text}");
+    }
+
+    #[test]
+    fn the_record_holds_samples_summaries_and_ratios() {
+        let comparison = comparison();
+        let record = entry(&comparison, &["floor".to_owned()]);
+        let json = serde_json::to_value(&record).unwrap();
+        assert_eq!(json["samples"].as_array().unwrap().len(), 18);
+        assert_eq!(json["summaries"]["cpu_ns"]["ours"]["median"], 2100.0);
+        assert_eq!(json["ratios"]["cpu_ns"]["ours / floor"]["median"], 1.05);
+    }
+}
