@@ -1,0 +1,176 @@
+//! What can become of a job instead of a result.
+//!
+//! Every variant that carries something carries it in a box: a `Result<u64, JobError>` is 16 bytes,
+//! and a `map` over millions of items pays for the rare error only when it happens.
+
+use std::error::Error;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a job has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The job panicked. The worker goes on with other jobs.
+    Panicked(Box<Panic>),
+    /// The job was cancelled before a worker started it; it has not run and never will.
+    Cancelled,
+    /// The worker process ended while it ran this job. Only this job is lost: what was queued at
+    /// that worker goes to others. The job may have had effects; it is not run again.
+    WorkerDied(Box<WorkerDeath>),
+    /// The arguments or the result could not be encoded, or the function cannot be sent at all.
+    Encode(Box<CodecFailure>),
+    /// The arguments (in the worker) or the result (here) could not be decoded.
+    Decode(Box<CodecFailure>),
+    /// The pool had been shut down when the job was submitted; it was not accepted.
+    PoolShutdown,
+    /// The pool can run nothing any more: its workers cannot be started or initialised.
+    Broken(Box<Broken>),
+}
+
+/// A panic, carried out of the worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Panic {
+    /// The name of the function that ran, as [`std::any::type_name`] gives it.
+    pub task: String,
+    /// The text given to `panic!`, or a sentence saying that the payload was not text.
+    pub message: String,
+    /// `file:line:column` of the panic. `None` if the program replaced the panic hook after it
+    /// built its first pool, without calling the hook it found.
+    pub location: Option<String>,
+}
+
+/// How a worker process ended, and under which job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerDeath {
+    /// The name of the function that ran, as [`std::any::type_name`] gives it.
+    pub task: String,
+    /// The process id the worker had.
+    pub pid: u32,
+    /// The signal or the exit code it ended with.
+    pub exit: Exit,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It was ended by this signal: 9 for SIGKILL (often the kernel, out of memory), 11 for
+    /// SIGSEGV, 6 for SIGABRT.
+    Signal(i32),
+    /// It exited with this code.
+    Code(i32),
+    /// Somebody else had waited for it: the kernel no longer knows.
+    Unknown,
+}
+
+/// Arguments, a result or a function that could not cross between processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CodecFailure {
+    /// The name of the function, as [`std::any::type_name`] gives it.
+    pub task: String,
+    /// What could not be encoded or decoded, and why.
+    pub message: String,
+}
+
+/// Why a pool can run nothing any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Broken {
+    /// What went wrong, and what to do about it where that is known.
+    pub reason: String,
+}
+
+impl JobError {
+    pub(crate) fn broken(reason: &str) -> JobError {
+        JobError::Broken(Box::new(Broken { reason: reason.to_owned() }))
+    }
+
+    pub(crate) fn encode(task: &str, message: impl Into<String>) -> JobError {
+        JobError::Encode(Box::new(CodecFailure { task: task.to_owned(), message: message.into() }))
+    }
+
+    pub(crate) fn decode(task: &str, message: impl Into<String>) -> JobError {
+        JobError::Decode(Box::new(CodecFailure { task: task.to_owned(), message: message.into() }))
+    }
+}
+
+impl Exit {
+    /// Reads what `wait` told of a child.
+    pub(crate) fn from_status(status: std::process::ExitStatus) -> Exit {
+        use std::os::unix::process::ExitStatusExt;
+        match (status.signal(), status.code()) {
+            (Some(signal), _) => Exit::Signal(signal),
+            (None, Some(code)) => Exit::Code(code),
+            (None, None) => Exit::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Signal(number) => match nix::sys::signal::Signal::try_from(*number) {
+                Ok(signal) => write!(f, "was ended by signal {number} ({signal})"),
+                Err(_) => write!(f, "was ended by signal {number}"),
+            },
+            Exit::Code(code) => write!(f, "exited with code {code}"),
+            Exit::Unknown => write!(f, "ended, its status was taken by somebody else"),
+        }
+    }
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JobError::Panicked(panic) => {
+                write!(f, "job {} panicked", panic.task)?;
+                if let Some(location) = &panic.location {
+                    write!(f, " at {location}")?;
+                }
+                write!(f, ": {}", panic.message)
+            }
+            JobError::Cancelled => write!(f, "job was cancelled before it started"),
+            JobError::WorkerDied(death) => {
+                write!(f, "worker process {} {} while it ran {}", death.pid, death.exit, death.task)
+            }
+            JobError::Encode(failure) | JobError::Decode(failure) => {
+                write!(f, "job {}: {}", failure.task, failure.message)
+            }
+            JobError::PoolShutdown => write!(f, "job was submitted after the pool was shut down"),
+            JobError::Broken(broken) => write!(f, "pool is broken: {}", broken.reason),
+        }
+    }
+}
+
+impl Error for JobError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_with_a_small_value_stays_small() {
+        assert_eq!(size_of::<Result<u64, JobError>>(), 16);
+    }
+
+    #[test]
+    fn messages_name_who_and_why() {
+        let death = WorkerDeath { task: "app::crunch".into(), pid: 77, exit: Exit::Signal(9) };
+        assert_eq!(
+            JobError::WorkerDied(Box::new(death)).to_string(),
+            "worker process 77 was ended by signal 9 (SIGKILL) while it ran app::crunch"
+        );
+        let panic =
+            Panic { task: "f".into(), message: "no".into(), location: Some("a.rs:1:2".into()) };
+        assert_eq!(
+            JobError::Panicked(Box::new(panic)).to_string(),
+            "job f panicked at a.rs:1:2: no"
+        );
+        assert_eq!(Exit::Code(3).to_string(), "exited with code 3");
+        assert_eq!(Exit::Signal(64).to_string(), "was ended by signal 64");
+    }
+}

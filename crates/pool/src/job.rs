@@ -1,0 +1,123 @@
+//! `Job`: the handle of work given to a pool, the same for threads and processes.
+//!
+//! What backs it is a `Backing`: for a thread pool the cell that holds the closure and then its
+//! result (`thread/call.rs`), for a process pool the cell of a job on its way through a worker
+//! process (`process/cell.rs`).
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::error::JobError;
+
+/// What a job ended with.
+pub(crate) type Outcome<R> = Result<R, JobError>;
+
+/// The other side of a [`Job`]. One handle, so one taker: `poll` and `wait` give the outcome once.
+pub(crate) trait Backing<R>: Send + Sync {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Outcome<R>>;
+    /// `None` when the deadline passed first.
+    fn wait(&self, deadline: Option<Instant>) -> Option<Outcome<R>>;
+    fn cancel(&self) -> bool;
+    fn state(&self) -> JobState;
+}
+
+/// Where a job is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// No worker has started it; it can be cancelled.
+    Pending,
+    /// A worker has started it. Unlike in Python's pools this is never said of a job that only
+    /// waits in a worker's queue.
+    Running,
+    /// It has ended: with a result, or with an error other than `Cancelled`.
+    Done,
+    /// It was cancelled before it started.
+    Cancelled,
+}
+
+/// A piece of work given to a pool: wait for it with [`wait`](Job::wait), or `.await` it under any
+/// executor.
+///
+/// Dropping a job does not cancel it: the work is done all the same and its result dropped.
+///
+/// # Cancel safety
+///
+/// Awaiting is Strict: dropping the job stops the waiting, never the work, and `&mut job` can be
+/// awaited in a `select` over and over without losing the result. To stop work that has not
+/// started, call [`cancel`](Job::cancel).
+///
+/// # Panics
+///
+/// Polled again after it gave its result, as other futures; so does [`wait_timeout`] after that.
+///
+/// [`wait_timeout`]: Job::wait_timeout
+#[must_use = "a dropped job still runs, but its result and its error are lost"]
+pub struct Job<R> {
+    backing: Arc<dyn Backing<R>>,
+}
+
+impl<R> Job<R> {
+    pub(crate) fn new(backing: Arc<dyn Backing<R>>) -> Job<R> {
+        Job { backing }
+    }
+
+    /// Waits until the job has ended, and gives its result.
+    ///
+    /// On a worker of the thread pool the job was given to, a job that no worker has started yet
+    /// is run here and now: jobs that wait for jobs of their own pool never lock it up, however
+    /// few workers it has. (So does a poll on such a thread.)
+    ///
+    /// On an event loop's thread use `.await`: this blocks.
+    ///
+    /// # Errors
+    ///
+    /// The job's own fate, see [`JobError`].
+    pub fn wait(self) -> Result<R, JobError> {
+        self.backing.wait(None).expect("a wait without deadline ends with the job")
+    }
+
+    /// Waits until the job has ended, at most for `limit`; `None` if it has not by then. The job
+    /// goes on, and can be waited for again.
+    ///
+    /// Unlike [`wait`](Job::wait) it does not run a pending job itself, for that could take longer
+    /// than the limit.
+    pub fn wait_timeout(&mut self, limit: Duration) -> Option<Result<R, JobError>> {
+        match Instant::now().checked_add(limit) {
+            Some(deadline) => self.backing.wait(Some(deadline)),
+            // Longer than the clock can say is for ever.
+            None => self.backing.wait(None),
+        }
+    }
+
+    /// Cancels the job if no worker has started it: then it never runs, and ends as
+    /// [`JobError::Cancelled`]. Returns whether the job is cancelled; `false` means it runs or has
+    /// ended, and nothing was changed.
+    pub fn cancel(&self) -> bool {
+        self.backing.cancel()
+    }
+
+    /// Where the job is in its life. Of use for display: it may have moved on when you look.
+    pub fn state(&self) -> JobState {
+        self.backing.state()
+    }
+}
+
+impl<R> Future for Job<R> {
+    type Output = Result<R, JobError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.backing.poll(cx)
+    }
+}
+
+impl<R> fmt::Debug for Job<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("state", &self.state()).finish()
+    }
+}
+
+/// The sentence for a job asked for its result twice.
+pub(crate) const TAKEN: &str = "job was polled or waited for after it gave its result";
