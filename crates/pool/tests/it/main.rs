@@ -1,1 +1,33 @@
-fn main() {}
+//! The tests of both pools. A program of its own (`harness = false`), because the workers of a
+//! process pool are this very program and must turn aside at the top of `main`.
+//!
+//! Takes what cargo passes on: name filters, `--exact`, `--skip`, `--list`, `--nocapture`,
+//! `--test-threads`, `--ignored` (there are none) and `--format terse`.
+
+mod awaiting;
+mod example;
+mod hygiene;
+mod processes;
+mod runner;
+mod support;
+mod survival;
+mod threads;
+
+fn main() -> std::process::ExitCode {
+    // A child of a test that must not be a pool's worker, see `processes`.
+    if let Some(code) = processes::without_init() {
+        return code;
+    }
+    pool::init();
+    survival::child_roles();
+    let tests: Vec<runner::Test> = [
+        threads::TESTS,
+        processes::TESTS,
+        survival::TESTS,
+        awaiting::TESTS,
+        example::TESTS,
+        hygiene::TESTS,
+    ]
+    .concat();
+    runner::main(&tests)
+}

@@ -1,0 +1,278 @@
+//! The cell of a job on a process pool, on its way through a worker.
+//!
+//! # Life
+//!
+//! ```text
+//!             offer              reply, death, refusal           wait, poll
+//!   Queued ------------> Offered ------------------------> Done ------------> Taken
+//!     |  <-------------     |                               ^
+//!     |  recall, death      |  cancel (if the claim word    |
+//!     +---------------------+  says the worker has not it)  |
+//!             cancel        +-------------------------------+
+//! ```
+//!
+//! The pool's queues and the [`Job`](crate::Job) share the cell. The arguments stay in it until
+//! the job has ended, so that a job whose worker died before starting it can go to another.
+//! Everything is under the cell's own mutex; no user code runs under it. Lock order: the hub's
+//! lock, then a cell's.
+
+use std::fmt;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use super::hub::Hub;
+use super::page::Page;
+use super::reapers::Waiter;
+use crate::error::JobError;
+use crate::job::{Backing, JobState, Outcome, TAKEN};
+
+/// What a worker is told to do.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The entry's offset in the program.
+    pub(crate) entry: u64,
+    pub(crate) arguments: Vec<u8>,
+}
+
+/// A job as the pool sees it; its result is bytes.
+pub(crate) struct Cell {
+    pub(crate) task: &'static str,
+    hub: Arc<Hub>,
+    slot: Mutex<Slot>,
+}
+
+struct Slot {
+    stage: Stage,
+    waker: Option<Waker>,
+    waiter: Option<Arc<Waiter>>,
+    /// This job is counted among the awaited ones.
+    awaited: bool,
+}
+
+enum Stage {
+    Queued(Call),
+    Offered { call: Call, page: Arc<Page>, ticket: u64 },
+    Done(Outcome<Vec<u8>>),
+    Taken,
+}
+
+impl Cell {
+    pub(crate) fn new(hub: Arc<Hub>, task: &'static str, call: Call) -> Cell {
+        Self::at(hub, task, Stage::Queued(call))
+    }
+
+    /// A job that ended before it began.
+    pub(crate) fn ended(hub: Arc<Hub>, task: &'static str, error: JobError) -> Cell {
+        Self::at(hub, task, Stage::Done(Err(error)))
+    }
+
+    fn at(hub: Arc<Hub>, task: &'static str, stage: Stage) -> Cell {
+        let slot = Slot { stage, waker: None, waiter: None, awaited: false };
+        Cell { task, hub, slot: Mutex::new(slot) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hub: offers the queued call to a worker, as its call `ticket`, and writes it out with
+    /// `send`. `false`: the job was cancelled meanwhile.
+    pub(crate) fn offer(&self, page: &Arc<Page>, ticket: u64, send: impl FnOnce(&Call)) -> bool {
+        let mut slot = self.lock();
+        match mem::replace(&mut slot.stage, Stage::Taken) {
+            Stage::Queued(call) => {
+                page.claim(ticket).offer(ticket);
+                send(&call);
+                slot.stage = Stage::Offered { call, page: Arc::clone(page), ticket };
+                true
+            }
+            other => {
+                slot.stage = other;
+                false
+            }
+        }
+    }
+
+    /// Hub: takes the call back from its worker, if that has not started it; then it is queued
+    /// again.
+    pub(crate) fn recall(&self) -> bool {
+        let mut slot = self.lock();
+        match mem::replace(&mut slot.stage, Stage::Taken) {
+            Stage::Offered { call, page, ticket } if page.claim(ticket).recall(ticket) => {
+                slot.stage = Stage::Queued(call);
+                true
+            }
+            other => {
+                slot.stage = other;
+                false
+            }
+        }
+    }
+
+    /// Whether the worker the call was offered to has started it.
+    pub(crate) fn is_claimed(&self) -> bool {
+        matches!(&self.lock().stage, Stage::Offered { page, ticket, .. }
+            if page.claim(*ticket).is_claimed(*ticket))
+    }
+
+    /// Whether the job has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.lock().stage, Stage::Done(_) | Stage::Taken)
+    }
+
+    /// Ends the job, unless it has ended. Returns whether the pool's leader must be kicked.
+    pub(crate) fn finish(&self, outcome: Outcome<Vec<u8>>) -> bool {
+        let slot = self.lock();
+        match slot.stage {
+            Stage::Queued(_) | Stage::Offered { .. } => self.end(slot, outcome),
+            Stage::Done(_) | Stage::Taken => false,
+        }
+    }
+
+    fn end(&self, mut slot: MutexGuard<'_, Slot>, outcome: Outcome<Vec<u8>>) -> bool {
+        let stage = mem::replace(&mut slot.stage, Stage::Done(outcome));
+        let (waker, waiter) = (slot.waker.take(), slot.waiter.take());
+        let awaited = mem::take(&mut slot.awaited);
+        drop(slot);
+        drop(stage);
+        if awaited {
+            self.hub.reapers.no_longer_awaited();
+        }
+        let kick = waiter.is_some_and(|waiter| waiter.finish());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        kick
+    }
+
+    /// Cancels the job if no worker has started it. Returns whether it is cancelled.
+    pub(crate) fn cancel(&self) -> bool {
+        let slot = self.lock();
+        let unstarted = match &slot.stage {
+            Stage::Queued(_) => true,
+            Stage::Offered { page, ticket, .. } => page.claim(*ticket).recall(*ticket),
+            Stage::Done(outcome) => return matches!(outcome, Err(JobError::Cancelled)),
+            Stage::Taken => false,
+        };
+        if unstarted && self.end(slot, Err(JobError::Cancelled)) {
+            self.hub.kick();
+        }
+        unstarted
+    }
+
+    fn state(&self) -> JobState {
+        match &self.lock().stage {
+            Stage::Queued(_) => JobState::Pending,
+            Stage::Offered { page, ticket, .. } if page.claim(*ticket).is_claimed(*ticket) => {
+                JobState::Running
+            }
+            Stage::Offered { .. } => JobState::Pending,
+            Stage::Done(Err(JobError::Cancelled)) => JobState::Cancelled,
+            Stage::Done(_) | Stage::Taken => JobState::Done,
+        }
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Outcome<Vec<u8>>> {
+        let mut slot = self.lock();
+        if let Some(outcome) = slot.take() {
+            return Poll::Ready(outcome);
+        }
+        let replaced = match &mut slot.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => None,
+            other => other.replace(cx.waker().clone()),
+        };
+        let first = !mem::replace(&mut slot.awaited, true);
+        if first {
+            // Under the cell's lock, so that the job's end does not count down before.
+            self.hub.awaited();
+        }
+        drop(slot);
+        drop(replaced);
+        Poll::Pending
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Option<Outcome<Vec<u8>>> {
+        let waiter = {
+            let mut slot = self.lock();
+            if let Some(outcome) = slot.take() {
+                return Some(outcome);
+            }
+            let waiter = Arc::new(Waiter::default());
+            slot.waiter = Some(Arc::clone(&waiter));
+            waiter
+        };
+        self.hub.wait(&waiter, deadline);
+        let mut slot = self.lock();
+        slot.waiter = None;
+        slot.take()
+    }
+
+    /// The handle is gone: nobody awaits the job any more.
+    fn abandon(&self) {
+        let mut slot = self.lock();
+        let waker = slot.waker.take();
+        if mem::take(&mut slot.awaited) {
+            self.hub.reapers.no_longer_awaited();
+        }
+        drop(slot);
+        drop(waker);
+    }
+}
+
+impl Slot {
+    fn take(&mut self) -> Option<Outcome<Vec<u8>>> {
+        match mem::replace(&mut self.stage, Stage::Taken) {
+            Stage::Done(outcome) => Some(outcome),
+            Stage::Taken => panic!("{TAKEN}"),
+            unended => {
+                self.stage = unended;
+                None
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cell").field("task", &self.task).field("state", &self.state()).finish()
+    }
+}
+
+/// The job's handle side: knows how to read the result.
+pub(crate) struct Remote<R> {
+    pub(crate) cell: Arc<Cell>,
+    pub(crate) decode: fn(&str, &[u8]) -> Outcome<R>,
+}
+
+impl<R> Remote<R> {
+    /// Decoded by whoever takes it: the reaping thread must not be held up by one job's data.
+    fn read(&self, outcome: Outcome<Vec<u8>>) -> Outcome<R> {
+        outcome.and_then(|bytes| (self.decode)(self.cell.task, &bytes))
+    }
+}
+
+impl<R> Backing<R> for Remote<R> {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Outcome<R>> {
+        self.cell.poll(cx).map(|outcome| self.read(outcome))
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Option<Outcome<R>> {
+        self.cell.wait(deadline).map(|outcome| self.read(outcome))
+    }
+
+    fn cancel(&self) -> bool {
+        self.cell.cancel()
+    }
+
+    fn state(&self) -> JobState {
+        self.cell.state()
+    }
+}
+
+impl<R> Drop for Remote<R> {
+    fn drop(&mut self) {
+        self.cell.abandon();
+    }
+}

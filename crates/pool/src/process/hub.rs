@@ -1,0 +1,367 @@
+//! The parent's side of a process pool: queue, workers, replies. All of it under one lock.
+//!
+//! Jobs wait in the backlog until a worker has room; a worker holds up to [`DEPTH`] calls, in a
+//! queue of its own that no other process touches. So the death of a worker can spoil nothing but
+//! the one call it was running: calls it had not claimed go back to the backlog, and calls that
+//! wait behind a long one are recalled when another worker is idle.
+//!
+//! Nothing here blocks: what a socket does not take at once is kept and sent when it has room. No
+//! user code runs under the lock: ended jobs are collected and told after it is released.
+//! `dispatch.rs` says which worker gets which call, `reapers.rs` who collects, `supervisor.rs` who
+//! starts and buries workers.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::cell::{Call, Cell};
+use super::link::Worker;
+#[cfg(doc)]
+use super::page::DEPTH;
+use super::reapers::{Reapers, Waiter, Woken};
+use super::sys;
+use crate::error::JobError;
+use crate::job::Outcome;
+
+/// Jobs that have ended, to be told once the lock is released.
+pub(super) type Ended = Vec<(Arc<Cell>, Outcome<Vec<u8>>)>;
+
+/// What is under the lock.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) workers: Vec<Worker>,
+    pub(super) backlog: VecDeque<Arc<Cell>>,
+    /// How many workers there are to be; grows with demand up to the limit.
+    pub(super) desired: usize,
+    /// Workers being started.
+    pub(super) starting: usize,
+    pub(super) closing: bool,
+    pub(super) broken: Option<String>,
+    /// Workers in a row that died before they did anything.
+    pub(super) stillborn: u32,
+    /// The supervisor looks every few milliseconds whether results lie about.
+    pub(super) watched: bool,
+    /// Those who wait for all work to end.
+    pub(super) drain_waiters: Vec<Arc<Waiter>>,
+}
+
+/// One pool, shared by its handle, its jobs and its threads.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(super) id: u64,
+    pub(super) limit: usize,
+    pub(super) name: String,
+    pub(super) initializer: Option<u64>,
+    pub(super) reapers: Reapers,
+    state: Mutex<State>,
+    /// Readable when a worker's socket has something: the doorbell.
+    epoll: Epoll,
+    /// Makes the leader look up.
+    kick: EventFd,
+    /// Makes the supervisor look up.
+    alarm: EventFd,
+    collector_started: AtomicBool,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// All workers are gone, and the supervisor with them.
+    over: (Mutex<bool>, Condvar),
+}
+
+impl Hub {
+    pub(super) fn new(
+        id: u64,
+        limit: usize,
+        name: String,
+        initializer: Option<u64>,
+    ) -> io::Result<Hub> {
+        let event = || EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
+        let state = State {
+            workers: Vec::new(),
+            backlog: VecDeque::new(),
+            desired: 0,
+            starting: 0,
+            closing: false,
+            broken: None,
+            stillborn: 0,
+            watched: false,
+            drain_waiters: Vec::new(),
+        };
+        Ok(Hub {
+            id,
+            limit,
+            name,
+            initializer,
+            reapers: Reapers::new(),
+            state: Mutex::new(state),
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            kick: event()?,
+            alarm: event()?,
+            collector_started: AtomicBool::new(false),
+            threads: Mutex::new(Vec::new()),
+            over: (Mutex::new(false), Condvar::new()),
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn epoll(&self) -> &Epoll {
+        &self.epoll
+    }
+
+    pub(super) fn bell(&self) -> BorrowedFd<'_> {
+        self.epoll.0.as_fd()
+    }
+
+    pub(super) fn alarm_fd(&self) -> BorrowedFd<'_> {
+        self.alarm.as_fd()
+    }
+
+    /// Makes the supervisor look up.
+    pub(super) fn alarm(&self) {
+        ring(&self.alarm);
+    }
+
+    pub(super) fn silence_alarm(&self) {
+        let _ = self.alarm.read();
+    }
+
+    /// Makes whoever leads look up.
+    pub(super) fn kick(&self) {
+        ring(&self.kick);
+    }
+
+    /// Takes a job in. What cannot be taken has ended with the reason.
+    pub(super) fn submit(self: &Arc<Self>, task: &'static str, call: Call) -> Arc<Cell> {
+        let mut state = self.lock();
+        if let Some(error) = state.refusal() {
+            drop(state);
+            return Arc::new(Cell::ended(Arc::clone(self), task, error));
+        }
+        let cell = Arc::new(Cell::new(Arc::clone(self), task, call));
+        let demand = self.enqueue(&mut state, Arc::clone(&cell));
+        drop(state);
+        if demand {
+            self.alarm();
+        }
+        cell
+    }
+
+    /// Collects what the workers have sent, without blocking, and wakes those who wait for it.
+    /// Returns how many jobs have ended.
+    pub(crate) fn reap(&self, as_leader: bool) -> usize {
+        let mut events = [EpollEvent::empty(); 32];
+        let mut total = 0;
+        loop {
+            let count = match self.epoll.wait(&mut events, EpollTimeout::ZERO) {
+                Ok(count) => count,
+                Err(nix::Error::EINTR) => continue,
+                Err(error) => panic!("reaping the pool's own epoll descriptor failed: {error}"),
+            };
+            let mut ended = Ended::new();
+            if count > 0 {
+                let mut state = self.lock();
+                for event in &events[..count] {
+                    self.attend(&mut state, event.data(), &mut ended);
+                }
+                self.settle(state, as_leader, &mut ended);
+            }
+            total += ended.len();
+            self.tell(ended, as_leader);
+            if count < events.len() {
+                return total;
+            }
+        }
+    }
+
+    /// After replies came in: hands out more work, and tells those who wait for the end of it.
+    pub(super) fn settle(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        as_leader: bool,
+        ended: &mut Ended,
+    ) {
+        self.pump(&mut state, ended);
+        let waiters =
+            if state.drained() { std::mem::take(&mut state.drain_waiters) } else { Vec::new() };
+        drop(state);
+        let mut kick = false;
+        for waiter in waiters {
+            kick |= waiter.finish();
+        }
+        if kick && !as_leader {
+            self.kick();
+        }
+    }
+
+    /// Ends jobs; not to be called under the lock.
+    pub(super) fn tell(&self, ended: Ended, as_leader: bool) {
+        let mut kick = false;
+        for (cell, outcome) in ended {
+            kick |= cell.finish(outcome);
+        }
+        if kick && !as_leader {
+            self.kick();
+        }
+    }
+
+    /// Waits until `waiter` is finished, or for the deadline; leads if nobody else does.
+    pub(crate) fn wait(&self, waiter: &Arc<Waiter>, deadline: Option<Instant>) {
+        if !self.reapers.enter(waiter) && waiter.sleep(deadline) != Woken::Promoted {
+            self.reapers.leave(waiter);
+            return;
+        }
+        while !waiter.is_done() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            self.sleep(deadline);
+            self.reap(true);
+        }
+        self.reapers.leave(waiter);
+    }
+
+    /// Leader: sleeps until there is something to reap, a kick, or the deadline.
+    fn sleep(&self, deadline: Option<Instant>) {
+        let mut fds = [
+            PollFd::new(self.bell(), PollFlags::POLLIN),
+            PollFd::new(self.kick.as_fd(), PollFlags::POLLIN),
+        ];
+        sys::poll_until(&mut fds, deadline).expect("polling the pool's own descriptors");
+        if fds[1].any().unwrap_or(false) {
+            let _ = self.kick.read();
+        }
+    }
+
+    /// A job is awaited: the collector must be there, unless a loop is attached.
+    pub(crate) fn awaited(self: &Arc<Self>) {
+        if self.reapers.awaited() {
+            self.start_collector();
+        }
+    }
+
+    /// Starts the collector thread, once. `false` if that failed: the supervisor then reaps.
+    pub(super) fn start_collector(self: &Arc<Self>) -> bool {
+        // Relaxed suffices: the flag only makes sure that one thread starts it.
+        if self.collector_started.swap(true, Ordering::Relaxed) {
+            return true;
+        }
+        let hub = Arc::clone(self);
+        let started = self.start_thread("collect", move || hub.collect()).is_ok();
+        if !started {
+            self.collector_started.store(false, Ordering::Relaxed);
+        }
+        started
+    }
+
+    fn collect(&self) {
+        while self.reapers.collector_enters() {
+            while self.reapers.collector_stays() {
+                self.sleep(None);
+                self.reap(true);
+            }
+        }
+    }
+
+    pub(super) fn start_thread(
+        &self,
+        role: &str,
+        body: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
+        let name = format!("pool-{}-{role}", self.id);
+        let handle = std::thread::Builder::new().name(name).spawn(body)?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+        Ok(())
+    }
+
+    /// Takes no more jobs; see `ProcessPool::shutdown`.
+    pub(super) fn shutdown(&self, wait: bool, cancel_pending: bool) {
+        let mut state = self.lock();
+        state.closing = true;
+        let unstarted = if cancel_pending { state.all_jobs() } else { Vec::new() };
+        drop(state);
+        for cell in unstarted.iter().rev() {
+            cell.cancel();
+        }
+        let waiter = Arc::new(Waiter::default());
+        let mut state = self.lock();
+        // Also for those cancelled just now: the backlog still holds their empty cells.
+        state.drain_waiters.push(Arc::clone(&waiter));
+        let mut ended = Ended::new();
+        self.settle(state, false, &mut ended);
+        self.tell(ended, false);
+        self.alarm();
+        if wait && !self.on_own_thread() {
+            self.wait(&waiter, None);
+            self.wait_until_over();
+            self.join();
+        }
+    }
+
+    /// Supervisor: the last worker is gone.
+    pub(super) fn set_over(&self) {
+        self.reapers.close();
+        self.kick();
+        *self.over.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.over.1.notify_all();
+    }
+
+    fn wait_until_over(&self) {
+        let over = self.over.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = self.over.1.wait_while(over, |over| !*over);
+        drop(over.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Whether the caller is one of the pool's threads: a waker may run anything, even drop the
+    /// pool, and a thread cannot wait for itself.
+    fn on_own_thread(&self) -> bool {
+        let here = std::thread::current().id();
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.iter().any(|handle| handle.thread().id() == here)
+    }
+
+    fn join(&self) {
+        loop {
+            let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(handle) = threads.pop() else { return };
+            drop(threads);
+            handle.join().expect("the pool's threads do not panic");
+        }
+    }
+}
+
+fn ring(event: &EventFd) {
+    // EAGAIN: the counter is full, so it is readable, which is all that is asked for.
+    let _ = event.write(1);
+}
+
+impl State {
+    /// Why no job is taken in, if so.
+    fn refusal(&self) -> Option<JobError> {
+        match &self.broken {
+            Some(reason) => Some(JobError::broken(reason)),
+            None => self.closing.then_some(JobError::PoolShutdown),
+        }
+    }
+
+    /// How many calls the workers have not answered. Those taken back are among them: until the
+    /// worker has skipped them somebody has to hear its answers.
+    pub(super) fn unanswered(&self) -> usize {
+        self.workers.iter().map(Worker::load).sum()
+    }
+
+    /// Whether all work has ended.
+    pub(super) fn drained(&self) -> bool {
+        self.backlog.is_empty() && self.unanswered() == 0
+    }
+
+    fn all_jobs(&self) -> Vec<Arc<Cell>> {
+        let sent = self.workers.iter().flat_map(Worker::jobs);
+        sent.chain(&self.backlog).map(Arc::clone).collect()
+    }
+}

@@ -1,0 +1,236 @@
+//! `ProcessPool`: an executor whose workers are processes.
+//!
+//! Parent's side: `hub` (queue, replies), `dispatch` (who gets what), `link` (one worker's line),
+//! `cell` (one job), `reapers` (who collects), `doorbell`, `supervisor`, `spawn`. Worker's side:
+//! `init`, `worker`. Both: `ship` and `image` (functions), `codec` and `wire` (bytes), `claim` and
+//! `page` (shared memory), `sys`.
+
+mod builder;
+mod cell;
+mod claim;
+mod codec;
+mod dispatch;
+mod doorbell;
+mod hub;
+mod image;
+mod init;
+mod link;
+mod page;
+mod reapers;
+mod ship;
+mod spawn;
+mod supervisor;
+mod sys;
+mod wire;
+mod worker;
+
+use std::any::type_name;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+pub use builder::ProcessPoolBuilder;
+use cell::{Call, Cell, Remote};
+pub use doorbell::Doorbell;
+use hub::Hub;
+pub use init::init;
+
+use crate::error::JobError;
+use crate::executor::{Executor, Task, Wire};
+use crate::job::{Job, Outcome};
+use crate::map::{Chunk, Map};
+
+/// Runs jobs in worker processes: this very program, started again. The pool for work that may
+/// crash, that must not share memory, or that calls libraries which cannot bear threads.
+///
+/// A worker that dies (a segmentation fault, `abort`, the kernel out of memory) costs the job it
+/// was running, which ends as [`JobError::WorkerDied`] with the process id and the signal or exit
+/// code. Jobs that waited in its queue go to others, and a new worker is started. A panic is
+/// caught, as [`JobError::Panicked`], and the worker goes on.
+///
+/// [`init`] must be the first call in `main`. Functions are `fn` items or closures that capture
+/// nothing; arguments and results are whatever serde can write and read. Workers start on demand,
+/// with the environment and working directory the parent has then, but with none of its memory:
+/// what the parent's globals hold they do not see. Handing over a job costs some microseconds, and
+/// waking a sleeping worker more, so let a job take longer, or use [`map`](ProcessPool::map), which
+/// sends items in chunks.
+///
+/// Dropping the pool is `shutdown(true, false)`: it waits for the jobs that were submitted. (While
+/// a panic unwinds it cancels those no worker has started.) Workers do not outlive the parent,
+/// however that ends.
+///
+/// # Examples
+///
+/// ```
+/// use pool::{Exit, JobError, ProcessPool};
+///
+/// fn main() -> std::io::Result<()> {
+///     pool::init();
+///     let pool = ProcessPool::new()?;
+///     let sum = pool.submit(|a: u64, b: u64| a + b, (2, 3));
+///     let crash = pool.submit(|| std::process::abort(), ());
+///     assert_eq!(sum.wait(), Ok(5));
+///     let error: Result<(), JobError> = crash.wait();
+///     assert!(matches!(error, Err(JobError::WorkerDied(death)) if death.exit == Exit::Signal(6)));
+///     Ok(())
+/// }
+/// ```
+#[doc(alias = "ProcessPoolExecutor")]
+#[doc(alias = "multiprocessing")]
+pub struct ProcessPool {
+    hub: Arc<Hub>,
+}
+
+impl ProcessPool {
+    /// A pool with a worker for each core this process may use
+    /// ([`std::thread::available_parallelism`]).
+    ///
+    /// # Errors
+    ///
+    /// If [`init`] was not called, and as [`ProcessPoolBuilder::build`].
+    pub fn new() -> io::Result<ProcessPool> {
+        Self::builder().build()
+    }
+
+    /// A pool with settings of your own.
+    pub fn builder() -> ProcessPoolBuilder {
+        ProcessPoolBuilder::new()
+    }
+
+    /// Gives the call `f(args...)` to the pool; never blocks for a worker.
+    ///
+    /// `f` must capture nothing, or it does not compile: what it captured would stay behind.
+    /// Arguments that cannot be encoded end this job as [`JobError::Encode`]. A pool that takes no
+    /// more jobs answers with a job that has ended with the reason ([`JobError::PoolShutdown`] or
+    /// [`JobError::Broken`]).
+    pub fn submit<F, A, R>(&self, f: F, args: A) -> Job<R>
+    where
+        F: Task<A, Output = R>,
+        A: Wire,
+        R: Wire,
+    {
+        let task = type_name::<F>();
+        let mut arguments = Vec::new();
+        let call = ship::single(f).and_then(|entry| {
+            codec::append(&args, &mut arguments)
+                .map_err(|why| codec::error_of(task, codec::Tag::Unsent, why.as_bytes()))?;
+            Ok(Call { entry, arguments })
+        });
+        send(&self.hub, task, call, codec::result::<R>)
+    }
+
+    /// Applies `f` to every item, on all workers at once; results come in the order of the items.
+    /// See [`Map`] for what it reads ahead and what an error does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// fn main() -> std::io::Result<()> {
+    ///     pool::init();
+    ///     let pool = pool::ProcessPool::new()?;
+    ///     let squares: Result<Vec<u64>, _> = pool.map(|n: u64| n * n, 1..=4).collect();
+    ///     assert_eq!(squares.unwrap(), [1, 4, 9, 16]);
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn map<F, T, R, I>(&self, f: F, items: I) -> Map<I::IntoIter, R>
+    where
+        F: Task<(T,), Output = R>,
+        I: IntoIterator<Item = T>,
+        T: Wire,
+        R: Wire,
+    {
+        let task = type_name::<F>();
+        let hub = Arc::clone(&self.hub);
+        Map::new(items.into_iter(), hub.limit, move |chunk: Vec<T>| -> Job<Chunk<R>> {
+            let items: Vec<(T,)> = chunk.into_iter().map(|item| (item,)).collect();
+            let call = ship::chunked(f).and_then(|entry| {
+                let arguments = codec::chunk_of_items(&items);
+                let arguments = arguments.map_err(|why| JobError::encode(task, why))?;
+                Ok(Call { entry, arguments })
+            });
+            send(&hub, task, call, codec::chunk_of_results::<R>)
+        })
+    }
+
+    /// Takes no more jobs. Those submitted before still run, unless `cancel_pending`: then the
+    /// ones no worker has started end as [`JobError::Cancelled`]. With `wait` it returns when all
+    /// jobs have ended and the worker processes are gone, else at once.
+    pub fn shutdown(&self, wait: bool, cancel_pending: bool) {
+        self.hub.shutdown(wait, cancel_pending);
+    }
+
+    /// How many worker processes there are when all are needed.
+    pub fn workers(&self) -> usize {
+        self.hub.limit
+    }
+
+    /// Lets an event loop collect the results, in place of a thread of the pool's. See
+    /// [`Doorbell`] for the contract.
+    pub fn doorbell(&self) -> Doorbell {
+        Doorbell::new(Arc::clone(&self.hub))
+    }
+}
+
+fn send<R: 'static>(
+    hub: &Arc<Hub>,
+    task: &'static str,
+    call: Result<Call, JobError>,
+    decode: fn(&str, &[u8]) -> Outcome<R>,
+) -> Job<R> {
+    let cell = match call {
+        Ok(call) => hub.submit(task, call),
+        Err(error) => Arc::new(Cell::ended(Arc::clone(hub), task, error)),
+    };
+    Job::new(Arc::new(Remote { cell, decode }))
+}
+
+impl Executor for ProcessPool {
+    fn submit<F, A, R>(&self, f: F, args: A) -> Job<R>
+    where
+        F: Task<A, Output = R>,
+        A: Wire,
+        R: Wire,
+    {
+        ProcessPool::submit(self, f, args)
+    }
+
+    fn map<F, T, R, I>(&self, f: F, items: I) -> Map<I::IntoIter, R>
+    where
+        F: Task<(T,), Output = R>,
+        I: IntoIterator<Item = T>,
+        T: Wire,
+        R: Wire,
+    {
+        ProcessPool::map(self, f, items)
+    }
+
+    fn shutdown(&self, wait: bool, cancel_pending: bool) {
+        ProcessPool::shutdown(self, wait, cancel_pending);
+    }
+
+    fn workers(&self) -> usize {
+        ProcessPool::workers(self)
+    }
+}
+
+impl Drop for ProcessPool {
+    fn drop(&mut self) {
+        self.shutdown(true, std::thread::panicking());
+    }
+}
+
+impl fmt::Debug for ProcessPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.hub.lock();
+        let pids: Vec<u32> = state.workers.iter().map(|worker| worker.pid).collect();
+        f.debug_struct("ProcessPool")
+            .field("id", &self.hub.id)
+            .field("limit", &self.hub.limit)
+            .field("pids", &pids)
+            .field("backlog", &state.backlog.len())
+            .field("at_workers", &state.unanswered())
+            .field("broken", &state.broken)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,155 @@
+//! System calls of the process pool that neither std nor nix has in the shape needed.
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollTimeout, poll};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
+
+/// A descriptor that becomes readable when the process `pid` ends: pidfd_open(2), Linux 5.3. For
+/// a child not yet waited for, so the id cannot have passed to another process.
+pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two integers and touches no memory of ours.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just made this descriptor for us, close-on-exec; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// Sends what goes without blocking: the number of bytes, 0 if there is no room.
+pub(crate) fn send_some(socket: &UnixStream, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    loop {
+        match sendmsg::<UnixAddr>(socket.as_raw_fd(), parts, &[], flags, None) {
+            Ok(count) => return Ok(count),
+            Err(nix::Error::EINTR) => {}
+            Err(nix::Error::EAGAIN) => return Ok(0),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Sends everything, waiting for room.
+pub(crate) fn send_all(socket: &UnixStream, head: &[u8], body: &[u8]) -> io::Result<()> {
+    let mut slices = [IoSlice::new(head), IoSlice::new(body)];
+    let mut parts = &mut slices[..];
+    let mut left = head.len() + body.len();
+    while left > 0 {
+        match sendmsg::<UnixAddr>(socket.as_raw_fd(), parts, &[], MsgFlags::MSG_NOSIGNAL, None) {
+            Ok(count) => {
+                left -= count;
+                IoSlice::advance_slices(&mut parts, count);
+            }
+            Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Sends `bytes` and a descriptor along with them (`SCM_RIGHTS`, unix(7)).
+pub(crate) fn send_with_fd(socket: &UnixStream, bytes: &[u8], fd: &OwnedFd) -> io::Result<()> {
+    let rights = [fd.as_raw_fd()];
+    let message = [ControlMessage::ScmRights(&rights)];
+    let parts = [IoSlice::new(bytes)];
+    let flags = MsgFlags::MSG_NOSIGNAL;
+    let sent = sendmsg::<UnixAddr>(socket.as_raw_fd(), &parts, &message, flags, None)?;
+    send_all(socket, &bytes[sent..], &[])
+}
+
+/// Receives into `room`: the number of bytes, 0 at the end of the stream, `None` if nothing is
+/// there and `wait` is not set.
+pub(crate) fn receive(
+    socket: &UnixStream,
+    room: &mut [u8],
+    wait: bool,
+) -> io::Result<Option<usize>> {
+    let flags = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
+    loop {
+        match nix::sys::socket::recv(socket.as_raw_fd(), room, flags) {
+            Ok(count) => return Ok(Some(count)),
+            Err(nix::Error::EINTR) => {}
+            Err(nix::Error::EAGAIN) => return Ok(None),
+            // The other end closed with bytes of ours unread: to us the same as an end.
+            Err(nix::Error::ECONNRESET) => return Ok(Some(0)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Receives into `room`, and the descriptor that came along if one did.
+pub(crate) fn receive_with_fd(
+    socket: &UnixStream,
+    room: &mut [u8],
+) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut space = nix::cmsg_space!([RawFd; 1]);
+    let mut parts = [IoSliceMut::new(room)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = loop {
+        match recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags) {
+            Err(nix::Error::EINTR) => {}
+            other => break other?,
+        }
+    };
+    let mut passed = None;
+    for part in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = part {
+            for fd in fds {
+                // SAFETY: the kernel just made this descriptor for us; it is taken up once.
+                passed = Some(unsafe { OwnedFd::from_raw_fd(fd) });
+            }
+        }
+    }
+    Ok((message.bytes, passed))
+}
+
+/// poll(2) until a deadline, if any. Interruptions by signals end it like a time-out.
+pub(crate) fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<()> {
+    let timeout = match deadline {
+        None => PollTimeout::NONE,
+        Some(deadline) => {
+            // Rounded up: returning early would make the caller spin.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let millis = left.saturating_add(Duration::from_nanos(999_999)).as_millis();
+            PollTimeout::try_from(millis.min(i32::MAX as u128) as i32).expect("not negative")
+        }
+    };
+    match poll(fds, timeout) {
+        Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether standard input is a unix socket.
+pub(crate) fn stdin_is_a_socket() -> bool {
+    let mode = nix::sys::stat::fstat(io::stdin()).map(|stat| stat.st_mode);
+    mode.is_ok_and(|mode| mode & libc::S_IFMT == libc::S_IFSOCK)
+}
+
+/// Moves standard input to a descriptor of its own and puts /dev/null in its place.
+pub(crate) fn take_stdin() -> io::Result<UnixStream> {
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    nix::unistd::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(UnixStream::from(socket))
+}
+
+/// Makes SIGINT do nothing. Not by `SIG_IGN`: programs started from here would inherit that.
+pub(crate) fn disregard_interrupts() -> io::Result<()> {
+    extern "C" fn nothing(_: libc::c_int) {}
+    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler does nothing, so it is safe at any point of the program.
+    unsafe { sigaction(Signal::SIGINT, &action) }?;
+    Ok(())
+}
+
+/// Ends the process at once: no destructors, no `atexit`.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit may be called at any time from any thread.
+    unsafe { libc::_exit(code) }
+}

@@ -1,0 +1,250 @@
+//! Frames between parent and worker: pure, no I/O.
+//!
+//! A frame is a header of 24 bytes, little endian, and a payload:
+//!
+//! | bytes | field | |
+//! |---|---|---|
+//! | 0..4 | length of the payload | at most [`MAX_PAYLOAD`] |
+//! | 4 | kind | [`Kind`] |
+//! | 5..8 | zero | |
+//! | 8..16 | ticket | which call, counted per worker; 0 outside calls |
+//! | 16..24 | value | in `Call` the function's offset, in `Hello` and `Ready` magic and version |
+
+use std::fmt;
+
+/// Bytes of a header.
+pub(crate) const HEADER: usize = 24;
+/// Largest arguments or result, in bytes: a sane bound to check, not a memory limit.
+pub(crate) const MAX_PAYLOAD: usize = 1 << 30;
+/// First word of the handshake: "uPool" and the version of this protocol.
+pub(crate) const GREETING: u64 = u64::from_le_bytes(*b"uPool\0\0\x01");
+
+/// What a frame says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// To the worker, first: who the parent is. Payload: `Hello`.
+    Hello = 1,
+    /// To the worker: run a function. Payload: its arguments.
+    Call = 2,
+    /// To the worker: no more calls; exit.
+    Stop = 3,
+    /// From the worker, first: handshake and initialiser went well.
+    Ready = 16,
+    /// From the worker, instead of `Ready`: why it cannot work. Payload: text.
+    Unfit = 17,
+    /// The call's result. Payload: the result.
+    Done = 18,
+    /// The call panicked. Payload: `Panic`.
+    Panicked = 19,
+    /// The arguments could not be decoded. Payload: text.
+    ArgumentsRefused = 20,
+    /// The result could not be encoded. Payload: text.
+    ResultRefused = 21,
+    /// The call was taken back before the worker started it.
+    Skipped = 22,
+}
+
+impl Kind {
+    /// Whether this ends a call.
+    pub(crate) fn is_answer(self) -> bool {
+        self as u8 >= Kind::Done as u8
+    }
+
+    fn from_byte(byte: u8) -> Option<Kind> {
+        Some(match byte {
+            1 => Kind::Hello,
+            2 => Kind::Call,
+            3 => Kind::Stop,
+            16 => Kind::Ready,
+            17 => Kind::Unfit,
+            18 => Kind::Done,
+            19 => Kind::Panicked,
+            20 => Kind::ArgumentsRefused,
+            21 => Kind::ResultRefused,
+            22 => Kind::Skipped,
+            _ => return None,
+        })
+    }
+}
+
+/// The fixed part of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) len: u32,
+    pub(crate) kind: Kind,
+    pub(crate) ticket: u64,
+    pub(crate) value: u64,
+}
+
+impl Header {
+    /// A header for `payload` bytes.
+    ///
+    /// # Panics
+    ///
+    /// If they are more than [`MAX_PAYLOAD`]: to be checked where the payload is made.
+    pub(crate) fn new(kind: Kind, ticket: u64, value: u64, payload: usize) -> Header {
+        assert!(payload <= MAX_PAYLOAD, "a payload's size is checked when it is encoded");
+        Header { len: payload as u32, kind, ticket, value }
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        bytes[0..4].copy_from_slice(&self.len.to_le_bytes());
+        bytes[4] = self.kind as u8;
+        bytes[8..16].copy_from_slice(&self.ticket.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.value.to_le_bytes());
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8; HEADER]) -> Result<Header, Garbled> {
+        let word = |at: usize| {
+            u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes of a header"))
+        };
+        let len = (word(0) & 0xffff_ffff) as u32;
+        let kind = Kind::from_byte(bytes[4]);
+        match kind {
+            Some(kind) if bytes[5..8] == [0; 3] && len as usize <= MAX_PAYLOAD => {
+                Ok(Header { len, kind, ticket: word(8), value: word(16) })
+            }
+            _ => Err(Garbled),
+        }
+    }
+}
+
+/// What came is not a frame: the other side is broken, or is not one of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Garbled;
+
+impl fmt::Display for Garbled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes that are not a frame of the pool's protocol")
+    }
+}
+
+/// Bytes as they came in, cut into frames.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    bytes: Vec<u8>,
+    /// Bytes of complete frames already handed out.
+    taken: usize,
+    /// Bytes received; behind them is room.
+    filled: usize,
+}
+
+impl Inbox {
+    const ROOM: usize = 16 * 1024;
+
+    /// Room to receive into. Grows to what the frame under way needs, in steps: a header alone
+    /// does not make it reserve a gigabyte.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        if self.taken > 0 {
+            self.bytes.copy_within(self.taken..self.filled, 0);
+            self.filled -= self.taken;
+            self.taken = 0;
+        }
+        if self.filled == 0 && self.bytes.len() > 64 * Self::ROOM {
+            self.bytes = Vec::new();
+        }
+        let wanted = self.filled + Self::ROOM.max(self.missing().min(self.filled));
+        if self.bytes.len() < wanted {
+            self.bytes.resize(wanted, 0);
+        }
+        &mut self.bytes[self.filled..]
+    }
+
+    /// Notes that `count` bytes of the room were filled.
+    pub(crate) fn received(&mut self, count: usize) {
+        self.filled += count;
+        debug_assert!(self.filled <= self.bytes.len());
+    }
+
+    /// The next complete frame.
+    pub(crate) fn next(&mut self) -> Result<Option<(Header, &[u8])>, Garbled> {
+        let Some(header) = self.header()? else { return Ok(None) };
+        let start = self.taken + HEADER;
+        let end = start + header.len as usize;
+        if end > self.filled {
+            return Ok(None);
+        }
+        self.taken = end;
+        Ok(Some((header, &self.bytes[start..end])))
+    }
+
+    fn header(&self) -> Result<Option<Header>, Garbled> {
+        match self.bytes[self.taken..self.filled].first_chunk::<HEADER>() {
+            Some(bytes) => Header::from_bytes(bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Bytes the frame under way still lacks.
+    fn missing(&self) -> usize {
+        match self.header() {
+            Ok(Some(header)) => (HEADER + header.len as usize).saturating_sub(self.filled),
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn kinds() -> impl Strategy<Value = Kind> {
+        prop_oneof![Just(Kind::Call), Just(Kind::Done), Just(Kind::Skipped), Just(Kind::Stop)]
+    }
+
+    fn drain(inbox: &mut Inbox, out: &mut Vec<(Header, Vec<u8>)>) {
+        while let Some((header, payload)) = inbox.next().unwrap() {
+            out.push((header, payload.to_vec()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn frames_survive_any_cutting(
+            frames in prop::collection::vec(
+                (kinds(), any::<u64>(), any::<u64>(), prop::collection::vec(any::<u8>(), 0..40_000)),
+                0..6,
+            ),
+            cuts in prop::collection::vec(1usize..20_000, 1..40),
+        ) {
+            let mut stream = Vec::new();
+            let mut sent = Vec::new();
+            for (kind, ticket, value, payload) in frames {
+                let header = Header::new(kind, ticket, value, payload.len());
+                stream.extend_from_slice(&header.to_bytes());
+                stream.extend_from_slice(&payload);
+                sent.push((header, payload));
+            }
+            let (mut inbox, mut got) = (Inbox::default(), Vec::new());
+            let mut cuts = cuts.iter().cycle();
+            let mut rest = stream.as_slice();
+            while !rest.is_empty() {
+                let room = inbox.room();
+                let count = rest.len().min(room.len()).min(*cuts.next().unwrap());
+                room[..count].copy_from_slice(&rest[..count]);
+                inbox.received(count);
+                rest = &rest[count..];
+                drain(&mut inbox, &mut got);
+            }
+            prop_assert_eq!(got, sent);
+        }
+
+        #[test]
+        fn any_bytes_are_a_header_or_refused(bytes in any::<[u8; HEADER]>()) {
+            if let Ok(header) = Header::from_bytes(&bytes) {
+                prop_assert_eq!(header.to_bytes(), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_the_limit_is_refused() {
+        let mut bytes = Header::new(Kind::Call, 1, 2, 0).to_bytes();
+        bytes[0..4].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(Header::from_bytes(&bytes), Err(Garbled));
+    }
+}

@@ -1,0 +1,286 @@
+//! Who collects results: waiting threads, the collector thread, event loops; and mixtures.
+
+use std::os::fd::AsFd;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use pool::{Doorbell, JobError, JobState, ProcessPool, ThreadPool};
+
+use crate::support::{Flag, block_on, death_of, eventually, processes, raise_then_wait};
+
+crate::tests![
+    awaiting_works_under_a_bare_block_on,
+    awaiting_works_under_tokio,
+    the_doorbell_replaces_the_collector,
+    a_dropped_doorbell_hands_back_to_the_collector,
+    a_doorbell_hung_up_mid_way_takes_over_from_the_collector,
+    many_threads_wait_on_one_pool,
+    waiting_and_awaiting_mix,
+    a_waiting_thread_is_promoted_when_the_leader_leaves,
+    a_wait_ends_when_another_thread_reaps_its_job,
+    an_awaited_job_can_be_dropped_and_awaited_again,
+    a_waker_may_submit_and_cancel,
+    a_death_wakes_those_who_wait_and_await,
+];
+
+/// Names of this process's threads that belong to pools (first 15 bytes).
+fn collectors_of(pool: &ProcessPool) -> usize {
+    let id =
+        format!("{pool:?}").split("id: ").nth(1).unwrap().split(',').next().unwrap().to_owned();
+    let wanted = format!("pool-{id}-collect");
+    std::fs::read_dir("/proc/self/task")
+        .unwrap()
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
+        .filter(|comm| comm.trim() == &wanted[..wanted.len().min(15)])
+        .count()
+}
+
+fn square(n: u64) -> u64 {
+    n * n
+}
+
+fn awaiting_works_under_a_bare_block_on() {
+    let pool = processes(2);
+    for n in 0..200 {
+        assert_eq!(block_on(pool.submit(square, (n,))), Ok(n * n));
+    }
+    let jobs: Vec<_> = (0..200).map(|n| pool.submit(square, (n,))).collect();
+    block_on(async {
+        for (n, job) in jobs.into_iter().enumerate() {
+            assert_eq!(job.await, Ok((n * n) as u64));
+        }
+    });
+    assert_eq!(collectors_of(&pool), 1);
+}
+
+fn awaiting_works_under_tokio() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let (processes, threads) = (processes(2), ThreadPool::new());
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..100)
+            .map(|n| {
+                let (far, near) = (processes.submit(square, (n,)), threads.spawn(move || n + 1));
+                tokio::spawn(async move { (far.await, near.await) })
+            })
+            .collect();
+        for (n, task) in tasks.into_iter().enumerate() {
+            let n = n as u64;
+            assert_eq!(task.await.unwrap(), (Ok(n * n), Ok(n + 1)));
+        }
+        let (started, go_on) = (Flag::new("tokio-1"), Flag::new("tokio-2"));
+        let mut job = processes.submit(raise_then_wait, (started.0.clone(), go_on.0.clone()));
+        let early = tokio::time::timeout(Duration::from_millis(20), &mut job).await;
+        assert!(early.is_err(), "the time-out drops the waiting, not the job");
+        go_on.raise();
+        assert!(job.await.is_ok());
+    });
+}
+
+/// Polls and reaps until `done`, as an event loop would.
+fn drive(bell: &Doorbell, mut done: impl FnMut() -> bool) -> usize {
+    let mut reaped = 0;
+    while !done() {
+        let ready =
+            poll(&mut [PollFd::new(bell.as_fd(), PollFlags::POLLIN)], PollTimeout::from(30_000u16));
+        assert_eq!(ready, Ok(1), "nothing to reap for half a minute");
+        reaped += bell.reap();
+    }
+    reaped
+}
+
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn the_doorbell_replaces_the_collector() {
+    let pool = processes(2);
+    let bell = pool.doorbell();
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&count));
+    let mut jobs: Vec<_> = (0..300).map(|n| pool.submit(square, (n,))).collect();
+    for job in &mut jobs {
+        assert!(pin!(job).poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    let reaped = drive(&bell, || count.0.load(Ordering::SeqCst) == 300);
+    assert_eq!(reaped, 300);
+    for (n, mut job) in jobs.into_iter().enumerate() {
+        let result = pin!(&mut job).poll(&mut Context::from_waker(&waker));
+        assert_eq!(result, Poll::Ready(Ok((n * n) as u64)));
+    }
+    assert_eq!(collectors_of(&pool), 0);
+    assert_eq!(bell.reap(), 0);
+}
+
+fn a_dropped_doorbell_hands_back_to_the_collector() {
+    let pool = processes(1);
+    let (bell, second) = (pool.doorbell(), pool.doorbell());
+    let (started, go_on) = (Flag::new("handback-1"), Flag::new("handback-2"));
+    let job = pool.submit(raise_then_wait, (started.0.clone(), go_on.0.clone()));
+    eventually("the job runs", || started.is_raised());
+    drop(bell);
+    let waiting = std::thread::spawn(move || block_on(job));
+    go_on.raise();
+    drop(second);
+    assert!(waiting.join().unwrap().is_ok());
+}
+
+fn a_doorbell_hung_up_mid_way_takes_over_from_the_collector() {
+    let pool = processes(1);
+    let (started, go_on) = (Flag::new("takeover-1"), Flag::new("takeover-2"));
+    let mut job = pool.submit(raise_then_wait, (started.0.clone(), go_on.0.clone()));
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&count));
+    assert!(pin!(&mut job).poll(&mut Context::from_waker(&waker)).is_pending());
+    eventually("the collector is there", || collectors_of(&pool) == 1);
+    let bell = pool.doorbell();
+    go_on.raise();
+    // The collector may reap this first one while it steps down; the next ones are the loop's.
+    eventually("the job ends", || {
+        bell.reap();
+        job.state() == JobState::Done
+    });
+    assert!(job.wait().is_ok());
+    let jobs: Vec<_> = (0..50).map(|n| pool.submit(square, (n,))).collect();
+    drive(&bell, || jobs.iter().all(|job| job.state() == JobState::Done));
+}
+
+fn many_threads_wait_on_one_pool() {
+    let pool = processes(2);
+    std::thread::scope(|scope| {
+        for thread in 0..8u64 {
+            let pool = &pool;
+            scope.spawn(move || {
+                for n in 0..100 {
+                    let n = thread * 1000 + n;
+                    assert_eq!(pool.submit(square, (n,)).wait(), Ok(n * n));
+                }
+            });
+        }
+    });
+    assert_eq!(collectors_of(&pool), 0, "waiting threads need no collector");
+}
+
+fn waiting_and_awaiting_mix() {
+    let pool = processes(2);
+    std::thread::scope(|scope| {
+        for thread in 0..6u64 {
+            let pool = &pool;
+            scope.spawn(move || {
+                for n in 0..100 {
+                    let mut job = pool.submit(square, (n,));
+                    let result = match thread % 3 {
+                        0 => job.wait(),
+                        1 => block_on(job),
+                        _ => loop {
+                            if let Some(result) = job.wait_timeout(Duration::from_millis(1)) {
+                                break result;
+                            }
+                        },
+                    };
+                    assert_eq!(result, Ok(n * n));
+                }
+            });
+        }
+    });
+}
+
+fn a_waiting_thread_is_promoted_when_the_leader_leaves() {
+    let pool = processes(2);
+    let (started, go_on) = (Flag::new("promote-1"), Flag::new("promote-2"));
+    let long = pool.submit(raise_then_wait, (started.0.clone(), go_on.0.clone()));
+    eventually("the long job runs", || started.is_raised());
+    let mut short =
+        pool.submit(raise_then_wait, (Flag::new("promote-3").0.clone(), go_on.0.clone()));
+    std::thread::scope(|scope| {
+        // It leads, and leaves at its time-out.
+        let leader = scope.spawn(move || short.wait_timeout(Duration::from_millis(60)));
+        std::thread::sleep(Duration::from_millis(20));
+        let follower = scope.spawn(move || long.wait());
+        assert_eq!(leader.join().unwrap(), None);
+        go_on.raise();
+        assert!(follower.join().unwrap().is_ok());
+    });
+    let _ = std::fs::remove_file(&Flag::new("promote-3").0);
+}
+
+fn a_wait_ends_when_another_thread_reaps_its_job() {
+    let pool = processes(1);
+    let bell = pool.doorbell();
+    for n in 0..200 {
+        let job = pool.submit(square, (n,));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(move || job.wait());
+            while !waiting.is_finished() {
+                bell.reap();
+            }
+            assert_eq!(waiting.join().unwrap(), Ok(n * n));
+        });
+    }
+}
+
+fn an_awaited_job_can_be_dropped_and_awaited_again() {
+    let pool = processes(1);
+    let (started, go_on) = (Flag::new("again-1"), Flag::new("again-2"));
+    let mut job = pool.submit(raise_then_wait, (started.0.clone(), go_on.0.clone()));
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&count));
+    for _ in 0..3 {
+        assert!(pin!(&mut job).poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    assert_eq!(job.wait_timeout(Duration::from_millis(5)), None);
+    go_on.raise();
+    assert!(block_on(&mut job).is_ok());
+    // Jobs dropped while awaited leave nothing behind: the pool still ends.
+    let mut dropped = pool.submit(square, (2,));
+    let _ = pin!(&mut dropped).poll(&mut Context::from_waker(&waker));
+    drop(dropped);
+    pool.shutdown(true, false);
+}
+
+fn a_waker_may_submit_and_cancel() {
+    struct Busy(Arc<ProcessPool>, AtomicUsize);
+    impl Wake for Busy {
+        fn wake(self: Arc<Self>) {
+            let job = self.0.submit(square, (3,));
+            let other = self.0.submit(square, (4,));
+            other.cancel();
+            drop(job);
+            self.1.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let pool = Arc::new(processes(1));
+    let busy = Arc::new(Busy(Arc::clone(&pool), AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&busy));
+    let mut jobs: Vec<_> = (0..20).map(|n| pool.submit(square, (n,))).collect();
+    let mut woken = 0;
+    for job in &mut jobs {
+        woken += usize::from(pin!(job).poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    eventually("all wakers have run", || busy.1.load(Ordering::SeqCst) == woken);
+}
+
+fn a_death_wakes_those_who_wait_and_await() {
+    let pool = processes(1);
+    let die = || std::process::abort();
+    for _ in 0..5 {
+        let dead: Result<(), JobError> = pool.submit(die, ()).wait();
+        death_of(dead);
+        let dead: Result<(), JobError> = block_on(pool.submit(die, ()));
+        death_of(dead);
+        let bell = pool.doorbell();
+        let job = pool.submit(die, ());
+        // Deaths are the supervisor's: they need no reaping.
+        let dead: Result<(), JobError> = block_on(job);
+        death_of(dead);
+        drop(bell);
+    }
+}
