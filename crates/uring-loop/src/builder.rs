@@ -147,6 +147,22 @@ impl Builder {
         self.build_on(ring)
     }
 
+    /// Makes a loop on a simulated kernel, with its virtual clock, and the handle to that kernel.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build); the refusal is [`SimConfig::refuse`](crate::testing::SimConfig).
+    #[cfg(any(test, feature = "testing"))]
+    pub fn build_simulated(
+        mut self,
+        config: crate::testing::SimConfig,
+    ) -> io::Result<(EventLoop, crate::testing::SimHandle)> {
+        self.check()?;
+        self.virtual_clock = true;
+        let (sim, handle) = crate::testing::Sim::new(config)?;
+        Ok((self.build_on(Ring::Sim(Box::new(sim)))?, handle))
+    }
+
     pub(crate) fn build_on(self, ring: Ring) -> io::Result<EventLoop> {
         let clock = self.clock();
         EventLoop::assemble(ring, self.buffers, clock, Spin::new(self.spin), self.patience)

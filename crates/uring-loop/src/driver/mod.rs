@@ -50,6 +50,8 @@ pub struct Driver {
     counters: Counters,
     turn: Cell<u32>,
     fork_generation: u32,
+    #[cfg(any(test, feature = "testing"))]
+    sim: Option<crate::testing::SimHandle>,
 }
 
 pub(super) struct Inner {
@@ -91,6 +93,11 @@ enum Action {
 impl Driver {
     pub(crate) fn new(ring: Ring, buffers: bufpool::Shape) -> Rc<Self> {
         Rc::new(Driver {
+            #[cfg(any(test, feature = "testing"))]
+            sim: match &ring {
+                Ring::Sim(sim) => Some(sim.handle()),
+                _ => None,
+            },
             inner: RefCell::new(Inner {
                 ring,
                 arena: Arena::new(),
@@ -323,7 +330,7 @@ impl Driver {
     pub(crate) fn close(&self, fd: RawFd) {
         let mut inner = self.inner();
         if matches!(inner.ring, Ring::Closed) {
-            return inner.close_now(fd);
+            return self.close_now(fd);
         }
         let sqe = Sqe { opcode: opcode::CLOSE, fd, ..Sqe::default() };
         self.push_silent(&mut inner, sqe);
@@ -570,11 +577,6 @@ impl Inner {
         let waker = head.waker.take();
         self.arena.finish(key);
         waker.map_or(Action::Nothing, Action::Wake)
-    }
-
-    /// Closes a descriptor without the ring's help.
-    fn close_now(&mut self, fd: RawFd) {
-        crate::sys::close(fd);
     }
 
     /// This is a forked child: the ring and all that is in flight belong to the parent. The

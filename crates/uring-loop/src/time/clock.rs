@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::sys::clock::{monotonic_ns, saturating_ns};
 
-/// A clock in nanoseconds of `CLOCK_MONOTONIC`, where a virtual one starts too.
+/// A clock in nanoseconds: of `CLOCK_MONOTONIC`, or since a virtual one was made.
 #[derive(Debug)]
 pub(crate) struct Clock {
     /// The same moment in both of its names.
@@ -21,8 +21,7 @@ impl Clock {
 
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn virtual_() -> Self {
-        let clock = Clock::real();
-        Clock { now: Some(Cell::new(clock.base.1)), ..clock }
+        Clock { base: (Instant::now(), 0), now: Some(Cell::new(0)) }
     }
 
     pub(crate) fn is_virtual(&self) -> bool {

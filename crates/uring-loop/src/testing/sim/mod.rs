@@ -97,6 +97,11 @@ impl Sim {
         Ok((Sim { handle: handle.clone() }, handle))
     }
 
+    /// The test's side.
+    pub(crate) fn handle(&self) -> SimHandle {
+        self.handle.clone()
+    }
+
     /// Puts an entry on the submission queue; `false` when it is full.
     pub(crate) fn push(&mut self, sqe: &Sqe) -> bool {
         let world = &mut *self.handle.world_quietly();
