@@ -7,6 +7,12 @@
 //! other side: tests listen, connect and send through it, let things go wrong
 //! ([`Faults`], [`Fault`]), and look at what happened ([`Event`]).
 //!
+//! Time is virtual and moves in waiting enters only: `Until(deadline)` jumps to what comes first, a
+//! plan ([`SimHandle::at`]), a timeout, the end of a latency, or the deadline (ETIME). Delays that
+//! are counted in enters pass within one wait. Threads and processes outside are not waited for in
+//! virtual time: only a wait without a deadline goes into the real kernel, for at most ten
+//! seconds, and only if a real descriptor is polled.
+//!
 //! What it is strict about, because a kernel can't be: a descriptor number is never given twice; a
 //! provided buffer put back twice, or memory that changes under a send in flight, is a panic; and
 //! when nothing can ever complete, a wait panics with a list of what is in flight.
@@ -97,8 +103,8 @@ impl Sim {
         Ok((Sim { handle: handle.clone() }, handle))
     }
 
-    /// The test's side.
-    pub(crate) fn handle(&self) -> SimHandle {
+    /// The test's side of this kernel.
+    pub fn handle(&self) -> SimHandle {
         self.handle.clone()
     }
 
