@@ -1,14 +1,15 @@
 //! Wakers that stay at home.
 //!
-//! A `Waker` may go to any thread, so its count is atomic. Most never leave: an op, a timer, a
-//! scope keeps the waker of a task of its own loop. [`LocalWaker`] recognises that case and counts
-//! in a plain cell of the task; every other waker is cloned as usual. It is not `Send`.
+//! A `Waker` may go to any thread, so its count is atomic, and it takes two words. Most never
+//! leave: an op, a timer, a scope keeps the waker of a task of its own loop. [`LocalWaker`]
+//! recognises that case, counts in a plain cell of the task, and takes one word; every other waker
+//! is cloned as usual, into a box. It is not `Send`.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::ptr;
-use std::task::{RawWaker, RawWakerVTable, Waker};
+use std::ptr::{self, NonNull};
+use std::task::{RawWakerVTable, Waker};
 
 use crate::context;
 use crate::task::raw::{self, Header};
@@ -17,61 +18,75 @@ use crate::task::raw::{self, Header};
 pub(crate) static TASK_WAKER: RawWakerVTable =
     RawWakerVTable::new(raw::waker_clone, raw::waker_wake, raw::waker_wake_by_ref, raw::waker_drop);
 
-/// Marks a [`LocalWaker`] that holds a local reference. Never in a real `Waker`.
-static LOCAL: RawWakerVTable =
-    RawWakerVTable::new(|_| unreachable!("never cloned"), |_| (), |_| (), |_| ());
+/// The lowest bit of a pointer to a boxed waker; headers and boxes are aligned to more.
+const FOREIGN: usize = 1;
 
-/// Somebody to wake, from this thread.
+/// Somebody to wake, from this thread: a header with a local reference of ours, or, marked by
+/// [`FOREIGN`], a box with a waker.
 pub(crate) struct LocalWaker {
-    data: *const (),
-    vtable: &'static RawWakerVTable,
+    tagged: NonNull<()>,
     _not_send: PhantomData<*const ()>,
+}
+
+/// The task of this thread's loop that `waker` wakes, if it is such a one.
+fn own_task(waker: &Waker) -> Option<&Header> {
+    if !ptr::eq(waker.vtable(), &TASK_WAKER) {
+        return None;
+    }
+    // SAFETY: this vtable is only ever paired with a header that the waker keeps alive.
+    let header = unsafe { &*waker.data().cast::<Header>() };
+    // Ids are not used twice and a loop stays on its thread.
+    (header.node.loop_id == context::loop_id()).then_some(header)
 }
 
 impl LocalWaker {
     pub(crate) fn new(waker: &Waker) -> Self {
-        let data = waker.data();
-        if ptr::eq(waker.vtable(), &TASK_WAKER) {
-            // SAFETY: this vtable is only ever paired with a header that the waker keeps alive.
-            let header = unsafe { &*data.cast::<Header>() };
-            if header.node.loop_id == context::loop_id() {
-                // Ids are not used twice and a loop stays on its thread: this is the task's own.
+        let tagged = match own_task(waker) {
+            Some(header) => {
                 header.retain_local();
-                return LocalWaker { data, vtable: &LOCAL, _not_send: PhantomData };
+                NonNull::from(header).cast()
             }
-        }
-        let waker = ManuallyDrop::new(waker.clone());
-        LocalWaker { data: waker.data(), vtable: waker.vtable(), _not_send: PhantomData }
+            None => {
+                let boxed: NonNull<()> = NonNull::from(Box::leak(Box::new(waker.clone()))).cast();
+                boxed.map_addr(|address| address | FOREIGN)
+            }
+        };
+        LocalWaker { tagged, _not_send: PhantomData }
     }
 
     fn local(&self) -> Option<&Header> {
-        // SAFETY: with this vtable, `data` is a header on which we hold a local reference.
-        ptr::eq(self.vtable, &LOCAL).then(|| unsafe { &*self.data.cast() })
+        // SAFETY: not marked, so it is a header on which we hold a local reference.
+        (self.tagged.addr().get() & FOREIGN == 0).then(|| unsafe { self.tagged.cast().as_ref() })
     }
 
-    /// The waker that was cloned, if it isn't a local one.
-    fn foreign(&self) -> ManuallyDrop<Waker> {
+    /// The box, if this is not a local waker.
+    fn foreign(&self) -> NonNull<Waker> {
         debug_assert!(self.local().is_none());
-        // SAFETY: both parts come from a waker that was cloned and forgotten for us; wrapped so
-        // that it is not dropped here.
-        ManuallyDrop::new(unsafe { Waker::from_raw(RawWaker::new(self.data, self.vtable)) })
+        let address = self.tagged.as_ptr().map_addr(|address| address & !FOREIGN);
+        NonNull::new(address.cast()).expect("a box is not at address 0")
     }
 
     /// Whether waking this wakes the same as `waker` would.
     pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
-        let vtable = if self.local().is_some() { &TASK_WAKER } else { self.vtable };
-        self.data == waker.data() && ptr::eq(vtable, waker.vtable())
-    }
-
-    pub(crate) fn wake_by_ref(&self) {
         match self.local() {
-            Some(header) => header.wake(),
-            None => self.foreign().wake_by_ref(),
+            Some(header) => {
+                ptr::eq(waker.vtable(), &TASK_WAKER)
+                    && ptr::eq(ptr::from_ref(header).cast(), waker.data())
+            }
+            // SAFETY: ours, and alive.
+            None => unsafe { self.foreign().as_ref() }.will_wake(waker),
         }
     }
 
     pub(crate) fn wake(self) {
-        self.wake_by_ref();
+        match self.local() {
+            Some(header) => header.wake(),
+            None => {
+                let this = ManuallyDrop::new(self);
+                // SAFETY: the box that `new` made; `this` is not dropped.
+                unsafe { Box::from_raw(this.foreign().as_ptr()) }.wake();
+            }
+        }
     }
 }
 
@@ -80,7 +95,8 @@ impl Drop for LocalWaker {
         match self.local() {
             // SAFETY: our own local reference, taken in `new`, on the task's thread (not `Send`).
             Some(header) => unsafe { raw::release_local(header) },
-            None => drop(ManuallyDrop::into_inner(self.foreign())),
+            // SAFETY: the box that `new` made.
+            None => drop(unsafe { Box::from_raw(self.foreign().as_ptr()) }),
         }
     }
 }
@@ -93,3 +109,6 @@ impl fmt::Debug for LocalWaker {
         }
     }
 }
+
+const _: () = assert!(size_of::<Option<LocalWaker>>() == size_of::<usize>());
+const _: () = assert!(align_of::<Header>() > FOREIGN && align_of::<Waker>() > FOREIGN);

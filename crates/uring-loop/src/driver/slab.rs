@@ -341,4 +341,4 @@ impl std::fmt::Debug for Arena {
     }
 }
 
-const _: () = assert!(size_of::<Slot>() <= 88, "an idle connection pays for every byte");
+const _: () = assert!(size_of::<Slot>() <= 80, "an idle connection pays for every byte");

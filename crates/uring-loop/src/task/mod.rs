@@ -3,6 +3,7 @@
 //! A task is a future that the loop drives on its own. [`spawn`] makes one and gives a [`Task`],
 //! the handle: await it for the result, cancel it, abort it, or drop it and let it run on.
 
+mod cache;
 pub(crate) mod queue;
 pub(crate) mod raw;
 pub(crate) mod remote;

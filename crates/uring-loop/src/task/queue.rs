@@ -8,6 +8,7 @@ use std::future::Future;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
 
+use super::cache::Cache;
 use super::raw::{self, Header, Home};
 use super::remote::Door;
 use super::state::flags;
@@ -22,6 +23,7 @@ pub(crate) struct Tasks {
     alive: Cell<usize>,
     spawned: Cell<u64>,
     polls: Cell<u64>,
+    pub(super) cache: Cache,
     door: &'static Door,
     loop_id: u32,
 }
@@ -36,6 +38,7 @@ impl Tasks {
             alive: Cell::new(0),
             spawned: Cell::new(0),
             polls: Cell::new(0),
+            cache: Cache::new(),
             door,
             loop_id,
         }
@@ -74,7 +77,7 @@ impl Tasks {
         let id = (self.spawned.get() as u32).max(1);
         let home = Home { door: self.door, loop_id: self.loop_id, id };
         // SAFETY: handed on.
-        let header = unsafe { raw::allocate(future, home, location) };
+        let header = unsafe { raw::allocate(future, home, location, &self.cache) };
         // SAFETY: just made.
         let task = unsafe { header.as_ref() };
         let first = self.owned.replace(task);

@@ -16,7 +16,7 @@
 //! *Dropping*: a loop that is dropped completes every task as cancelled, which drops the futures.
 //! Memory is freed by whoever drops the last reference, on any thread.
 
-use std::alloc::{self, Layout};
+use std::alloc::Layout;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::future::Future;
@@ -27,6 +27,7 @@ use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, RawWaker, Waker};
 
 use super::JoinError;
+use super::cache::{self, Cache};
 use super::remote::{Door, Node};
 use super::state::{Shared, flags};
 use crate::cancel::{Children, Link, LinkKind, ScopeRef, TASK};
@@ -166,8 +167,10 @@ pub(super) unsafe fn allocate<F: Future>(
     future: F,
     home: Home,
     location: &'static Location<'static>,
+    cache: &Cache,
 ) -> NonNull<Header> {
-    let cell = Box::new(TaskCell {
+    let place = cache.allocate(Layout::new::<TaskCell<F>>()).cast::<TaskCell<F>>();
+    let cell = TaskCell {
         header: Header {
             node: Node::new(home.id, home.loop_id),
             shared: Shared::new(),
@@ -184,8 +187,10 @@ pub(super) unsafe fn allocate<F: Future>(
             location,
         },
         stage: UnsafeCell::new(Stage { future: ManuallyDrop::new(future) }),
-    });
-    NonNull::from(Box::leak(cell)).cast()
+    };
+    // SAFETY: fresh room of this layout.
+    unsafe { place.write(cell) };
+    place.cast()
 }
 
 impl Header {
@@ -411,11 +416,17 @@ pub(super) unsafe fn release_shared(header: *const Header) {
     // SAFETY: alive until our reference is given up.
     let this = unsafe { &*header };
     if this.shared.release() {
-        let layout = this.vtable.layout;
+        let (layout, loop_id) = (this.vtable.layout, this.node.loop_id);
+        let cell = NonNull::from(this).cast();
         // SAFETY: the last reference, so nobody looks again. The stage holds neither future nor
         // output (`finish`, `drop_output`), and the header's fields own nothing but a waker slot
-        // that the handle emptied. Allocated as a box of this layout.
-        unsafe { alloc::dealloc(header.cast_mut().cast(), layout) };
+        // that the handle emptied. Allocated by a cache, with this layout.
+        let kept = loop_id == context::loop_id()
+            && context::with_core(|core| unsafe { core.tasks.cache.keep(cell, layout) }).is_some();
+        if !kept {
+            // SAFETY: as above.
+            unsafe { cache::free(cell, layout) };
+        }
     }
 }
 

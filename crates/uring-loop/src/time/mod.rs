@@ -41,7 +41,6 @@ pin_project! {
     pub struct Sleep {
         #[pin]
         entry: Entry,
-        deadline: u64,
     }
 }
 
@@ -88,7 +87,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 
 impl Sleep {
     fn until(deadline: u64) -> Self {
-        Sleep { entry: Entry::new(), deadline }
+        Sleep { entry: Entry::at(deadline) }
     }
 }
 
@@ -104,7 +103,7 @@ impl Future for Sleep {
         }
         entry.set_waker(cx.waker());
         if !entry.armed() {
-            context::core("sleep", |core| core.timers.arm(entry, *this.deadline));
+            context::core("sleep", |core| core.timers.arm(entry, entry.deadline()));
         }
         Poll::Pending
     }

@@ -42,7 +42,6 @@ pin_project! {
         scope: Scope,
         #[pin]
         entry: Entry,
-        deadline: u64,
         requested: bool,
     }
 }
@@ -84,7 +83,7 @@ pin_project! {
 #[track_caller]
 pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
     let after = saturating_ns(duration);
-    context::core("timeout", |core| Timeout::new(core.clock.now().saturating_add(after), future))
+    context::core("timeout", |core| Timeout::new(core.clock.deadline(after), future))
 }
 
 /// Runs `future` until `deadline` of the loop's clock at most. See [`timeout`].
@@ -110,8 +109,7 @@ impl<F> Timeout<F> {
         Timeout {
             inner: Some(future),
             scope: Scope::new(LinkKind::Origin),
-            entry: Entry::new(),
-            deadline,
+            entry: Entry::at(deadline),
             requested: false,
         }
     }
@@ -147,7 +145,7 @@ impl<F: Future> Future for Timeout<F> {
         }
         entry.set_waker(cx.waker());
         if !entry.armed() && !entry.fired() {
-            context::core("timeout", |core| core.timers.arm(entry, *this.deadline));
+            context::core("timeout", |core| core.timers.arm(entry, entry.deadline()));
         }
         Poll::Pending
     }

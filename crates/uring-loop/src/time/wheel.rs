@@ -51,10 +51,15 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) const fn new() -> Self {
+        Entry::at(0)
+    }
+
+    /// One that shall be armed for `deadline`.
+    pub(crate) const fn at(deadline: u64) -> Self {
         Entry {
             prev: Cell::new(ptr::null()),
             next: Cell::new(ptr::null()),
-            deadline: Cell::new(0),
+            deadline: Cell::new(deadline),
             waker: Cell::new(None),
             home: Cell::new(ptr::null()),
             bucket: Cell::new(IDLE),
