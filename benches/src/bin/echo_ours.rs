@@ -7,10 +7,8 @@ fn main() -> anyhow::Result<()> {
     let options = benches::serve::Options::parse().common;
     let listener = benches::serve::start(&options)?;
     let spin = std::time::Duration::from_micros(if options.spin { 200 } else { 0 });
-    let mut event_loop = uring_loop::EventLoop::builder()
-        .buffers(256, options.buffer as u32)
-        .spin(spin)
-        .build()?;
+    let mut event_loop =
+        uring_loop::EventLoop::builder().buffers(256, options.buffer as u32).spin(spin).build()?;
     event_loop.run_until_complete(async move {
         let listener = TcpListener::from_owned_fd(listener.into());
         loop {

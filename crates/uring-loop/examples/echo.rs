@@ -80,6 +80,7 @@ fn pin(core: Option<usize>) -> io::Result<()> {
     let Some(core) = core else { return Ok(()) };
     let mut set = nix::sched::CpuSet::new();
     set.set(core)?;
-    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set)
-        .map_err(|error| io::Error::new(io::Error::from(error).kind(), format!("pinning to CPU {core}: {error}")))
+    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set).map_err(|error| {
+        io::Error::new(io::Error::from(error).kind(), format!("pinning to CPU {core}: {error}"))
+    })
 }

@@ -26,8 +26,7 @@ struct Helpers {
     alive: usize,
 }
 
-static HELPERS: Mutex<Helpers> =
-    Mutex::new(Helpers { calls: VecDeque::new(), idle: 0, alive: 0 });
+static HELPERS: Mutex<Helpers> = Mutex::new(Helpers { calls: VecDeque::new(), idle: 0, alive: 0 });
 static ARRIVED: Condvar = Condvar::new();
 
 fn helpers() -> MutexGuard<'static, Helpers> {

@@ -65,8 +65,7 @@ impl Children {
         // SAFETY: a link in the list is attached, hence pinned and alive (life story); no foreign
         // code runs during the walk.
         while let Some(link) = unsafe { at.as_ref() } {
-            let below =
-                Link::scope(at).is_some_and(|scope| scope.children.mark(origin, wakers));
+            let below = Link::scope(at).is_some_and(|scope| scope.children.mark(origin, wakers));
             if !below && link.kind != LinkKind::Origin {
                 link.ask(origin);
                 wakers.extend(link.waker.take());

@@ -6,8 +6,10 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr;
+use std::rc::Rc;
 
 use crate::cancel::ScopeRef;
+use crate::driver::Driver;
 use crate::event_loop::Core;
 use crate::task::raw::Header;
 
@@ -157,4 +159,16 @@ pub(crate) fn take_budget() -> bool {
         // Outside of a task there is nobody to starve.
         left > 0 || context.task.get().is_null()
     })
+}
+
+impl Driver {
+    /// The driver of the loop that runs on this thread.
+    ///
+    /// # Panics
+    ///
+    /// If none runs.
+    #[track_caller]
+    pub fn current() -> Rc<Driver> {
+        core("an I/O operation", |core| core.driver.clone())
+    }
 }

@@ -58,7 +58,11 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn spawn<F>(&self, future: F, location: &'static Location<'static>) -> Task<F::Output>
+    pub(crate) fn spawn<F>(
+        &self,
+        future: F,
+        location: &'static Location<'static>,
+    ) -> Task<F::Output>
     where
         F: Future + 'static,
         F::Output: 'static,
@@ -223,9 +227,7 @@ impl Core {
         // Completion work comes in bounded batches: nothing reaped is not nothing left.
         let quiet = reaped == 0 && !self.driver.hints().any() && !self.door.inbox.knocked();
         if quiet && self.tasks.ready() == 0 && self.may_jump() {
-            if let Some(next) = self.timers.next() {
-                self.clock.advance_to(next);
-            }
+            self.clock.advance_to(self.timers.next().unwrap_or(0));
         }
         entered
     }
@@ -307,7 +309,7 @@ impl EventLoop {
         spin: Spin,
         patience: Duration,
     ) -> io::Result<Self> {
-        driver::fork::watch();
+        crate::sys::fork::watch();
         let door = Door::obtain()?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         assert_ne!(id, 0, "four billion event loops were made");
@@ -465,4 +467,3 @@ impl Core {
 pub fn run<F: Future>(future: F) -> io::Result<F::Output> {
     Ok(EventLoop::new()?.run_until_complete(future)?)
 }
-

@@ -57,13 +57,13 @@ mod wake;
 
 pub use blocking::unblock;
 pub use builder::Builder;
-pub use cancel::{CatchCancel, Cancelled, catch_cancel};
+pub use cancel::{Cancelled, CatchCancel, catch_cancel};
 pub use driver::InFlight;
 pub use event_loop::{EventLoop, Hold, hold, run};
 pub use handle::{Closed, Handle, RemoteError, RemoteTask};
 pub use statistics::Statistics;
 pub use sys::probe::Refused;
-pub use sys::uring::{Rung, Setup};
+pub use sys::uring::{Examination, Rung, Setup, examine};
 pub use task::{JoinError, Task, TaskInfo, spawn, yield_now};
 
 /// Buffers that operations take and give back, and those that the loop lends.
@@ -74,7 +74,9 @@ pub mod buf {
 
 /// The low level: any operation of io_uring, as an owned value.
 pub mod op {
-    pub use crate::driver::ring::{Cqe, Sqe, cancel_flags, cqe_flags, opcode, socket_flags, sqe_flags};
+    pub use crate::driver::ring::{
+        Cqe, Sqe, cancel_flags, cqe_flags, opcode, socket_flags, sqe_flags,
+    };
     pub use crate::driver::{Driver, Op, Submit};
     pub use crate::ops::ring::Nop;
 }

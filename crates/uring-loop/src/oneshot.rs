@@ -79,7 +79,11 @@ impl<T> Receiver<T> {
                         drop(state);
                         return Err(self);
                     }
-                    self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                    self.0
+                        .changed
+                        .wait_timeout(state, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
                 }
             };
             state = waited;

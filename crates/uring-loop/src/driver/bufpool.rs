@@ -28,6 +28,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::ring::{Cqe, Sqe, sqe_flags};
+use crate::sys::memory::Mapping;
 
 /// The group the pool is registered as.
 pub(crate) const GROUP: u16 = 0;
@@ -75,34 +76,6 @@ pub(crate) struct BufPool {
     links: Box<[Cell<Link>]>,
 }
 
-/// Anonymous memory, zeroed, page-aligned.
-struct Mapping {
-    address: NonNull<u8>,
-    length: usize,
-}
-
-impl Mapping {
-    fn new(length: usize) -> io::Result<Self> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a fresh anonymous mapping touches no existing memory.
-        let address =
-            unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0) };
-        if address == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let address = NonNull::new(address.cast()).expect("mmap never answers the null page");
-        Ok(Mapping { address, length })
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: mapped in `new`; the pool goes when neither kernel nor user has a buffer.
-        unsafe { libc::munmap(self.address.as_ptr().cast(), self.length) };
-    }
-}
-
 impl BufPool {
     fn new(shape: Shape) -> io::Result<Self> {
         let entries = usize::from(shape.buffers);
@@ -125,14 +98,13 @@ impl BufPool {
 
     fn entry(&self, index: u16) -> *mut Entry {
         // SAFETY: the index is below the number of entries, which the mapping has room for.
-        unsafe { self.memory.address.as_ptr().cast::<Entry>().add(usize::from(index)) }
+        unsafe { self.memory.start().as_ptr().cast::<Entry>().add(usize::from(index)) }
     }
 
     fn buffer(&self, id: u16) -> NonNull<u8> {
-        let offset =
-            Self::buffers_offset(self.shape) + usize::from(id) * self.shape.size as usize;
+        let offset = Self::buffers_offset(self.shape) + usize::from(id) * self.shape.size as usize;
         // SAFETY: ids are below the number of buffers, which the mapping has room for.
-        unsafe { self.memory.address.add(offset) }
+        unsafe { self.memory.start().add(offset) }
     }
 
     /// Bytes of each buffer.
@@ -403,7 +375,7 @@ impl Lazy {
             return Ok(pool.clone());
         }
         let pool = Rc::new(BufPool::new(self.shape)?);
-        register(pool.memory.address.as_ptr() as u64, self.shape.buffers, GROUP)?;
+        register(pool.memory.start().as_ptr() as u64, self.shape.buffers, GROUP)?;
         (0..self.shape.buffers).for_each(|id| pool.give_back(id));
         *self.pool.borrow_mut() = Some(pool.clone());
         Ok(pool)

@@ -20,7 +20,6 @@
 pub(crate) mod buf;
 pub(crate) mod bufpool;
 pub(crate) mod fd;
-pub(crate) mod fork;
 pub(crate) mod op;
 pub(crate) mod recv;
 pub(crate) mod ring;
@@ -36,9 +35,10 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use crate::sys::fork;
 use crate::wake::LocalWaker;
-pub use op::{Op, Submit};
 use op::{Many, MultishotOp, Once, Resident, VtableOf};
+pub use op::{Op, Submit};
 use ring::{Cqe, Ring, Sqe, Wait, opcode, sqe_flags};
 pub(crate) use slab::Key;
 use slab::{Arena, Kind, Payload, State, Vtable};
@@ -87,7 +87,9 @@ enum Action {
     Reclaim(Payload, &'static Vtable, Cqe),
     /// The op has more than its owner takes: stop it.
     Stop(Key),
-    Bell { rearm: bool },
+    Bell {
+        rearm: bool,
+    },
 }
 
 impl Driver {
@@ -109,16 +111,6 @@ impl Driver {
             turn: Cell::new(0),
             fork_generation: fork::generation(),
         })
-    }
-
-    /// The driver of the loop that runs on this thread.
-    ///
-    /// # Panics
-    ///
-    /// If none runs.
-    #[track_caller]
-    pub fn current() -> Rc<Driver> {
-        crate::context::core("an I/O operation", |core| core.driver.clone())
     }
 
     /// Borrows the insides; in a forked child it first makes them harmless.
@@ -363,10 +355,6 @@ impl Driver {
     /// Ops that keep a virtual clock from jumping.
     pub(crate) fn holds_clock(&self) -> bool {
         self.inner().arena.holding_clock() > 0
-    }
-
-    pub(crate) fn setup(&self) -> Option<crate::sys::uring::Setup> {
-        self.inner().ring.setup().cloned()
     }
 
     /// Enters the kernel once: submits, and waits as told.

@@ -164,7 +164,7 @@ pub(crate) struct Arena {
     pages: Vec<Box<[Slot; PAGE]>>,
     free: u32,
     /// First of the slots in flight and orphans, in a list by `prev` and `next`.
-    active: u32,
+    first_active: u32,
     active_count: u32,
     orphans: u32,
     holding_clock: u32,
@@ -175,7 +175,7 @@ impl Arena {
         Arena {
             pages: Vec::new(),
             free: NONE,
-            active: NONE,
+            first_active: NONE,
             active_count: 0,
             orphans: 0,
             holding_clock: 0,
@@ -227,7 +227,7 @@ impl Arena {
             self.grow();
         }
         let index = self.free;
-        let active = self.active;
+        let active = self.first_active;
         let slot = self.slot(index);
         let free = slot.head.next;
         slot.head.set_state(State::InFlight);
@@ -241,7 +241,7 @@ impl Arena {
         if active != NONE {
             self.slot(active).head.prev = index;
         }
-        self.active = index;
+        self.first_active = index;
         self.active_count += 1;
         self.holding_clock += u32::from(vtable.holds_clock);
         (key, payload)
@@ -275,7 +275,7 @@ impl Arena {
         let (prev, next, vtable) = (head.prev, head.next, head.vtable());
         let orphan = head.state() == State::Orphan;
         match prev {
-            NONE => self.active = next,
+            NONE => self.first_active = next,
             prev => self.slot(prev).head.next = next,
         }
         if next != NONE {
@@ -309,7 +309,7 @@ impl Arena {
 
     /// Calls `f` for every op the kernel has not finished with, youngest first.
     pub(super) fn for_each_active(&self, mut f: impl FnMut(Key, &Head)) {
-        let mut at = self.active;
+        let mut at = self.first_active;
         while at != NONE {
             let head = &self.pages[at as usize / PAGE][at as usize % PAGE].head;
             f(Key { index: at, generation: head.generation() }, head);

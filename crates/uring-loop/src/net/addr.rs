@@ -120,7 +120,9 @@ mod tests {
     fn text_is_an_address_or_a_name() {
         assert_eq!(numeric("127.0.0.1:80").expect("numeric"), ([127, 0, 0, 1], 80).into());
         assert_eq!(numeric(("::1", 80)).expect("numeric"), (Ipv6Addr::LOCALHOST, 80).into());
-        assert!(matches!("localhost:80".to_target(), Ok(Target::Name(host, 80)) if host == "localhost"));
+        assert!(
+            matches!("localhost:80".to_target(), Ok(Target::Name(host, 80)) if host == "localhost")
+        );
         for bad in ["localhost", "localhost:http", "127.0.0.1:65536", ""] {
             let error = bad.to_target().expect_err(bad);
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);

@@ -38,8 +38,7 @@ pub(super) enum Side {
 
 impl Limits {
     pub(super) fn new() -> Pin<Box<Self>> {
-        let limit =
-            || Limit { allowed: Cell::new(0), since: Cell::new(0), timer: Entry::new() };
+        let limit = || Limit { allowed: Cell::new(0), since: Cell::new(0), timer: Entry::new() };
         Box::pin(Limits {
             read: limit(),
             write: limit(),
@@ -71,16 +70,11 @@ impl Limits {
             allowed => from.saturating_add(allowed),
         };
         let limit = self.side(side);
-        after(limit.since.get(), limit.allowed.get())
-            .min(after(self.active.get(), self.idle.get()))
+        after(limit.since.get(), limit.allowed.get()).min(after(self.active.get(), self.idle.get()))
     }
 
     /// The operation on this side waits: arms the timer, or tells that the time is over.
-    pub(super) fn waiting(
-        self: Pin<&Self>,
-        side: Side,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Error> {
+    pub(super) fn waiting(self: Pin<&Self>, side: Side, cx: &mut Context<'_>) -> Poll<io::Error> {
         let limit = self.get_ref().side(side);
         if limit.since.get() == 0 {
             limit.since.set(now().max(1));

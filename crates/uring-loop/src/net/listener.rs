@@ -98,10 +98,7 @@ impl TcpListener {
     /// If no loop runs on this thread.
     #[track_caller]
     pub fn from_owned_fd(fd: OwnedFd) -> Self {
-        TcpListener {
-            accepting: Cell::new(Key::NONE),
-            fd: Fd::from_owned(Driver::current(), fd),
-        }
+        TcpListener { accepting: Cell::new(Key::NONE), fd: Fd::from_owned(Driver::current(), fd) }
     }
 
     /// The next connection, in the order in which they arrived. TCP_NODELAY is on.

@@ -218,7 +218,10 @@ impl TcpStream {
     /// # Cancel safety
     ///
     /// Weak, as [`write_all`](Self::write_all).
-    pub async fn write_vectored<B: IoBuf>(&mut self, buffers: Vec<B>) -> (io::Result<usize>, Vec<B>) {
+    pub async fn write_vectored<B: IoBuf>(
+        &mut self,
+        buffers: Vec<B>,
+    ) -> (io::Result<usize>, Vec<B>) {
         self.limited(ops::net::SendVectored::new(self.raw(), buffers, 0)).await
     }
 

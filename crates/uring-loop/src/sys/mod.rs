@@ -6,6 +6,9 @@
 
 pub(crate) mod clock;
 pub(crate) mod eventfd;
+pub(crate) mod fork;
+pub(crate) mod memory;
+pub mod opcode;
 pub(crate) mod probe;
 pub(crate) mod socket;
 

@@ -11,6 +11,7 @@ use std::ptr;
 use io_uring::IoUring;
 
 use super::clock::Timespec;
+use super::opcode;
 use super::probe::Refused;
 use super::{check, probe};
 
@@ -77,6 +78,30 @@ pub struct Setup {
     pub bounded_workers: bool,
     /// The rungs above that were refused, with the error.
     pub refused: Vec<(Rung, String)>,
+}
+
+/// What this machine grants a loop, found out by making a ring and throwing it away.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Examination {
+    /// How the set-up went.
+    pub setup: Setup,
+    /// The opcodes that this crate uses and the kernel lacks.
+    pub missing: Vec<&'static str>,
+}
+
+/// Tries to set a ring up, as [`EventLoop::new`](crate::EventLoop::new) would.
+///
+/// # Errors
+///
+/// The refusal, with its cause and fix.
+pub fn examine() -> io::Result<Examination> {
+    let ring = Uring::new(&Wanted::default())?;
+    let missing = ring.missing(opcode::USED)?;
+    Ok(Examination {
+        setup: ring.setup.clone(),
+        missing: missing.into_iter().map(opcode::name).collect(),
+    })
 }
 
 /// What the caller wants of a ring.
@@ -301,8 +326,8 @@ impl Uring {
         })
     }
 
-    /// Which of `opcodes` this kernel lacks.
-    pub(crate) fn missing(&self, opcodes: &[u8]) -> io::Result<Vec<u8>> {
+    /// Which of `opcodes` this kernel lacks (`IORING_REGISTER_PROBE`, 5.6).
+    fn missing(&self, opcodes: &[u8]) -> io::Result<Vec<u8>> {
         let mut probe = io_uring::Probe::new();
         self.ring.submitter().register_probe(&mut probe)?;
         Ok(opcodes.iter().copied().filter(|opcode| !probe.is_supported(*opcode)).collect())

@@ -306,5 +306,3 @@ impl fmt::Display for TaskInfo {
         f.write_str(">")
     }
 }
-
-

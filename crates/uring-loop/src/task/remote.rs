@@ -81,7 +81,8 @@ impl Inbox {
             // SAFETY: ours until the exchange succeeds (the caller's promise).
             unsafe { &*node }.next.store(head, Ordering::Relaxed);
             // Release: what the node heads is visible to who takes the list.
-            match self.head.compare_exchange_weak(head, node, Ordering::Release, Ordering::Relaxed) {
+            match self.head.compare_exchange_weak(head, node, Ordering::Release, Ordering::Relaxed)
+            {
                 Ok(_) => break,
                 Err(now) => head = now,
             }
@@ -103,9 +104,7 @@ impl Inbox {
     /// The loop wants to park. `false`: it was notified, it must not.
     #[must_use]
     pub(crate) fn try_sleep(&self) -> bool {
-        self.state
-            .compare_exchange(RUNNING, SLEEPING, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.state.compare_exchange(RUNNING, SLEEPING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// The loop is awake; take the list after this. `true`: somebody had notified it.

@@ -40,9 +40,7 @@ impl Clock {
     pub(crate) fn deadline(&self, after: u64) -> u64 {
         const LONG: u64 = 1_000_000_000;
         match self.coarse {
-            Some(tick) if after >= LONG => {
-                coarse_ns().saturating_add(tick).saturating_add(after)
-            }
+            Some(tick) if after >= LONG => coarse_ns().saturating_add(tick).saturating_add(after),
             _ => self.now().saturating_add(after),
         }
     }

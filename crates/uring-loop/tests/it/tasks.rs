@@ -270,11 +270,11 @@ fn a_task_spawned_by_a_drop_during_shutdown_is_dropped_too() {
 }
 
 #[test]
+#[expect(clippy::async_yields_async, reason = "the handle is what is wanted")]
 fn a_handle_may_outlive_its_loop() {
     let mut event_loop = EventLoop::new().expect("a ring");
-    let task = event_loop
-        .run_until_complete(async { spawn(pending::<()>()) })
-        .expect("not cancelled");
+    let task =
+        event_loop.run_until_complete(async { spawn(pending::<()>()) }).expect("not cancelled");
     drop(event_loop);
     assert!(task.is_done());
     assert!(!task.cancel());

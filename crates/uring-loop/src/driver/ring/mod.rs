@@ -11,7 +11,8 @@ mod kernel;
 
 use std::io;
 
-pub use entry::{Cqe, Sqe, cancel_flags, cqe_flags, opcode, socket_flags, sqe_flags};
+pub use crate::sys::opcode;
+pub use entry::{Cqe, Sqe, cancel_flags, cqe_flags, socket_flags, sqe_flags};
 pub(crate) use kernel::Kernel;
 
 pub(crate) use crate::sys::uring::Wait;
@@ -38,7 +39,7 @@ impl Hints {
 /// A ring: the kernel's, a simulated one, or what is left after shutdown.
 #[derive(Debug)]
 pub(crate) enum Ring {
-    Kernel(Kernel),
+    Kernel(Box<Kernel>),
     #[cfg(any(test, feature = "testing"))]
     Sim(Box<crate::testing::sim::Sim>),
     /// Shut down. Takes nothing, gives nothing.
@@ -48,7 +49,7 @@ pub(crate) enum Ring {
 impl Ring {
     /// A ring of the kernel, by the ladder of [`Uring::new`].
     pub(crate) fn kernel(wanted: &Wanted) -> io::Result<Self> {
-        Ok(Ring::Kernel(Kernel::new(Uring::new(wanted)?)))
+        Ok(Ring::Kernel(Box::new(Kernel::new(Uring::new(wanted)?))))
     }
 
     /// Puts an entry on the submission queue; `false` when it is full.

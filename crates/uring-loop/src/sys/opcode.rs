@@ -1,0 +1,58 @@
+//! The opcodes that this crate submits (`enum io_uring_op`), with the kernel that brought each.
+#![allow(missing_docs, reason = "the kernel's own names")]
+
+pub const NOP: u8 = 0; // 5.1
+pub const READV: u8 = 1; // 5.1
+pub const WRITEV: u8 = 2; // 5.1
+pub const FSYNC: u8 = 3; // 5.1
+pub const POLL_ADD: u8 = 6; // 5.1
+pub const SENDMSG: u8 = 9; // 5.3
+pub const RECVMSG: u8 = 10; // 5.3
+pub const TIMEOUT: u8 = 11; // 5.4
+pub const ACCEPT: u8 = 13; // 5.5
+pub const ASYNC_CANCEL: u8 = 14; // 5.5
+pub const LINK_TIMEOUT: u8 = 15; // 5.5
+pub const CONNECT: u8 = 16; // 5.5
+pub const OPENAT: u8 = 18; // 5.6
+pub const CLOSE: u8 = 19; // 5.6
+pub const READ: u8 = 22; // 5.6
+pub const WRITE: u8 = 23; // 5.6
+pub const SEND: u8 = 26; // 5.6
+pub const RECV: u8 = 27; // 5.6
+pub const SHUTDOWN: u8 = 34; // 5.11
+pub const MSG_RING: u8 = 40; // 5.18
+pub const SOCKET: u8 = 45; // 5.19
+pub const SEND_ZC: u8 = 47; // 6.0
+
+/// The kernel's name of an opcode, for eyes.
+pub fn name(opcode: u8) -> &'static str {
+    match opcode {
+        NOP => "NOP",
+        READV => "READV",
+        WRITEV => "WRITEV",
+        FSYNC => "FSYNC",
+        POLL_ADD => "POLL_ADD",
+        SENDMSG => "SENDMSG",
+        RECVMSG => "RECVMSG",
+        TIMEOUT => "TIMEOUT",
+        ACCEPT => "ACCEPT",
+        ASYNC_CANCEL => "ASYNC_CANCEL",
+        LINK_TIMEOUT => "LINK_TIMEOUT",
+        CONNECT => "CONNECT",
+        OPENAT => "OPENAT",
+        CLOSE => "CLOSE",
+        READ => "READ",
+        WRITE => "WRITE",
+        SEND => "SEND",
+        RECV => "RECV",
+        SHUTDOWN => "SHUTDOWN",
+        MSG_RING => "MSG_RING",
+        SOCKET => "SOCKET",
+        SEND_ZC => "SEND_ZC",
+        _ => "OP",
+    }
+}
+
+/// What a loop and its sockets cannot do without.
+pub(crate) const USED: &[u8] =
+    &[NOP, POLL_ADD, SENDMSG, ACCEPT, ASYNC_CANCEL, CONNECT, CLOSE, SEND, RECV, SHUTDOWN];
