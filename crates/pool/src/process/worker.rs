@@ -120,8 +120,9 @@ impl Worker {
         loop {
             let count = match sys::receive(&self.socket, self.inbox.room(), true) {
                 Ok(Some(count)) if count > 0 => count,
-                // The parent hung up, or is no longer there to be told of the error.
-                _ => sys::exit_now(0),
+                // The parent hung up.
+                Ok(_) => sys::exit_now(0),
+                Err(error) => give_up(&format!("receiving from its parent: {error}")),
             };
             self.inbox.received(count);
             while let Some((header, arguments)) =
@@ -164,9 +165,11 @@ fn call(entry: u64, arguments: &[u8], out: &mut Vec<u8>) -> Kind {
 
 fn reply(socket: &UnixStream, kind: Kind, ticket: u64, value: u64, payload: &[u8]) {
     let head = Header::new(kind, ticket, value, payload.len()).to_bytes();
-    if sys::send_all(socket, &head, payload).is_err() {
+    match sys::send_all(socket, &head, payload) {
+        Ok(()) => {}
         // The parent hung up.
-        sys::exit_now(0);
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => sys::exit_now(0),
+        Err(error) => give_up(&format!("sending to its parent: {error}")),
     }
 }
 

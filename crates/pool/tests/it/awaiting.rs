@@ -194,12 +194,13 @@ fn waiting_and_awaiting_mix() {
 }
 
 fn a_waiting_thread_is_promoted_when_the_leader_leaves() {
+    // Before the pool, which at its end waits for jobs that wait for them.
+    let (started, also) = (Flag::new("promote-1"), Flag::new("promote-2"));
+    let go_on = Flag::new("promote-3");
     let pool = processes(2);
-    let (started, go_on) = (Flag::new("promote-1"), Flag::new("promote-2"));
     let long = pool.submit(raise_then_wait, (started.0.clone(), go_on.0.clone()));
     eventually("the long job runs", || started.is_raised());
-    let mut short =
-        pool.submit(raise_then_wait, (Flag::new("promote-3").0.clone(), go_on.0.clone()));
+    let mut short = pool.submit(raise_then_wait, (also.0.clone(), go_on.0.clone()));
     std::thread::scope(|scope| {
         // It leads, and leaves at its time-out.
         let leader = scope.spawn(move || short.wait_timeout(Duration::from_millis(60)));
@@ -209,7 +210,6 @@ fn a_waiting_thread_is_promoted_when_the_leader_leaves() {
         go_on.raise();
         assert!(follower.join().unwrap().is_ok());
     });
-    let _ = std::fs::remove_file(&Flag::new("promote-3").0);
 }
 
 fn a_wait_ends_when_another_thread_reaps_its_job() {

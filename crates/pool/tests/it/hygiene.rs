@@ -65,10 +65,21 @@ fn alone_many_pools_leave_nothing() {
 
 fn alone_a_worker_has_only_its_own_descriptors() {
     let pool = processes(2);
-    let count = || open_descriptors();
-    // Standard ones, its socket, the watchdog's copy, and the directory it reads to count them.
-    let mine: Vec<_> = (0..6).map(|_| pool.submit(count, ())).collect();
-    for job in mine {
-        assert_eq!(job.wait(), Ok(6));
+    let links = || -> Vec<String> {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        open.filter_map(|fd| Some(std::fs::read_link(fd.path()).ok()?.display().to_string()))
+            .collect()
+    };
+    for _ in 0..6 {
+        let links = pool.submit(links, ()).wait().unwrap();
+        // Its end of the socket and the watchdog's copy of it. (What the test was started with it
+        // has too: pipes and files.)
+        let sockets = links.iter().filter(|link| link.starts_with("socket:")).count();
+        assert_eq!(sockets, 2, "{links:?}");
+        let parents = ["anon_inode:", "/memfd:"];
+        assert!(
+            !links.iter().any(|link| parents.iter().any(|of| link.starts_with(of))),
+            "{links:?}"
+        );
     }
 }
