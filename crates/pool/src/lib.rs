@@ -1,4 +1,58 @@
-//! Executors.
+//! Executors for CPU-bound work, in the shape of Python's `concurrent.futures`: [`ThreadPool`] and
+//! [`ProcessPool`], both with [`submit`](Executor::submit), [`map`](Executor::map) and
+//! [`shutdown`](Executor::shutdown).
+//!
+//! ```
+//! use pool::ProcessPool;
+//!
+//! fn is_prime(n: u64) -> bool {
+//!     n > 1 && (2..=n.isqrt()).all(|divisor| n % divisor != 0)
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     pool::init(); // first in main: the workers are this program, and turn aside here
+//!     let pool = ProcessPool::new()?;
+//!     let numbers = [109999999, 108376355, 97];
+//!     for (number, prime) in numbers.iter().zip(pool.map(is_prime, numbers)) {
+//!         println!("{number} is prime: {}", prime?);
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Threads or processes?
+//!
+//! **Threads**, nearly always. Rust has no lock around its interpreter, so [`ThreadPool`] uses all
+//! cores; it takes any closure, copies nothing, and hands over a job for a fraction of a
+//! microsecond. It needs no `init`.
+//!
+//! **Processes** when a job may bring its process down or spoil it: libraries that crash or leak,
+//! or that cannot bear threads. In a [`ProcessPool`] a segmentation fault, an `abort` or the
+//! kernel's out-of-memory killer costs the one job that ran; the pool goes on with a new worker.
+//! The price: functions capture nothing, arguments and results are encoded with serde, and handing
+//! over a job takes microseconds (tens of them if it has to wake a worker), so jobs should take
+//! longer than that, or go in chunks, as [`map`](ProcessPool::map) sends them.
+//!
+//! Code written against [`Executor`] runs on either.
+//!
+//! # Jobs
+//!
+//! A [`Job`] is a future that needs no particular executor: `.await` it under any, or block the
+//! thread with [`Job::wait`]. Its result is a `Result`: a job can panic, be cancelled before it
+//! starts, or lose its worker ([`JobError`]). Dropping a job does not cancel it.
+//!
+//! Results of a process pool have to be collected. Threads in [`Job::wait`] do that themselves; for
+//! jobs that are awaited the pool starts one thread, unless an event loop does it in its place, see
+//! [`Doorbell`].
+//!
+//! # How functions travel
+//!
+//! A `fn` item and a closure without captures are values of no bytes: all there is to send is which
+//! one it is. The pool sends where its code lies in the program, and the worker, which is the same
+//! program (the handshake compares the linker's build ids), calls that place. Nothing is registered,
+//! and nothing runs before `main`. Functions in shared libraries are refused by name.
+//!
+//! This crate is for Linux (5.3 or later), on 64-bit machines.
 
 mod error;
 mod executor;

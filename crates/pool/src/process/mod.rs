@@ -103,6 +103,16 @@ impl ProcessPool {
     /// Arguments that cannot be encoded end this job as [`JobError::Encode`]. A pool that takes no
     /// more jobs answers with a job that has ended with the reason ([`JobError::PoolShutdown`] or
     /// [`JobError::Broken`]).
+    ///
+    /// ```compile_fail
+    /// # fn main() -> std::io::Result<()> {
+    /// # pool::init();
+    /// # let pool = pool::ProcessPool::new()?;
+    /// let factor: u64 = std::env::args().count() as u64;
+    /// drop(pool.submit(move |n: u64| n * factor, (2,))); // captures: pass it as an argument
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn submit<F, A, R>(&self, f: F, args: A) -> Job<R>
     where
         F: Task<A, Output = R>,
