@@ -90,15 +90,8 @@ impl<I: Iterator, R> Map<I, R> {
         while !self.exhausted && self.flying.len() < self.window {
             let size = self.sizes.next();
             let mut chunk = Vec::with_capacity(size.min(self.items.size_hint().0.max(16)));
-            while chunk.len() < size {
-                match self.items.next() {
-                    Some(item) => chunk.push(item),
-                    None => {
-                        self.exhausted = true;
-                        break;
-                    }
-                }
-            }
+            chunk.extend(self.items.by_ref().take(size));
+            self.exhausted = chunk.len() < size;
             if !chunk.is_empty() {
                 let count = chunk.len();
                 self.flying.push_back(((self.submit)(chunk), count));
@@ -174,8 +167,9 @@ impl Sizes {
     /// Long against what handing over a chunk costs (some us), short against what a human or a
     /// balanced load notices.
     const TARGET: Duration = Duration::from_micros(100);
-    /// Memory for one chunk stays sensible whatever the clock says.
-    const LARGEST: usize = 16 * 1024;
+    /// A chunk and its results stay in the cache, and below what the allocator maps afresh for
+    /// each: by then handing over costs less than a tenth of a nanosecond per item.
+    const LARGEST: usize = 4096;
 
     fn automatic() -> Sizes {
         Sizes { size: 1, fixed: false }

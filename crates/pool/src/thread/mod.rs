@@ -173,9 +173,8 @@ fn run_chunk<T, R>(task: &str, f: &impl Fn(T) -> R, chunk: Vec<T>) -> Chunk<R> {
     let mut items = chunk.into_iter();
     // One `catch` for the whole chunk as long as nothing panics: it is not free per item.
     while let Err(caught) = panics::catch(|| {
-        for item in items.by_ref() {
-            results.push(Ok(f(item)));
-        }
+        // What was pushed before a panic stays: `extend` keeps the length right on unwinding.
+        results.extend(items.by_ref().map(|item| Ok(f(item))));
     }) {
         results.push(Err(caught.into_error(task)));
     }
