@@ -252,13 +252,3 @@ impl State {
             && self.drained()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::INFANCY;
-
-    #[test]
-    fn infancy_is_longer_than_a_start_takes() {
-        assert!(INFANCY.as_millis() > 100);
-    }
-}

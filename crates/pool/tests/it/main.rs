@@ -6,6 +6,7 @@
 
 mod awaiting;
 mod example;
+mod handshake;
 mod hygiene;
 mod processes;
 mod runner;
@@ -26,6 +27,7 @@ fn main() -> std::process::ExitCode {
         survival::TESTS,
         awaiting::TESTS,
         example::TESTS,
+        handshake::TESTS,
         hygiene::TESTS,
     ]
     .concat();
