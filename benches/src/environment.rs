@@ -25,6 +25,8 @@ pub struct Environment {
     pub cores: usize,
     /// Frequency governor of core 0, or "none".
     pub governor: String,
+    /// TCP congestion control, which loopback obeys too.
+    pub congestion_control: String,
     /// One, five and fifteen minute load averages before the first round.
     pub load: String,
     /// Limit of locked memory, which bounds rings on older kernels.
@@ -47,6 +49,7 @@ pub fn record() -> Environment {
         processor: line_after("/proc/cpuinfo", "model name"),
         cores: std::thread::available_parallelism().map_or(0, usize::from),
         governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control"),
         load: load_average(),
         locked_memory_limit: line_after("/proc/self/limits", "Max locked memory"),
     }

@@ -2,13 +2,14 @@
 //!
 //! * `echo_*`, `exec_*`, `msg_*`, `pool_*` are the measured programs: one binary per peer, a fresh
 //!   process per measurement. What they share is here: [`serve`], [`uring`], [`pin`].
-//! * `compare` drives them in interleaved rounds: [`load`], [`process`], [`usage`], [`rounds`],
-//!   [`stats`], [`environment`], [`report`].
+//! * `compare` drives them in interleaved rounds: [`load`], [`process`], [`usage`], [`noise`],
+//!   [`rounds`], [`stats`], [`environment`], [`report`].
 //!
 //! The peers themselves are linked by the binaries only, never by this library.
 
 pub mod environment;
 pub mod load;
+pub mod noise;
 pub mod pin;
 pub mod process;
 pub mod report;

@@ -143,8 +143,7 @@ fn entry<'a>(comparison: &'a Comparison, baselines: &[String]) -> Entry<'a> {
             by_subject.extend(summary.map(|summary| (subject.as_str(), summary)));
             for baseline in baselines.iter().filter(|baseline| *baseline != subject) {
                 let ratio = comparison.ratio(subject, baseline, &metric);
-                let finite = ratio.filter(|ratio| ratio.max.is_finite());
-                by_pair.extend(finite.map(|ratio| (format!("{subject} / {baseline}"), ratio)));
+                by_pair.extend(ratio.map(|ratio| (format!("{subject} / {baseline}"), ratio)));
             }
         }
         summaries.insert(metric.clone(), by_subject);
@@ -155,12 +154,17 @@ fn entry<'a>(comparison: &'a Comparison, baselines: &[String]) -> Entry<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::process::Metrics;
+    use crate::rounds::Schedule;
 
     fn comparison() -> Comparison {
         let subjects = ["ours", "floor"].map(str::to_owned);
-        Comparison::run("echo", &subjects, 9, |subject| {
+        let schedule =
+            Schedule { rounds: 9, tolerance: f64::INFINITY, retakes: 0, patience: Duration::ZERO };
+        Comparison::run("echo", &subjects, schedule, |subject| {
             let ns = if subject == "floor" { 2000.0 } else { 2100.0 };
             Ok(Metrics::from([("cpu_ns".to_owned(), ns)]))
         })

@@ -1,11 +1,28 @@
 //! Interleaved rounds: A B C, B C A, C A B ... so that drift of the machine meets all alike.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use anyhow::Context;
 use serde::Serialize;
 
+use crate::noise::{self, Disturbance, Watch};
 use crate::process::Metrics;
 use crate::stats::{self, Summary};
+
+/// How often to measure, and what to do about others on the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    /// Rounds: each subject once in each.
+    pub rounds: usize,
+    /// Cores that others may keep busy during a sample, and how much slower than its best the
+    /// machine may be, as a share.
+    pub tolerance: f64,
+    /// How often a sample is taken anew while that is exceeded.
+    pub retakes: usize,
+    /// How long to wait for the others to be quiet before each attempt.
+    pub patience: Duration,
+}
 
 /// What one subject measured in one round.
 #[derive(Debug, Clone, Serialize)]
@@ -14,8 +31,12 @@ pub struct Sample {
     pub round: usize,
     /// Which subject.
     pub subject: String,
-    /// Load averages when it began: above the number of our own processes, someone else was busy.
-    pub load: String,
+    /// What disturbed it.
+    pub disturbance: Disturbance,
+    /// Whether that was too much, even after the last retake.
+    pub disturbed: bool,
+    /// How often it was taken anew because of that.
+    pub retaken: usize,
     /// What it measured.
     pub metrics: Metrics,
 }
@@ -33,8 +54,32 @@ pub struct Comparison {
     pub samples: Vec<Sample>,
 }
 
+/// Takes a sample, anew while it is disturbed and retakes are left.
+fn quiet_sample(
+    schedule: Schedule,
+    best_pace: &mut f64,
+    mut measure: impl FnMut() -> anyhow::Result<Metrics>,
+) -> anyhow::Result<Sample> {
+    let mut retaken = 0;
+    loop {
+        noise::wait_for_quiet(*best_pace, schedule.tolerance, schedule.patience)?;
+        let watch = Watch::start()?;
+        let metrics = measure()?;
+        let disturbance = watch.stop()?;
+        *best_pace = best_pace.min(disturbance.pace_ns);
+        let disturbed = disturbance.others > schedule.tolerance
+            || disturbance.pace_ns > *best_pace * (1.0 + schedule.tolerance);
+        if !disturbed || retaken == schedule.retakes {
+            let subject = String::new();
+            return Ok(Sample { round: 0, subject, disturbance, disturbed, retaken, metrics });
+        }
+        retaken += 1;
+    }
+}
+
 impl Comparison {
-    /// Measures every subject once per round, each round beginning with another.
+    /// Measures every subject once per round, each round beginning with another. A sample that
+    /// was disturbed is taken anew, as often as `schedule` says.
     ///
     /// # Errors
     ///
@@ -42,19 +87,21 @@ impl Comparison {
     pub fn run(
         title: impl Into<String>,
         subjects: &[String],
-        rounds: usize,
+        schedule: Schedule,
         mut measure: impl FnMut(&str) -> anyhow::Result<Metrics>,
     ) -> anyhow::Result<Self> {
         let title = title.into();
+        let rounds = schedule.rounds;
+        let mut best_pace = noise::pace()?;
         let mut samples = Vec::with_capacity(subjects.len() * rounds);
         for round in 0..rounds {
             for turn in 0..subjects.len() {
                 let subject = &subjects[(round + turn) % subjects.len()];
                 eprint!("\r\x1b[K{title}: round {} of {rounds}, {subject}", round + 1);
-                let load = crate::environment::load_average();
-                let metrics = measure(subject)
-                    .map_err(|e| e.context(format!("{subject}, round {}, {title}", round + 1)))?;
-                samples.push(Sample { round, subject: subject.clone(), load, metrics });
+                let sample = quiet_sample(schedule, &mut best_pace, || measure(subject));
+                let context = || format!("{subject}, round {}, {title}", round + 1);
+                let sample = sample.with_context(context)?;
+                samples.push(Sample { round, subject: subject.clone(), ..sample });
             }
         }
         eprint!("\r\x1b[K");
@@ -100,6 +147,10 @@ impl Comparison {
 mod tests {
     use super::*;
 
+    fn rounds(rounds: usize) -> Schedule {
+        Schedule { rounds, tolerance: f64::INFINITY, retakes: 0, patience: Duration::ZERO }
+    }
+
     fn subjects() -> Vec<String> {
         ["a", "b", "c"].map(str::to_owned).to_vec()
     }
@@ -107,7 +158,7 @@ mod tests {
     #[test]
     fn every_round_begins_with_another_subject() {
         let mut order = String::new();
-        Comparison::run("test", &subjects(), 3, |subject| {
+        Comparison::run("test", &subjects(), rounds(3), |subject| {
             order.push_str(subject);
             Ok(Metrics::new())
         })
@@ -118,7 +169,7 @@ mod tests {
     #[test]
     fn ratios_pair_values_of_the_same_round() {
         let mut clock = 0.0;
-        let comparison = Comparison::run("test", &subjects(), 6, |subject| {
+        let comparison = Comparison::run("test", &subjects(), rounds(6), |subject| {
             clock += 1.0;
             let round = ((clock - 1.0) / 3.0_f64).floor() + 1.0;
             let factor = if subject == "b" { 2.0 } else { 1.0 };
@@ -131,8 +182,22 @@ mod tests {
     }
 
     #[test]
+    fn a_disturbed_sample_is_taken_anew_but_not_for_ever() {
+        let never_quiet =
+            Schedule { rounds: 1, tolerance: -1.0, retakes: 2, patience: Duration::ZERO };
+        let mut taken = 0;
+        let comparison = Comparison::run("test", &subjects()[..1], never_quiet, |_| {
+            taken += 1;
+            Ok(Metrics::new())
+        })
+        .unwrap();
+        assert_eq!((taken, comparison.samples.len(), comparison.samples[0].retaken), (3, 1, 2));
+    }
+
+    #[test]
     fn an_error_names_the_subject_and_the_round() {
-        let error = Comparison::run("test", &subjects(), 1, |_| anyhow::bail!("no")).unwrap_err();
+        let error =
+            Comparison::run("test", &subjects(), rounds(1), |_| anyhow::bail!("no")).unwrap_err();
         assert_eq!(format!("{error:#}"), "a, round 1, test: no");
     }
 }

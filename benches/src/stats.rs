@@ -70,13 +70,16 @@ fn below(count: usize, rank: usize) -> f64 {
     sum
 }
 
-/// Summarises the ratios of values taken in the same round.
+/// Summarises the ratios of values taken in the same round; `None` when a baseline is zero.
 ///
 /// # Panics
 ///
-/// When a ratio is not a number.
+/// When a value is not a number.
 #[must_use]
 pub fn ratios(subject: &[f64], baseline: &[f64]) -> Option<Summary> {
+    if baseline.contains(&0.0) {
+        return None;
+    }
     let ratios: Vec<f64> = subject.iter().zip(baseline).map(|(s, b)| s / b).collect();
     summarise(&ratios)
 }
@@ -110,6 +113,11 @@ mod tests {
     #[test]
     fn an_even_number_has_its_median_between() {
         assert_eq!(summarise(&[4.0, 1.0, 3.0, 2.0]).unwrap().median, 2.5);
+    }
+
+    #[test]
+    fn there_is_no_ratio_to_nothing() {
+        assert_eq!(ratios(&[0.0, 1.0], &[0.0, 1.0]), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 
 use benches::uring::{Buffers, Parts};
 use clap::Parser;
-use io_uring::{cqueue, opcode, types};
+use io_uring::{cqueue, opcode, squeue, types};
 
 #[derive(Debug, Clone, clap::Parser)]
 #[command(about = "Echoes what it is sent on a bare io_uring, until stdin closes")]
@@ -29,7 +29,13 @@ struct Options {
     /// Completions to wait for in one turn
     #[arg(long, default_value_t = 1)]
     batch: usize,
+    /// Registered (direct) descriptors in place of ordinary ones
+    #[arg(long)]
+    direct: bool,
 }
+
+/// Registered descriptors there is room for.
+const DIRECT: u32 = 16384;
 
 /// No buffer: ends a list.
 const NONE: u16 = u16::MAX;
@@ -39,7 +45,7 @@ const SEND_FLAGS: i32 = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
 const ACCEPT: u64 = 0;
 const RECV: u64 = 1;
 const SEND: u64 = 2;
-const CLOSE: u64 = 3;
+const OTHER: u64 = 3;
 
 /// What a completion says of itself: kind, buffer, descriptor.
 const fn token(kind: u64, buffer: u16, fd: i32) -> u64 {
@@ -72,6 +78,9 @@ struct Floor<'ring> {
     lent: Vec<Lent>,
     starved: VecDeque<i32>,
     given: usize,
+    direct: bool,
+    /// Says that connections are registered descriptors.
+    flags: squeue::Flags,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -90,7 +99,12 @@ fn main() -> anyhow::Result<()> {
         lent: vec![Lent { next: NONE, offset: 0, length: 0 }; options.buffers as usize],
         starved: VecDeque::new(),
         given: 0,
+        direct: options.direct,
+        flags: if options.direct { squeue::Flags::FIXED_FILE } else { squeue::Flags::empty() },
     };
+    if options.direct {
+        floor.parts.submitter.register_files_sparse(DIRECT)?;
+    }
     floor.accept()?;
     let mut batch = Vec::with_capacity(options.completions as usize);
     loop {
@@ -122,7 +136,9 @@ impl Floor<'_> {
     }
 
     fn accept(&mut self) -> io::Result<()> {
-        let entry = opcode::AcceptMulti::new(types::Fd(self.listener)).build();
+        let entry = opcode::AcceptMulti::new(types::Fd(self.listener))
+            .allocate_file_index(self.direct)
+            .build();
         // SAFETY: multishot accept without an address points at nothing.
         unsafe { self.parts.push(&entry.user_data(token(ACCEPT, 0, 0))) }
     }
@@ -144,7 +160,7 @@ impl Floor<'_> {
     }
 
     fn receive(&mut self, fd: i32) -> io::Result<()> {
-        let entry = opcode::RecvMulti::new(types::Fd(fd), GROUP).build();
+        let entry = opcode::RecvMulti::new(types::Fd(fd), GROUP).build().flags(self.flags);
         // SAFETY: the kernel writes to provided buffers only, which live as long as the ring.
         unsafe { self.parts.push(&entry.user_data(token(RECV, 0, fd))) }
     }
@@ -187,7 +203,10 @@ impl Floor<'_> {
         let lent = self.lent[buffer as usize];
         // SAFETY: the rest of a buffer the kernel filled: inside the allocation.
         let start = unsafe { self.buffers.address(buffer).add(lent.offset as usize) };
-        let entry = opcode::Send::new(types::Fd(fd), start, lent.length).flags(SEND_FLAGS).build();
+        let entry = opcode::Send::new(types::Fd(fd), start, lent.length)
+            .flags(SEND_FLAGS)
+            .build()
+            .flags(self.flags);
         // SAFETY: the buffer is given back only when this send is complete.
         unsafe { self.parts.push(&entry.user_data(token(SEND, buffer, fd))) }
     }
@@ -226,8 +245,9 @@ impl Floor<'_> {
             self.given += 1;
             buffer = self.lent[buffer as usize].next;
         }
-        // SAFETY: shutdown(2) touches no memory; `fd` is open until its close is queued.
-        unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+        let entry = opcode::Shutdown::new(types::Fd(fd), libc::SHUT_RDWR).build().flags(self.flags);
+        // SAFETY: points at nothing; `fd` is open until its close is queued, which is later.
+        unsafe { self.parts.push(&entry.user_data(token(OTHER, 0, fd)))? };
         self.close_if_over(fd)
     }
 
@@ -237,9 +257,13 @@ impl Floor<'_> {
         if connection.receiving || connection.head != NONE {
             return Ok(());
         }
-        let entry = opcode::Close::new(types::Fd(fd)).build();
+        let entry = if self.direct {
+            opcode::Close::new(types::Fixed(fd as u32)).build()
+        } else {
+            opcode::Close::new(types::Fd(fd)).build()
+        };
         // SAFETY: closing a descriptor points at nothing, and nothing names `fd` any more.
-        unsafe { self.parts.push(&entry.user_data(token(CLOSE, 0, fd))) }
+        unsafe { self.parts.push(&entry.user_data(token(OTHER, 0, fd))) }
     }
 
     #[inline]

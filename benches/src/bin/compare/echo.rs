@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use benches::load::{self, Plan};
+use benches::load::{self, Client, Plan};
 use benches::process::{Metrics, Server, sibling};
 use benches::report::Column;
 use benches::rounds::Comparison;
@@ -26,12 +26,15 @@ pub(crate) struct Options {
     /// Messages under way per connection
     #[arg(long, default_value_t = 1)]
     depth: usize,
-    /// Counted seconds per run
-    #[arg(long, default_value_t = 2.0)]
+    /// Counted seconds per run; short, because quiet spells are
+    #[arg(long, default_value_t = 0.5)]
     seconds: f64,
     /// Seconds before counting
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 0.2)]
     warm_up: f64,
+    /// The load maker's engine: epoll stays below saturation of good servers, uring saturates
+    #[arg(long, value_enum, default_value = "epoll")]
+    client: Client,
     /// Both sides poll instead of sleeping (a server that cannot ignores it)
     #[arg(long)]
     spin: bool,
@@ -55,12 +58,13 @@ pub(crate) fn compare(options: &Options, how: &How) -> anyhow::Result<Vec<Compar
     let mut comparisons = Vec::new();
     for &connections in &options.connections {
         let title = format!(
-            "echo, {connections} connections, {} bytes, {} deep{}",
+            "echo, {connections} connections, {} bytes, {} deep, {:?} client{}",
             options.size,
             options.depth,
+            options.client,
             if options.spin { ", spinning" } else { "" }
         );
-        let comparison = Comparison::run(title, &servers, how.rounds, |server| {
+        let comparison = Comparison::run(title, &servers, how.schedule(), |server| {
             measure(server, connections, options, how)
         })?
         .with([
@@ -113,6 +117,7 @@ fn measure(
         warm_up: Duration::from_secs_f64(options.warm_up),
         duration: Duration::from_secs_f64(options.seconds),
         core: how.other_core,
+        client: options.client,
         spin: options.spin,
         server: server.address,
     };

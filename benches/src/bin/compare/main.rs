@@ -5,9 +5,10 @@
 mod echo;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use benches::report::{self, Column};
-use benches::rounds::Comparison;
+use benches::rounds::{Comparison, Schedule};
 use benches::{environment, process};
 use clap::{Args, Parser, Subcommand};
 
@@ -25,6 +26,15 @@ struct How {
     /// Rounds; nine or more decide a difference within noise
     #[arg(long, default_value_t = 9, global = true)]
     rounds: usize,
+    /// Cores others may keep busy during a sample, and share the machine may be slower than its best
+    #[arg(long, default_value_t = 0.15, global = true)]
+    tolerance: f64,
+    /// How often a sample is taken anew when that is exceeded
+    #[arg(long, default_value_t = 3, global = true)]
+    retakes: usize,
+    /// Seconds to wait for quiet before each attempt
+    #[arg(long, default_value_t = 10.0, global = true)]
+    patience: f64,
     /// Whom ratios are shown against
     #[arg(long, value_delimiter = ',', default_value = "floor,tokio", global = true)]
     against: Vec<String>,
@@ -58,9 +68,24 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+impl How {
+    fn schedule(&self) -> Schedule {
+        Schedule {
+            rounds: self.rounds,
+            tolerance: self.tolerance,
+            retakes: self.retakes,
+            patience: Duration::from_secs_f64(self.patience),
+        }
+    }
+}
+
 /// Prints one comparison as soon as it is complete.
 fn show(comparison: &Comparison, columns: &[Column], how: &How) {
     println!("{}", report::table(comparison, columns, &how.against));
+    let disturbed = comparison.samples.iter().filter(|sample| sample.disturbed).count();
+    if disturbed > 0 {
+        println!("{disturbed} of {} samples were disturbed by others\n", comparison.samples.len());
+    }
 }
 
 /// Those asked for, or all that are built.
