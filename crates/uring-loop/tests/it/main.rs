@@ -1,3 +1,6 @@
-//! The behaviour of the loop through its public API, on the kernel's ring.
+//! The behaviour of the loop through its public API, on the kernel's ring and on the simulated one.
 
+mod drops;
+mod drops_kernel;
+mod support;
 mod tasks;

@@ -1,0 +1,179 @@
+//! What several modules need: loops on a simulated kernel that are checked for leaks, tests that
+//! run in a process of their own, a log that can be read, small futures.
+
+use std::fmt::Write as _;
+use std::future::{Future, poll_fn};
+use std::io::Read as _;
+use std::pin::Pin;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use uring_loop::testing::{SimConfig, SimHandle};
+use uring_loop::time::sleep;
+use uring_loop::{Builder, EventLoop, Statistics};
+
+/// A builder with few and small buffers.
+pub(crate) fn small() -> Builder {
+    EventLoop::builder().buffers(8, 256)
+}
+
+/// Runs a future on a simulated kernel, then gives what was dropped a second of virtual time to
+/// end, and looks for leaks: operations, orphans, tasks, buffers, descriptors.
+#[track_caller]
+pub(crate) fn on_sim<M, F>(config: SimConfig, make: M) -> F::Output
+where
+    M: FnOnce(SimHandle) -> F,
+    F: Future,
+{
+    on_sim_with(small(), config, make).0
+}
+
+/// The same with a builder, and with the statistics of the moment before the check.
+#[track_caller]
+pub(crate) fn on_sim_with<M, F>(
+    builder: Builder,
+    config: SimConfig,
+    make: M,
+) -> (F::Output, Statistics)
+where
+    M: FnOnce(SimHandle) -> F,
+    F: Future,
+{
+    let (mut event_loop, sim) = builder.build_simulated(config).expect("a simulated ring");
+    let output = event_loop.run_until_complete(make(sim.clone())).expect("not cancelled");
+    let statistics = event_loop.statistics();
+    settle(&mut event_loop);
+    let at_rest = event_loop.statistics();
+    assert_eq!(at_rest.in_flight, 0, "left in flight: {:?}", event_loop.in_flight());
+    assert_eq!((at_rest.orphans, at_rest.tasks), (0, 0), "{at_rest}");
+    assert!(at_rest.enters <= at_rest.turns, "more than one enter per turn: {at_rest}");
+    if let Some((free, all)) = at_rest.buffers {
+        assert_eq!(free, all, "buffers were not given back");
+        assert_eq!(sim.provided_buffers_free(0), Some(all), "the kernel has too few buffers");
+    }
+    drop(event_loop);
+    assert_eq!(sim.in_flight(), 0, "{}", sim.describe());
+    assert_eq!(sim.open_descriptors(), [], "descriptors were left open");
+    (output, statistics)
+}
+
+/// Lets what is under way come to its end.
+pub(crate) fn settle(event_loop: &mut EventLoop) {
+    let pause = async { sleep(Duration::from_secs(1)).await };
+    event_loop.run_until_complete(pause).expect("not cancelled");
+}
+
+/// Polls a future once, with the waker of the task that asks.
+pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
+}
+
+/// Runs `body` in a child process: this test program again, with this one test. For whatever
+/// concerns the whole process: descriptors, signals, limits, filters, forks.
+///
+/// `test` is the full name of the test that calls.
+#[track_caller]
+pub(crate) fn in_child(test: &str, body: impl FnOnce()) {
+    const MARK: &str = "URING_LOOP_TEST_CHILD";
+    if std::env::var_os(MARK).is_some_and(|name| name == test) {
+        return body();
+    }
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command
+        .args([test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
+        .env(MARK, test);
+    let (success, text) = run_to_end(command);
+    assert!(success && text.contains("1 passed"), "{test} in a child process:\n{text}");
+}
+
+/// The child's fate and all its output. One that does not end within a minute is killed.
+fn run_to_end(mut command: Command) -> (bool, String) {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("this program runs");
+    let mut out = child.stdout.take().expect("piped");
+    let mut err = child.stderr.take().expect("piped");
+    let errors = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let _ = err.read_to_end(&mut text);
+        text
+    });
+    let words = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let _ = out.read_to_end(&mut text);
+        text
+    });
+    let start = Instant::now();
+    let status = loop {
+        match child.try_wait().expect("our child") {
+            Some(status) => break Some(status),
+            None if start.elapsed() > Duration::from_secs(60) => break None,
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    if status.is_none() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    let mut text = String::from_utf8_lossy(&words.join().expect("read")).into_owned();
+    text.push_str(&String::from_utf8_lossy(&errors.join().expect("read")));
+    match status {
+        Some(status) => writeln!(text, "{status}").expect("a String takes everything"),
+        None => text.push_str("it hung, and was killed\n"),
+    }
+    (status.is_some_and(|status| status.success()), text)
+}
+
+/// How many descriptors this process has open. Only of use in a child process.
+pub(crate) fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("/proc is mounted").count()
+}
+
+/// What was logged while `f` ran on this thread, one event a line.
+pub(crate) fn logged<R>(f: impl FnOnce() -> R) -> (R, String) {
+    let log = Log::default();
+    let lines = log.0.clone();
+    let result = tracing::subscriber::with_default(log, f);
+    let text = lines.lock().expect("no panic").join("\n");
+    (result, text)
+}
+
+#[derive(Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+struct Line(String);
+
+impl tracing::field::Visit for Line {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        write!(self.0, " {}={value:?}", field.name()).expect("a String takes everything");
+    }
+}
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Line(event.metadata().level().to_string());
+        event.record(&mut line);
+        self.0.lock().expect("no panic").push(line.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
