@@ -1,5 +1,5 @@
-//! Floor: echo on a bare ring. Multishot accept, multishot recv into provided buffers, send from the
-//! lent buffer. No runtime, no task, no waker; six bytes of state per connection.
+//! Floor: echo on a bare ring. Multishot accept, multishot recv into provided buffers, send from
+//! the lent buffer. No runtime, no task, no waker; six bytes of state per connection.
 //!
 //! Order is kept by at most one send per connection in flight; what arrives meanwhile waits in a
 //! list threaded through the lent buffers themselves.
@@ -52,8 +52,8 @@ const fn token(kind: u64, buffer: u16, fd: i32) -> u64 {
     kind << 56 | (buffer as u64) << 32 | fd as u32 as u64
 }
 
-/// A connection, found by its descriptor. *Open* while a recv is armed or starved, *ending* from the
-/// end of its stream or an error on; closed when no operation and no buffer names it any more.
+/// A connection, found by its descriptor. *Open* while a recv is armed or starved, *ending* from
+/// the end of its stream or an error on; closed when no operation and no buffer names it any more.
 #[derive(Clone, Copy)]
 struct Connection {
     head: u16,

@@ -1,4 +1,5 @@
-//! Peer: echo on monoio's io_uring driver with its default ring, a task and a buffer per connection.
+//! Peer: echo on monoio's io_uring driver with its default ring, a task and a buffer per
+//! connection.
 
 use clap::Parser;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};

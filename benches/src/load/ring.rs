@@ -1,4 +1,5 @@
-//! The engine on a bare ring: multishot recv into provided buffers, sends straight from the pattern.
+//! The engine on a bare ring: multishot recv into provided buffers, sends straight from the
+//! pattern.
 
 use std::collections::VecDeque;
 use std::io;

@@ -49,8 +49,8 @@
 //!
 //! A `fn` item and a closure without captures are values of no bytes: all there is to send is which
 //! one it is. The pool sends where its code lies in the program, and the worker, which is the same
-//! program (the handshake compares the linker's build ids), calls that place. Nothing is registered,
-//! and nothing runs before `main`. Functions in shared libraries are refused by name.
+//! program (the handshake compares the linker's build ids), calls that place. Nothing is
+//! registered, and nothing runs before `main`. Functions in shared libraries are refused by name.
 //!
 //! This crate is for Linux (5.3 or later), on 64-bit machines.
 

@@ -43,7 +43,8 @@ pub(crate) fn install_hook() {
     ONCE.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            // `try_with`: a panic in the destructor of another thread-local may come later than ours.
+            // `try_with`: a panic in the destructor of another thread-local may come later than
+            // ours.
             if INSIDE.try_with(Cell::get).unwrap_or(0) > 0 {
                 let place = info.location().map(ToString::to_string);
                 let _ = PLACE.try_with(|slot| *slot.borrow_mut() = place);

@@ -24,9 +24,9 @@
 //! Here an operation, its buffers and everything the kernel may write to live in a slot of the
 //! loop from the moment of submission until the kernel has let go; a future is only a handle. So
 //! dropping, moving and forgetting futures is sound at every point, and what a dropped operation
-//! yields late, a descriptor say, is given back. Every `async fn` has a section *Cancel safety* that says
-//! in one word what a drop loses: **Strict** (nothing), **Weak** (what it says), **None** (use
-//! something else).
+//! yields late, a descriptor say, is given back. Every `async fn` has a section *Cancel safety*
+//! that says in one word what a drop loses: **Strict** (nothing), **Weak** (what it says), **None**
+//! (use something else).
 //!
 //! # What it needs
 //!

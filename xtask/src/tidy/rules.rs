@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::source::has_word;
 
-/// Columns of a line; a line with an address in it may be longer.
+/// Columns of a line; a line with an address in it, and a row of a table, may be longer.
 pub(super) const COLUMNS: usize = 100;
 /// Lines of a function.
 pub(super) const FUNCTION: usize = 70;
@@ -64,6 +64,7 @@ pub(super) const CONFINED: &[Confined] = &[
             "crates/uring-loop/src/wake.rs",
             // It plays the kernel, which writes through pointers.
             "crates/uring-loop/src/testing/sim/memory.rs",
+            "crates/uring-loop/src/testing/sim/mod.rs",
             "crates/shard/src/sys/",
             "crates/shard/src/spsc.rs",
             "crates/pool/src/process/",
@@ -82,6 +83,7 @@ pub(super) const CONFINED: &[Confined] = &[
         places: &[
             "crates/*/src/sys/",
             "crates/*/src/sys.rs",
+            "crates/uring-loop/src/testing/sim/memory.rs",
             "crates/pool/src/process/sys.rs",
             "crates/pool/src/process/image.rs",
         ],
@@ -113,6 +115,7 @@ pub(super) const CONFINED: &[Confined] = &[
         places: &[
             "crates/uring-loop/src/driver/bufpool.rs",
             "crates/uring-loop/src/sys/fork.rs",
+            "crates/uring-loop/src/testing/sim/memory.rs",
             "crates/uring-loop/src/task/",
             "crates/shard/src/spsc.rs",
             "crates/pool/src/process/claim.rs",

@@ -26,7 +26,8 @@ struct How {
     /// Rounds; nine or more decide a difference within noise
     #[arg(long, default_value_t = 9, global = true)]
     rounds: usize,
-    /// Cores others may keep busy during a sample, and share the machine may be slower than its best
+    /// Cores others may keep busy during a sample, and share the machine may be slower than its
+    /// best
     #[arg(long, default_value_t = 0.15, global = true)]
     tolerance: f64,
     /// How often a sample is taken anew when that is exceeded

@@ -23,7 +23,8 @@
 //!
 //! Orderings: the arguments travel by the socket and nothing else is published by these words, so
 //! the compare-exchange needs no more than to be atomic. It is AcqRel all the same: what the parent
-//! does after a failed recall (read the death of the worker, say) must not be seen before the claim.
+//! does after a failed recall (read the death of the worker, say) must not be seen before the
+//! claim.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};

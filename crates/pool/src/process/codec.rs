@@ -218,7 +218,8 @@ mod tests {
         fn values_come_back(values in prop::collection::vec(any::<(u64, String)>(), 0..20)) {
             let mut out = 123u64.to_le_bytes().to_vec();
             for value in &values {
-                append_record(&mut out, Tag::ResultRefused, |o| append(value, o).map(|()| Tag::Value));
+                let value = |o: &mut _| append(value, o).map(|()| Tag::Value);
+                append_record(&mut out, Tag::ResultRefused, value);
             }
             let chunk = chunk_of_results::<(u64, String)>("f", &out).unwrap();
             prop_assert_eq!(chunk.took, Duration::from_nanos(123));

@@ -24,7 +24,7 @@ use super::claim::Claim;
 /// queue, so that it need not wait for the parent between two.
 pub(crate) const DEPTH: usize = 16;
 
-const SIZE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+const SIZE: NonZeroUsize = NonZeroUsize::new(4096).expect("4096 is not 0");
 
 #[repr(C)]
 #[derive(Debug)]

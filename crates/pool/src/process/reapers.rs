@@ -16,7 +16,8 @@
 //! * Results nobody waits for are collected too, somewhat later: the supervisor looks every few
 //!   milliseconds and calls the collector in when work is out and nobody leads.
 //!
-//! Everything here is under one mutex and off the hot path, except `enter` and `leave`: a lock each.
+//! Everything here is under one mutex and off the hot path, except `enter` and `leave`: a lock
+//! each.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -190,6 +190,7 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     fn kinds() -> impl Strategy<Value = Kind> {
@@ -208,7 +209,7 @@ mod tests {
         #[test]
         fn frames_survive_any_cutting(
             frames in prop::collection::vec(
-                (kinds(), any::<u64>(), any::<u64>(), prop::collection::vec(any::<u8>(), 0..40_000)),
+                (kinds(), any::<u64>(), any::<u64>(), vec(any::<u8>(), 0..40_000)),
                 0..6,
             ),
             cuts in prop::collection::vec(1usize..20_000, 1..40),

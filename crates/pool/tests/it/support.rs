@@ -89,7 +89,8 @@ pub(crate) fn kill(pid: u32, signal: nix::sys::signal::Signal) {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), signal).unwrap();
 }
 
-/// A file that is there or not: lets jobs in worker processes wait for the test, and tell it things.
+/// A file that is there or not: lets jobs in worker processes wait for the test, and tell it
+/// things.
 pub(crate) struct Flag(pub(crate) String);
 
 impl Flag {

@@ -35,6 +35,19 @@ pub unsafe trait IoBufMut: IoBuf {
     unsafe fn set_filled(&mut self, len: usize);
 }
 
+/// Copies as many of `bytes` as fit to the start of `buffer`, and answers how many those were.
+pub(crate) fn fill(buffer: &mut impl IoBufMut, bytes: &[u8]) -> usize {
+    let (to, room) = buffer.spare();
+    let count = bytes.len().min(room);
+    // SAFETY: `spare` gave at least `count` writable bytes, which are not those of `bytes`; they
+    // are written before they are called filled.
+    unsafe {
+        to.copy_from_nonoverlapping(bytes.as_ptr(), count);
+        buffer.set_filled(count);
+    }
+    count
+}
+
 // SAFETY: the heap block of a vector stays where it is when the vector is moved.
 unsafe impl IoBuf for Vec<u8> {
     fn bytes(&self) -> &[u8] {

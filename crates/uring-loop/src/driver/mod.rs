@@ -20,6 +20,7 @@
 pub(crate) mod buf;
 pub(crate) mod bufpool;
 pub(crate) mod fd;
+mod in_flight;
 pub(crate) mod op;
 pub(crate) mod recv;
 pub(crate) mod ring;
@@ -37,6 +38,7 @@ use std::task::{Context, Poll};
 
 use crate::sys::fork;
 use crate::wake::LocalWaker;
+pub use in_flight::InFlight;
 use op::{Many, MultishotOp, Once, Resident, VtableOf};
 pub use op::{Op, Submit};
 use ring::{Cqe, Ring, Sqe, Wait, opcode, sqe_flags};
@@ -427,22 +429,6 @@ impl Driver {
         })
     }
 
-    /// What is in flight, youngest first.
-    pub fn in_flight_table(&self) -> Vec<InFlight> {
-        let turn = self.turn.get() & ((1 << 24) - 1);
-        let inner = self.inner();
-        let mut table = Vec::with_capacity(inner.arena.active() as usize);
-        inner.arena.for_each_active(|key, head| {
-            table.push(InFlight {
-                operation: opcode::name(head.opcode()),
-                user_data: key.user_data(),
-                turns: turn.wrapping_sub(head.since()) & ((1 << 24) - 1),
-                orphan: head.state() == State::Orphan,
-            });
-        });
-        table
-    }
-
     pub(crate) fn active(&self) -> (u32, u32) {
         let inner = self.inner();
         (inner.arena.active(), inner.arena.orphans())
@@ -575,27 +561,6 @@ impl Inner {
             std::mem::forget(std::mem::replace(&mut self.ring, Ring::Closed));
             self.backlog.clear();
         }
-    }
-}
-
-/// An operation the kernel has not finished with.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct InFlight {
-    /// The kernel's name of the opcode.
-    pub operation: &'static str,
-    /// What its completion will carry, as traces of the kernel show it.
-    pub user_data: u64,
-    /// For how many turns of the loop it has been in flight.
-    pub turns: u32,
-    /// Whether its future is gone; then a cancel is under way.
-    pub orphan: bool,
-}
-
-impl fmt::Display for InFlight {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:#x} for {} turns", self.operation, self.user_data, self.turns)?;
-        if self.orphan { f.write_str(" (orphan)") } else { Ok(()) }
     }
 }
 

@@ -9,24 +9,33 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
+
 use crate::context;
 use crate::sys::clock::saturating_ns;
 use crate::time::wheel::Entry;
 
-/// The limits of one stream, in nanoseconds; 0 is none.
-pub(super) struct Limits {
-    read: Limit,
-    write: Limit,
-    idle: Cell<u64>,
-    /// When the last byte moved in either direction.
-    active: Cell<u64>,
+pin_project! {
+    /// The limits of one stream, in nanoseconds; 0 is none.
+    pub(super) struct Limits {
+        #[pin]
+        read: Limit,
+        #[pin]
+        write: Limit,
+        idle: Cell<u64>,
+        // When the last byte moved in either direction.
+        active: Cell<u64>,
+    }
 }
 
-struct Limit {
-    allowed: Cell<u64>,
-    /// When the operation in progress began to wait; 0 when none does.
-    since: Cell<u64>,
-    timer: Entry,
+pin_project! {
+    struct Limit {
+        allowed: Cell<u64>,
+        // When the operation in progress began to wait; 0 when none does.
+        since: Cell<u64>,
+        #[pin]
+        timer: Entry,
+    }
 }
 
 /// Which half is meant.
@@ -75,7 +84,11 @@ impl Limits {
 
     /// The operation on this side waits: arms the timer, or tells that the time is over.
     pub(super) fn waiting(self: Pin<&Self>, side: Side, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let limit = self.get_ref().side(side);
+        let limits = self.project_ref();
+        let limit = match side {
+            Side::Read => limits.read,
+            Side::Write => limits.write,
+        };
         if limit.since.get() == 0 {
             limit.since.set(now().max(1));
         }
@@ -87,8 +100,7 @@ impl Limits {
                 "the stream was silent for longer than its timeout allows",
             ));
         }
-        // SAFETY: `self` is pinned, and the timer is a field of it that is never moved.
-        let timer = unsafe { Pin::new_unchecked(&limit.timer) };
+        let timer = limit.project_ref().timer;
         timer.set_waker(cx.waker());
         if !timer.armed() || timer.deadline() != deadline {
             context::core("a stream's timeout", |core| core.timers.arm(timer, deadline));

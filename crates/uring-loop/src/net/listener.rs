@@ -19,8 +19,8 @@ const BACKLOG: i32 = 4096;
 
 /// A TCP socket that accepts connections.
 ///
-/// One multishot accept (`IORING_OP_ACCEPT`, 5.19) stays armed; connections that arrive while nobody
-/// calls [`accept`](Self::accept) wait in the listener. Dropping it closes them.
+/// One multishot accept (`IORING_OP_ACCEPT`, 5.19) stays armed; connections that arrive while
+/// nobody calls [`accept`](Self::accept) wait in the listener. Dropping it closes them.
 ///
 /// # Examples
 ///

@@ -16,7 +16,7 @@ use super::limits::{Limits, Side};
 use super::{RecvHalf, SendHalf, ToAddress, resolve};
 use crate::context;
 use crate::driver::Driver;
-use crate::driver::buf::{IoBuf, IoBufMut};
+use crate::driver::buf::{IoBuf, IoBufMut, fill};
 use crate::driver::bufpool::RecvBuf;
 use crate::driver::fd::Fd;
 use crate::driver::recv::Receiver;
@@ -28,9 +28,9 @@ use crate::ops::ring::PollAdd;
 /// # Receiving
 ///
 /// [`recv`](Self::recv) gives bytes in a buffer that belongs to the loop: one multishot receive
-/// with provided buffers (6.0) stays armed, and a stream that waits holds no buffer at all. One that
-/// nobody reads holds a few, then stops receiving until somebody does. [`read`](Self::read) fills a
-/// buffer of the caller's.
+/// with provided buffers (6.0) stays armed, and a stream that waits holds no buffer at all. One
+/// that nobody reads holds a few, then stops receiving until somebody does. [`read`](Self::read)
+/// fills a buffer of the caller's.
 ///
 /// # Cancel safety
 ///
@@ -127,7 +127,7 @@ impl TcpStream {
             return (Err(error), buffer);
         }
         if self.receiver.armed() {
-            return (self.recv_into(&mut buffer, room).await, buffer);
+            return (self.recv_into(&mut buffer).await, buffer);
         }
         let op = ops::net::Recv { fd: self.raw(), buffer };
         let mut submitted = self.driver().submit(op);
@@ -154,15 +154,9 @@ impl TcpStream {
         submitted.await
     }
 
-    async fn recv_into<B: IoBufMut>(&self, buffer: &mut B, room: usize) -> io::Result<usize> {
+    async fn recv_into<B: IoBufMut>(&self, buffer: &mut B) -> io::Result<usize> {
         let mut bytes = self.recv_shared().await?;
-        let count = bytes.len().min(room);
-        let (to, _) = buffer.spare();
-        // SAFETY: `spare` gave at least `count` writable bytes, which are not the loop's.
-        unsafe {
-            to.copy_from_nonoverlapping(bytes.as_ptr(), count);
-            buffer.set_filled(count);
-        }
+        let count = fill(buffer, &bytes);
         bytes.advance(count);
         self.receiver.unread(bytes);
         Ok(count)
@@ -274,8 +268,7 @@ impl TcpStream {
         self.moved(Side::Write);
         match result {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let ready = PollAdd { fd: self.raw(), events: libc::POLLOUT };
-                (self.driver().submit(ready).await.map(|()| 0), buffer)
+                (self.driver().submit(PollAdd::writable(self.raw())).await.map(|()| 0), buffer)
             }
             other => (other, buffer),
         }
@@ -295,12 +288,7 @@ impl TcpStream {
     }
 
     pub(super) async fn shutdown_shared(&self, how: Shutdown) -> io::Result<()> {
-        let how = match how {
-            Shutdown::Read => libc::SHUT_RD,
-            Shutdown::Write => libc::SHUT_WR,
-            Shutdown::Both => libc::SHUT_RDWR,
-        };
-        self.driver().submit(ops::net::Shutdown { fd: self.raw(), how }).await
+        self.driver().submit(ops::net::Shutdown::new(self.raw(), how)).await
     }
 
     /// Two halves that one task, or two branches of a join, can use at the same time.

@@ -171,8 +171,19 @@ unsafe impl<B: IoBuf> Op for SendVectored<B> {
 
 /// `IORING_OP_SHUTDOWN` (5.11).
 pub(crate) struct Shutdown {
-    pub(crate) fd: RawFd,
-    pub(crate) how: i32,
+    fd: RawFd,
+    how: i32,
+}
+
+impl Shutdown {
+    pub(crate) fn new(fd: RawFd, how: std::net::Shutdown) -> Self {
+        let how = match how {
+            std::net::Shutdown::Read => libc::SHUT_RD,
+            std::net::Shutdown::Write => libc::SHUT_WR,
+            std::net::Shutdown::Both => libc::SHUT_RDWR,
+        };
+        Shutdown { fd, how }
+    }
 }
 
 // SAFETY: the entry has no pointer; the descriptor is the stream's, closed through the driver.

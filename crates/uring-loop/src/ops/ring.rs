@@ -26,9 +26,16 @@ unsafe impl Op for Nop {
 /// `IORING_OP_POLL_ADD` (5.1): waits until a descriptor is ready.
 #[derive(Debug)]
 pub(crate) struct PollAdd {
-    pub(crate) fd: RawFd,
+    fd: RawFd,
     /// `POLLIN`, `POLLOUT` …
-    pub(crate) events: i16,
+    events: i16,
+}
+
+impl PollAdd {
+    /// Waits until the descriptor takes bytes.
+    pub(crate) fn writable(fd: RawFd) -> Self {
+        PollAdd { fd, events: libc::POLLOUT }
+    }
 }
 
 // SAFETY: the entry has no pointer; the descriptor belongs to a type that closes it through the

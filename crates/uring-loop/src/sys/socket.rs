@@ -7,7 +7,8 @@ use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// A new TCP socket, close-on-exec and *blocking*: io_uring polls by itself, and answers EAGAIN on
-/// descriptors with O_NONBLOCK where it would otherwise wait (`REQ_F_NOWAIT` in io_uring/rw.c and net.c).
+/// descriptors with O_NONBLOCK where it would otherwise wait (`REQ_F_NOWAIT` in io_uring/rw.c and
+/// net.c).
 pub(crate) fn tcp(address: &SocketAddr) -> io::Result<RawFd> {
     let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;

@@ -1,9 +1,9 @@
 //! Memory of finished tasks, kept for the next ones.
 //!
 //! A spawn and the end of a task are so short that `malloc` and `free` would be half of them. Cells
-//! are allocated in classes of 16 bytes (less 8, which `malloc` keeps for itself) from the global allocator; a loop keeps freed ones in a
-//! list per class, up to a bound. Any thread may free a cell to the global allocator instead,
-//! since that is where it came from.
+//! are allocated in classes of 16 bytes (less 8, which `malloc` keeps for itself) from the global
+//! allocator; a loop keeps freed ones in a list per class, up to a bound. Any thread may free a
+//! cell to the global allocator instead, since that is where it came from.
 
 use std::alloc::{self, Layout};
 use std::cell::Cell;

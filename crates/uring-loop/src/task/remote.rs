@@ -5,14 +5,15 @@
 //! A door is a list and a state word.
 //!
 //! *List*: a stack of [`Node`]s pushed by compare-and-swap. The loop takes the whole stack with one
-//! swap and turns it round, so entries of one thread arrive in the order they were pushed, and there
-//! is no ABA: nobody pops.
+//! swap and turns it round, so entries of one thread arrive in the order they were pushed, and
+//! there is no ABA: nobody pops.
 //!
 //! *State word*: `RUNNING`, `SLEEPING` or `NOTIFIED`; only the loop writes the first two.
 //!
 //! * A sender pushes, **then** sets `NOTIFIED` (an RMW). If the word was `SLEEPING` it also rings
 //!   the bell, and it alone: the next sender finds `NOTIFIED`.
-//! * The loop, before it parks, goes from `RUNNING` to `SLEEPING` by compare-and-swap. If that fails
+//! * The loop, before it parks, goes from `RUNNING` to `SLEEPING` by compare-and-swap. If that
+//!   fails
 //!   the word is `NOTIFIED`: it does not park. After the park it swaps `RUNNING` in, and **then**
 //!   takes the list.
 //!

@@ -13,10 +13,11 @@
 //! | `REF`… | references: one for everything on the loop's thread together, one per `Waker` (clone), one for the door while `QUEUED` |
 //!
 //! *Another thread wakes* by setting `QUEUED`; who finds it set, or finds `CLOSED`, does nothing;
-//! who sets it takes a reference for the door, pushes, and rings. *The loop* clears `QUEUED` when it
-//! takes the task from the door, **before** it schedules it. So a wake either finds `QUEUED` set,
-//! and then the clearing and the poll are still to come (the clearing is an RMW on the same word,
-//! so it acquires what the waker released); or it finds it clear and pushes again. No wake is lost.
+//! who sets it takes a reference for the door, pushes, and rings. *The loop* clears `QUEUED` when
+//! it takes the task from the door, **before** it schedules it. So a wake either finds `QUEUED`
+//! set, and then the clearing and the poll are still to come (the clearing is an RMW on the same
+//! word, so it acquires what the waker released); or it finds it clear and pushes again. No wake is
+//! lost.
 //!
 //! *Freeing*: whoever takes the last reference frees the memory. The future and the output are
 //! never in it by then: they are dropped by the loop's thread, which holds the local reference

@@ -1,8 +1,8 @@
 //! Tools for tests: a clock that jumps, and a kernel in memory that breaks on demand.
 //!
 //! [`run`] is [`uring_loop::run`](crate::run) on a virtual clock: when nothing else is to be done,
-//! time jumps to the next timer, so an hour's sleep takes no time at all. It waits for operations on
-//! files, for helper threads and for whatever [`hold`](crate::hold) stands for; it does not wait
+//! time jumps to the next timer, so an hour's sleep takes no time at all. It waits for operations
+//! on files, for helper threads and for whatever [`hold`](crate::hold) stands for; it does not wait
 //! for a socket that may never be written to.
 //!
 //! [`simulate`] runs on a [`Sim`]: an io_uring in memory, with a network, files and faults that

@@ -35,8 +35,8 @@ impl Clock {
     }
 
     /// The moment `after` nanoseconds from now, for a limit: never too early, and, if it is a
-    /// second or more away, perhaps a kernel tick (1 to 10 ms) late. That is the price of not reading
-    /// the precise clock, which takes longer (22 ns) than all the rest of a timeout.
+    /// second or more away, perhaps a kernel tick (1 to 10 ms) late. That is the price of not
+    /// reading the precise clock, which takes longer (22 ns) than all the rest of a timeout.
     pub(crate) fn deadline(&self, after: u64) -> u64 {
         const LONG: u64 = 1_000_000_000;
         match self.coarse {

@@ -350,7 +350,10 @@ mod tests {
     proptest! {
         /// Against a sorted list: the same order, nothing early, nothing late, `next` never late.
         #[test]
-        fn a_wheel_is_a_sorted_list(start in 0..1u64 << 40, steps in prop::collection::vec(step(), 1..200)) {
+        fn a_wheel_is_a_sorted_list(
+            start in 0..1u64 << 40,
+            steps in prop::collection::vec(step(), 1..200),
+        ) {
             let fired = Arc::new(Mutex::new(Vec::new()));
             let wheel = Rc::new(RefCell::new(Wheel::new(start)));
             let mut entries: Vec<(u32, std::pin::Pin<Box<Entry>>)> = Vec::new();
@@ -381,11 +384,12 @@ mod tests {
                         wheel.borrow_mut().expire(now, &mut due);
                         due.into_iter().for_each(|(_, waker)| waker.wake());
                         let mut expected: Vec<_> =
-                            model.iter().copied().filter(|(deadline, _)| *deadline <= now).collect();
+                            model.iter().copied().filter(|timer| timer.0 <= now).collect();
                         expected.sort_by_key(|(deadline, _)| *deadline);
                         model.retain(|(deadline, _)| *deadline > now);
                         let got = std::mem::take(&mut *fired.lock().expect("no panic holds it"));
-                        prop_assert_eq!(got, expected.iter().map(|(_, serial)| *serial).collect::<Vec<_>>());
+                        let expected: Vec<u32> = expected.iter().map(|timer| timer.1).collect();
+                        prop_assert_eq!(got, expected);
                     }
                 }
                 let wheel = wheel.borrow();

@@ -1,5 +1,6 @@
 //! The network by itself, under any order of calls: nothing is lost, doubled or mixed up.
 
+use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::rig::local;
@@ -14,7 +15,7 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        4 => (0..2usize, prop::collection::vec(any::<u8>(), 0..20)).prop_map(|(e, b)| Step::Send(e, b)),
+        4 => (0..2usize, vec(any::<u8>(), 0..20)).prop_map(|(e, b)| Step::Send(e, b)),
         4 => (0..2usize, 1..20usize).prop_map(|(end, most)| Step::Receive(end, most)),
         1 => (0..2usize).prop_map(Step::Shutdown),
     ];
