@@ -8,8 +8,10 @@ mod limits;
 mod listener;
 mod split;
 mod stream;
+mod write_all;
 
 pub use addr::{ToAddress, resolve};
 pub use listener::TcpListener;
 pub use split::{RecvHalf, SendHalf};
 pub use stream::{Recv, TcpStream};
+pub use write_all::WriteAll;

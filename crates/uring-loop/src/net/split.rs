@@ -4,7 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::ops::Deref;
 
-use super::{Recv, TcpStream};
+use super::{Recv, TcpStream, WriteAll};
 use crate::driver::buf::{IoBuf, IoBufMut};
 
 /// The receiving direction of a [`TcpStream`].
@@ -41,8 +41,8 @@ impl<S: Deref<Target = TcpStream>> SendHalf<S> {
     /// # Cancel safety
     ///
     /// Weak, as [`TcpStream::write_all`].
-    pub async fn write_all<B: IoBuf>(&mut self, buffer: B) -> (io::Result<()>, B) {
-        self.0.write_all_shared(buffer).await
+    pub fn write_all<B: IoBuf>(&mut self, buffer: B) -> WriteAll<'_, B> {
+        self.0.write_all_shared(buffer)
     }
 
     /// As [`TcpStream::shutdown`].

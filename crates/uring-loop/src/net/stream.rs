@@ -13,6 +13,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::limits::{Limits, Side};
+use super::write_all::WriteAll;
 use super::{RecvHalf, SendHalf, ToAddress, resolve};
 use crate::context;
 use crate::driver::Driver;
@@ -173,33 +174,12 @@ impl TcpStream {
     /// # Cancel safety
     ///
     /// Weak: dropped in flight it is cancelled, and some bytes may have been sent.
-    pub async fn write_all<B: IoBuf>(&mut self, buffer: B) -> (io::Result<()>, B) {
-        self.write_all_shared(buffer).await
+    pub fn write_all<B: IoBuf>(&mut self, buffer: B) -> WriteAll<'_, B> {
+        WriteAll::new(self, buffer)
     }
 
-    pub(super) async fn write_all_shared<B: IoBuf>(&self, mut buffer: B) -> (io::Result<()>, B) {
-        let mut offset = 0;
-        loop {
-            let (result, back) = self.send(buffer, offset as u32).await;
-            buffer = back;
-            offset += match result {
-                Ok(sent) => sent,
-                Err(error) => return (Err(error), buffer),
-            };
-            let length = buffer.bytes().len();
-            if offset >= length {
-                return (Ok(()), buffer);
-            }
-            if offset > u32::MAX as usize {
-                let text = "a buffer of more than 4 GiB: send it in parts";
-                return (Err(io::Error::new(io::ErrorKind::InvalidInput, text)), buffer);
-            }
-        }
-    }
-
-    async fn send<B: IoBuf>(&self, buffer: B, offset: u32) -> (io::Result<usize>, B) {
-        let op = ops::net::Send { fd: self.raw(), offset, buffer };
-        self.limited(op).await
+    pub(super) fn write_all_shared<B: IoBuf>(&self, buffer: B) -> WriteAll<'_, B> {
+        WriteAll::new(self, buffer)
     }
 
     /// Sends several buffers one behind the other (`IORING_OP_SENDMSG`, 5.3), as much of them as
@@ -360,22 +340,29 @@ impl TcpStream {
         self.driver().peer_address(self.fd.as_fd())
     }
 
-    fn driver(&self) -> &std::rc::Rc<Driver> {
+    pub(super) fn driver(&self) -> &std::rc::Rc<Driver> {
         self.fd.driver()
     }
 
-    fn raw(&self) -> RawFd {
+    pub(super) fn raw(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
 
-    fn waiting(&self, side: Side, cx: &mut Context<'_>) -> Poll<io::Error> {
+    pub(super) fn waiting(&self, side: Side, cx: &mut Context<'_>) -> Poll<io::Error> {
         match self.limits.get() {
             Some(limits) => limits.as_ref().waiting(side, cx),
             None => Poll::Pending,
         }
     }
 
-    fn moved(&self, side: Side) {
+    /// The operation on this side is over or was dropped.
+    pub(super) fn done(&self, side: Side) {
+        if let Some(limits) = self.limits.get() {
+            limits.done(side);
+        }
+    }
+
+    pub(super) fn moved(&self, side: Side) {
         if let Some(limits) = self.limits.get() {
             limits.moved(side);
         }
@@ -412,9 +399,7 @@ impl Future for Recv<'_> {
 
 impl Drop for Recv<'_> {
     fn drop(&mut self) {
-        if let Some(limits) = self.stream.limits.get() {
-            limits.done(Side::Read);
-        }
+        self.stream.done(Side::Read);
     }
 }
 
