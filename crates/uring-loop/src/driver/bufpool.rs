@@ -107,6 +107,22 @@ impl BufPool {
         unsafe { self.memory.start().add(offset) }
     }
 
+    /// Where the buffers start.
+    fn first(&self) -> usize {
+        self.memory.start().addr().get() + Self::buffers_offset(self.shape)
+    }
+
+    /// Whether this is the start of a buffer of the pool, and not of one on the heap.
+    fn owns(&self, base: NonNull<u8>) -> bool {
+        let bytes = usize::from(self.shape.buffers) * self.shape.size as usize;
+        base.addr().get().wrapping_sub(self.first()) < bytes
+    }
+
+    /// The id of the buffer that starts here.
+    fn id(&self, base: NonNull<u8>) -> u16 {
+        ((base.addr().get() - self.first()) / self.shape.size as usize) as u16
+    }
+
     /// Bytes of each buffer.
     pub(crate) fn size(&self) -> u32 {
         self.shape.size
@@ -169,7 +185,7 @@ impl BufPool {
             return copy;
         }
         self.lent.set(self.lent.get() + 1);
-        RecvBuf { pool: self.clone(), base, start: 0, end: length, id }
+        RecvBuf { pool: self.clone(), base, start: 0, end: length }
     }
 }
 
@@ -249,11 +265,11 @@ pub(crate) fn select(sqe: &mut Sqe) {
 /// the pool is lent out, further ones are copies on the heap.
 pub struct RecvBuf {
     pool: Rc<BufPool>,
+    /// The start of a buffer of the pool (lent), or of one on the heap (private), of the pool's
+    /// buffer size or of `end` if that is larger; dangling if it is empty for good.
     base: NonNull<u8>,
     start: u32,
     end: u32,
-    /// `NO_BUFFER`: on the heap, of the pool's buffer size or of `end` if that is larger.
-    id: u16,
 }
 
 impl RecvBuf {
@@ -267,7 +283,7 @@ impl RecvBuf {
         // SAFETY: the layout is not empty. Zeroed, so that all of it may be read.
         let base = unsafe { alloc::alloc_zeroed(layout) };
         let Some(base) = NonNull::new(base) else { alloc::handle_alloc_error(layout) };
-        RecvBuf { pool: pool.clone(), base, start: 0, end, id: NO_BUFFER }
+        RecvBuf { pool: pool.clone(), base, start: 0, end }
     }
 
     fn heap_layout(pool: &BufPool, end: u32) -> Layout {
@@ -283,7 +299,7 @@ impl RecvBuf {
 
     /// The end of the stream.
     pub(crate) fn empty(pool: &Rc<BufPool>) -> Self {
-        RecvBuf { pool: pool.clone(), base: NonNull::dangling(), start: 0, end: 0, id: NO_BUFFER }
+        RecvBuf { pool: pool.clone(), base: NonNull::dangling(), start: 0, end: 0 }
     }
 
     pub(crate) fn base(&self) -> *mut u8 {
@@ -311,7 +327,7 @@ impl RecvBuf {
 
     /// Whether the bytes lie in a buffer of the loop, which others wait for.
     pub fn is_lent(&self) -> bool {
-        self.id != NO_BUFFER
+        self.pool.owns(self.base)
     }
 }
 
@@ -336,9 +352,9 @@ impl AsRef<[u8]> for RecvBuf {
 
 impl Drop for RecvBuf {
     fn drop(&mut self) {
-        if self.id != NO_BUFFER {
+        if self.is_lent() {
             self.pool.lent.set(self.pool.lent.get() - 1);
-            self.pool.give_back(self.id);
+            self.pool.give_back(self.pool.id(self.base));
         } else if self.base != NonNull::dangling() {
             // SAFETY: allocated by `heap` with this layout: `end` only shrinks below the pool's
             // size, where it doesn't matter.

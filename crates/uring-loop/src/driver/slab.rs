@@ -80,15 +80,15 @@ pub(crate) enum State {
     Done,
 }
 
-/// Room for an op of up to 40 bytes, or for the pointer to a larger one.
+/// Room for an op of up to 32 bytes, or for the pointer to a larger one.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
-pub(super) struct Payload([MaybeUninit<u64>; 5]);
+pub(super) struct Payload([MaybeUninit<u64>; 4]);
 
 impl Payload {
     pub(super) const SIZE: usize = size_of::<Payload>();
     pub(super) const ALIGN: usize = align_of::<Payload>();
-    const EMPTY: Payload = Payload([MaybeUninit::uninit(); 5]);
+    const EMPTY: Payload = Payload([MaybeUninit::uninit(); 4]);
 }
 
 /// How the driver treats an op whose type it no longer knows.
@@ -328,7 +328,7 @@ impl Arena {
 #[cfg(any(test, feature = "testing"))]
 fn poison(payload: *mut Payload) {
     // SAFETY: the slot's own memory, which the kernel has let go of.
-    unsafe { payload.write(Payload([MaybeUninit::new(0xdead_dead_dead_dead); 5])) };
+    unsafe { payload.write(Payload([MaybeUninit::new(0xdead_dead_dead_dead); 4])) };
 }
 
 impl std::fmt::Debug for Arena {
@@ -341,4 +341,4 @@ impl std::fmt::Debug for Arena {
     }
 }
 
-const _: () = assert!(size_of::<Slot>() <= 80, "an idle connection pays for every byte");
+const _: () = assert!(size_of::<Slot>() <= 72, "an idle connection pays for every byte");
