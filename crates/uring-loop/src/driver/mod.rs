@@ -543,6 +543,13 @@ impl Inner {
             head.result = cqe.result;
             head.flags = cqe.flags;
         }
+        if vtable.multishot && cqe.buffer_id().is_some() && head.state() == State::InFlight {
+            // Its last buffer is held from now on, not only when somebody takes it: else the pool
+            // would seem to have more than it has.
+            head.flags &= !ring::cqe_flags::BUFFER;
+            // SAFETY: as above.
+            unsafe { (vtable.more)(payload, cqe) };
+        }
         let result = Cqe { user_data: cqe.user_data, result: head.result, flags: head.flags };
         if head.state() == State::Orphan {
             let (payload, vtable) = self.arena.remove(key);

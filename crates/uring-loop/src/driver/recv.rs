@@ -11,19 +11,21 @@
 //! window. *private*: the pool was empty (`ENOBUFS`) while somebody wanted to read. A one-shot
 //! `RECV` into a buffer of our own brings the bytes, which are there already; so a reader never
 //! waits for buffers that others sit on, and nothing spins. When a quarter of the pool is free
-//! again, the stream goes back to *streaming*. *ended*: end of file or an error; it stays so.
+//! again, the stream goes back to *streaming*. *waiting*: the receive answered EAGAIN or EINTR; a
+//! poll tells when it makes sense to try again. *ended*: end of file; it stays so.
 
 use std::cell::Cell;
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::bufpool::{self, BufPool, Chain, HELD, RecvBuf};
 use super::op::{Op, Resident};
 use super::ring::{Cqe, Sqe, opcode, socket_flags};
 use super::{Driver, Key};
+use crate::ops::ring::PollAdd;
 
 /// The multishot receive in its slot.
 struct Streaming {
@@ -109,7 +111,13 @@ pub(crate) struct Receiver {
 enum Mode {
     Streaming,
     Private,
+    Waiting,
     Ended,
+}
+
+/// EAGAIN, of a socket in non-blocking mode or a kernel short of memory, and EINTR.
+fn transient(result: i32) -> bool {
+    matches!(-result, libc::EAGAIN | libc::EINTR)
 }
 
 enum Step {
@@ -162,7 +170,20 @@ impl Receiver {
                 self.arm(driver, fd, &pool);
             }
             let cqe = match self.mode.get() {
-                Mode::Private => return self.poll_private(driver, &pool, cx),
+                Mode::Private => match ready!(self.poll_private(driver, &pool, cx)) {
+                    Err(error) if transient(-error.raw_os_error().unwrap_or(0)) => {
+                        self.mode.set(Mode::Waiting);
+                        continue;
+                    }
+                    done => return Poll::Ready(done),
+                },
+                Mode::Waiting => {
+                    // Whatever came of it, the next receive will tell.
+                    let _ = ready!(driver.poll_op::<PollAdd>(self.key.get(), cx));
+                    self.key.set(Key::NONE);
+                    self.mode.set(Mode::Streaming);
+                    continue;
+                }
                 _ => match self.poll_streaming(driver, cx) {
                     Step::Ready(buffer) => return Poll::Ready(Ok(buffer)),
                     Step::Pending | Step::NeedsWaker => return Poll::Pending,
@@ -170,13 +191,11 @@ impl Receiver {
                 },
             };
             match cqe.result {
-                // Ended early but with bytes: the next call arms anew.
-                1.. => {
-                    let buffer = bufpool::lend_completed(&pool, cqe);
-                    return Poll::Ready(Ok(buffer.unwrap_or_else(|| RecvBuf::empty(&pool))));
-                }
+                // Ended early, with bytes that were taken before this: arm anew.
+                1.. => {}
                 0 => self.mode.set(Mode::Ended),
                 errno if errno == -libc::ENOBUFS => self.mode.set(Mode::Private),
+                errno if transient(errno) => self.mode.set(Mode::Waiting),
                 // Our own stop, or the loop's end: the arming tells which.
                 errno if errno == -libc::ECANCELED && !driver.closing() => {}
                 errno => return Poll::Ready(Err(io::Error::from_raw_os_error(-errno))),
@@ -185,6 +204,10 @@ impl Receiver {
     }
 
     fn arm(&self, driver: &Driver, fd: RawFd, pool: &Rc<BufPool>) {
+        if self.mode.get() == Mode::Waiting {
+            self.key.set(driver.start(PollAdd { fd, events: libc::POLLIN }));
+            return;
+        }
         if self.mode.get() == Mode::Private && !pool.plenty() {
             let op = Private { fd, buffer: RecvBuf::private(pool) };
             self.key.set(driver.start(op));

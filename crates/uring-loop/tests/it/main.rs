@@ -2,5 +2,6 @@
 
 mod drops;
 mod drops_kernel;
+mod edges;
 mod support;
 mod tasks;
