@@ -23,15 +23,16 @@ impl Driver {
         self.cancel_all();
         while self.active().0 > 0 || self.unsubmitted() {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
             let until = monotonic_ns().saturating_add(saturating_ns(left));
-            let wait = if self.active().0 > 0 { Wait::Until(until) } else { Wait::Poll };
-            match self.enter(wait) {
+            // Without any time left the entries are still handed over: there are closes among them.
+            let waits = self.active().0 > 0 && !left.is_zero();
+            match self.enter(if waits { Wait::Until(until) } else { Wait::Poll }) {
                 Ok(_) => self.reap(-1),
                 Err(_) => break,
             };
+            if left.is_zero() {
+                break;
+            }
         }
         let leaked = self.in_flight_table();
         self.close_ring(&leaked);
@@ -53,7 +54,9 @@ impl Driver {
     fn close_ring(&self, leaked: &[InFlight]) {
         let mut inner = self.inner();
         let ring = std::mem::replace(&mut inner.ring, Ring::Closed);
-        inner.backlog.clear();
+        for sqe in inner.backlog.drain(..).filter(|sqe| sqe.opcode == opcode::CLOSE) {
+            self.close_now(sqe.fd);
+        }
         if leaked.is_empty() {
             drop(ring);
             drop(inner);

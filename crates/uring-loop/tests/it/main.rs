@@ -3,5 +3,6 @@
 mod drops;
 mod drops_kernel;
 mod edges;
+mod shutdown;
 mod support;
 mod tasks;

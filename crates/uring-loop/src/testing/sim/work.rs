@@ -244,7 +244,11 @@ impl World {
         if prepare::is_multishot(&request.sqe) && self.random.chance(faults.end_multishot) {
             request.ambush.end_multishot = true;
         }
-        let timeless = matches!(opcode, opcode::ASYNC_CANCEL | opcode::TIMEOUT | opcode::NOP);
+        // A close of what has no `flush` is done while it is submitted (`io_close`).
+        let timeless = matches!(
+            opcode,
+            opcode::ASYNC_CANCEL | opcode::TIMEOUT | opcode::NOP | opcode::CLOSE
+        );
         if !timeless && self.random.chance(faults.delay.0) {
             let enters = self.random.below(u64::from(faults.delay.1)) as u32 + 1;
             request.set(Fault::Delay(enters), self.passes, self.now);
