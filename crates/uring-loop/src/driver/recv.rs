@@ -205,7 +205,7 @@ impl Receiver {
 
     fn arm(&self, driver: &Driver, fd: RawFd, pool: &Rc<BufPool>) {
         if self.mode.get() == Mode::Waiting {
-            self.key.set(driver.start(PollAdd { fd, events: libc::POLLIN }));
+            self.key.set(driver.start(PollAdd::readable(fd)));
             return;
         }
         if self.mode.get() == Mode::Private && !pool.plenty() {

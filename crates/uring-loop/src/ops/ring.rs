@@ -32,6 +32,11 @@ pub(crate) struct PollAdd {
 }
 
 impl PollAdd {
+    /// Waits until the descriptor has bytes, or has ended.
+    pub(crate) fn readable(fd: RawFd) -> Self {
+        PollAdd { fd, events: libc::POLLIN }
+    }
+
     /// Waits until the descriptor takes bytes.
     pub(crate) fn writable(fd: RawFd) -> Self {
         PollAdd { fd, events: libc::POLLOUT }
