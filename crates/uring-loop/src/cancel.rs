@@ -76,6 +76,32 @@ impl Children {
         any
     }
 
+    /// Takes the requests back that no catcher has heard, although the task has parked: those
+    /// catchers are kept somewhere and polled by nobody. They become loose, and their origins ask
+    /// the others.
+    pub(crate) fn give_back_unheard(&self) {
+        while let Some(link) = self.unheard() {
+            // SAFETY: as in `mark`.
+            unsafe { &*link }.detach();
+        }
+    }
+
+    fn unheard(&self) -> Option<*const Link> {
+        let mut at = self.0.get();
+        // SAFETY: as in `mark`.
+        while let Some(link) = unsafe { at.as_ref() } {
+            if link.requested.get() {
+                return Some(at);
+            }
+            let below = Link::scope(at).and_then(|scope| scope.children.unheard());
+            if below.is_some() {
+                return below;
+            }
+            at = link.next.get();
+        }
+        None
+    }
+
     /// Makes every child loose, because its parent goes away.
     pub(crate) fn let_go(&self) {
         let mut at = self.0.replace(ptr::null());
@@ -231,8 +257,12 @@ impl Link {
             match at.parent() {
                 Parent::None => return,
                 Parent::Task(task) => return task.ask_again(),
-                Parent::Scope(scope) if scope.id.get() == self.origin.get() => {
-                    return scope.again.set(true);
+                Parent::Scope(scope) if scope.is_origin(self.origin.get()) => {
+                    scope.again.set(true);
+                    if let Some(waker) = scope.link.waker.take() {
+                        waker.wake();
+                    }
+                    return;
                 }
                 Parent::Scope(scope) => at = scope.link.parent.get(),
             }
@@ -250,10 +280,10 @@ impl Link {
     fn outer(&self, one: Origin, other: Origin) -> Origin {
         let mut at = self.parent.get();
         while let Parent::Scope(scope) = at.parent() {
-            if scope.id.get() == one {
+            if scope.is_origin(one) {
                 return other;
             }
-            if scope.id.get() == other {
+            if scope.is_origin(other) {
                 return one;
             }
             at = scope.link.parent.get();
@@ -328,7 +358,32 @@ impl Scope {
         if self.id.get() == TASK {
             self.id.set(context::core("a cancel scope", crate::event_loop::Core::next_origin));
         }
-        self.children.request(self.id.get())
+        let any = self.children.request(self.id.get());
+        if any {
+            self.note_asked();
+        }
+        any
+    }
+
+    /// Whether this scope made the requests of `origin`. Catchers, and timeouts that never asked,
+    /// have the id of the task and are none.
+    fn is_origin(&self, origin: Origin) -> bool {
+        origin != TASK && self.id.get() == origin
+    }
+
+    fn note_asked(&self) {
+        let mut at = self.link.parent.get();
+        while let Parent::Scope(scope) = at.parent() {
+            at = scope.link.parent.get();
+        }
+        if let Parent::Task(task) = at.parent() {
+            task.note_asked();
+        }
+    }
+
+    /// As an origin: whom to wake when the request comes back.
+    pub(crate) fn set_waker(&self, waker: &std::task::Waker) {
+        self.link.set_waker(waker);
     }
 
     /// As an origin, after the inner future has parked: whether it must be dropped, because the
@@ -391,7 +446,7 @@ pub(crate) fn hand_outward(origin: Origin) {
             Parent::None => return,
             Parent::Task(task) => return task.drop_after_poll(),
             Parent::Scope(scope) => {
-                if origin != TASK && scope.id.get() == origin {
+                if scope.is_origin(origin) {
                     return scope.handed.set(true);
                 }
                 if scope.link.kind == LinkKind::Catcher {
@@ -415,6 +470,19 @@ impl From<Cancelled> for io::Error {
     fn from(cancelled: Cancelled) -> Self {
         io::Error::new(io::ErrorKind::Interrupted, cancelled)
     }
+}
+
+/// Whether the origin of a request stands above the scope being polled. One that has ended can't
+/// take anything back.
+pub(crate) fn is_above(origin: Origin) -> bool {
+    let mut at = context::scope();
+    while let Parent::Scope(scope) = at.parent() {
+        if scope.is_origin(origin) {
+            return true;
+        }
+        at = scope.link.parent.get();
+    }
+    origin == TASK
 }
 
 pin_project! {

@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
-use crate::cancel::{Cancelled, Link, hand_outward};
+use crate::cancel::{Cancelled, Link, hand_outward, is_above};
 use crate::context;
 use raw::Header;
 use state::flags;
@@ -211,8 +211,9 @@ impl<T> Future for Task<T> {
             let output = unsafe { raw::take_output(self.header) };
             let forwarded = header.take(flags::FORWARDED);
             header.join.detach();
-            if forwarded && matches!(output, Err(JoinError::Cancelled)) {
-                hand_outward(header.join.origin());
+            let origin = header.join.origin();
+            if forwarded && matches!(output, Err(JoinError::Cancelled)) && is_above(origin) {
+                hand_outward(origin);
                 return Poll::Pending;
             }
             return Poll::Ready(output);

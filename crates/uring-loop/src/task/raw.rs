@@ -245,16 +245,34 @@ impl Header {
             return false;
         }
         self.cancels.set(self.cancels.get().saturating_add(1));
-        if !self.children.request(TASK) {
+        if !self.ask() {
             self.set(flags::CANCEL);
-            self.wake();
         }
+        // Also if a catcher was woken: it may be one that nobody polls any more.
+        self.wake();
         true
+    }
+
+    /// Asks the catchers; `false`: there is none.
+    fn ask(&self) -> bool {
+        let any = self.children.request(TASK);
+        if any {
+            self.note_asked();
+        }
+        any
+    }
+
+    /// Catchers below were asked: see at the next park whether they have heard it.
+    pub(crate) fn note_asked(&self) {
+        self.set(flags::ASKED);
     }
 
     /// A catcher went away without an answer: ask again at the next park.
     pub(crate) fn ask_again(&self) {
         self.set(flags::CANCEL);
+        if !self.has(flags::RUNNING) {
+            self.wake();
+        }
     }
 
     /// The request was handed as far out as it goes, by a poll of this very task.
@@ -283,13 +301,16 @@ pub(super) unsafe fn step(header: NonNull<Header>) -> bool {
             // SAFETY: not complete, so the future is there.
             unsafe { (this.vtable.poll)(header) }
         };
+        if polled.is_pending() && !this.has(flags::SCHEDULED) && this.take(flags::ASKED) {
+            this.children.give_back_unheard();
+        }
         this.clear(flags::RUNNING);
         if polled.is_ready() {
             finish(this, header);
             return true;
         }
     }
-    if this.take(flags::CANCEL) && !this.has(flags::ABORT) && !this.children.request(TASK) {
+    if this.take(flags::CANCEL) && !this.has(flags::ABORT) && !this.ask() {
         this.set(flags::ABORT);
     }
     if !this.has(flags::ABORT) {

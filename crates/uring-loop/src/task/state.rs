@@ -109,9 +109,11 @@ pub(crate) mod flags {
     pub(crate) const RELEASE_ON_POP: u32 = 1 << 8;
     /// The awaiting task was asked to end and has forwarded it.
     pub(crate) const FORWARDED: u32 = 1 << 9;
+    /// Catchers in the task were asked; look at the next park whether they have heard it.
+    pub(crate) const ASKED: u32 = 1 << 10;
 
     /// Names, for Debug.
-    pub(crate) const NAMES: [&str; 10] = [
+    pub(crate) const NAMES: [&str; 11] = [
         "scheduled",
         "running",
         "complete",
@@ -122,6 +124,7 @@ pub(crate) mod flags {
         "abort",
         "release-on-pop",
         "forwarded",
+        "asked",
     ];
 }
 

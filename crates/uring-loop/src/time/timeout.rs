@@ -144,6 +144,9 @@ impl<F: Future> Future for Timeout<F> {
             return Poll::Ready(Err(Elapsed));
         }
         entry.set_waker(cx.waker());
+        if *this.requested {
+            scope.set_waker(cx.waker());
+        }
         if !entry.armed() && !entry.fired() {
             context::core("timeout", |core| core.timers.arm(entry, entry.deadline()));
         }

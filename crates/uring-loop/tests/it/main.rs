@@ -1,5 +1,6 @@
 //! The behaviour of the loop through its public API, on the kernel's ring and on the simulated one.
 
+mod cancel;
 mod drops;
 mod drops_kernel;
 mod edges;
