@@ -36,6 +36,10 @@
 // So that docs and examples of this crate can be read as a user writes them.
 extern crate self as uring_loop;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 mod blocking;
 mod builder;
 mod cancel;

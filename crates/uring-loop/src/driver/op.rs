@@ -38,7 +38,8 @@ use super::slab::{Key, Payload, Vtable};
 ///   [`complete`](Op::complete) is called or forever: into `self`, which does not move
 ///   meanwhile, or to memory that `self` owns or keeps alive.
 /// * A descriptor in the entry is open when `prepare` is called and is not closed before the entry
-///   has been submitted; for entries that start later (linked, drained) not before `complete`.
+///   has been submitted; for entries that the kernel starts later (linked, drained, or handed to a
+///   worker by `IOSQE_ASYNC`: it looks the descriptor up only then) not before `complete`.
 ///   Descriptors closed through this driver are closed in order behind it.
 /// * The entry must not change the memory of this process in any other way (no registered
 ///   resources of others, no provided buffer group of this crate).

@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::ring::{Ring, Sqe, Wait, cancel_flags, opcode};
-use super::{Driver, InFlight};
+use super::{Driver, Entered, InFlight};
 use crate::sys::clock::{monotonic_ns, saturating_ns};
 
 impl Driver {
@@ -26,10 +26,12 @@ impl Driver {
             let until = monotonic_ns().saturating_add(saturating_ns(left));
             // Without any time left the entries are still handed over: there are closes among them.
             let waits = self.active().0 > 0 && !left.is_zero();
-            match self.enter(if waits { Wait::Until(until) } else { Wait::Poll }) {
-                Ok(_) => self.reap(-1),
-                Err(_) => break,
-            };
+            let wait = if waits { Wait::Until(until) } else { Wait::Poll };
+            let Ok(entered) = self.enter(wait) else { break };
+            if self.reap(-1) == 0 && entered == Entered::Refused {
+                // The kernel is short of memory: give it time rather than spin.
+                std::thread::sleep(Duration::from_millis(1));
+            }
             if left.is_zero() {
                 break;
             }

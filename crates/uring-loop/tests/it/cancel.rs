@@ -63,7 +63,7 @@ fn a_request_handed_outward_reaches_each_catcher_in_turn_and_then_the_task() {
                 sleep(MS).await; // cleaning up may wait
                 inner.propagate().await
             });
-            let Err(outer) = middle.await else { unreachable!() };
+            let Err(outer) = middle.await;
             log.borrow_mut().push("outer");
             outer.propagate().await
         });

@@ -291,11 +291,11 @@ fn a_read_that_ends_early_keeps_its_buffer_until_the_kernel_lets_go() {
                 let mut read = Box::pin(run_for(stream.read(buffer), turns, end));
                 assert!(poll_once(&mut read).await.is_pending() || turns == 0);
                 peer.send([7; 300]).expect("open");
-                if turns > 0 {
-                    if let Some((result, buffer)) = read.as_mut().await {
-                        let count = result.expect("open");
-                        assert_eq!(buffer.bytes[..count], vec![7; count]);
-                    }
+                if turns > 0
+                    && let Some((result, buffer)) = read.as_mut().await
+                {
+                    let count = result.expect("open");
+                    assert_eq!(buffer.bytes[..count], vec![7; count]);
                 }
                 drop(read);
             }

@@ -22,7 +22,7 @@ async fn run_for<F: Future>(future: F, turns: usize) -> Option<F::Output> {
         }
         yield_now().await;
     }
-    if turns % 2 == 0 {
+    if turns.is_multiple_of(2) {
         return None;
     }
     match select(future, ready(())).await {

@@ -245,10 +245,8 @@ impl World {
             request.ambush.end_multishot = true;
         }
         // A close of what has no `flush` is done while it is submitted (`io_close`).
-        let timeless = matches!(
-            opcode,
-            opcode::ASYNC_CANCEL | opcode::TIMEOUT | opcode::NOP | opcode::CLOSE
-        );
+        let timeless =
+            matches!(opcode, opcode::ASYNC_CANCEL | opcode::TIMEOUT | opcode::NOP | opcode::CLOSE);
         if !timeless && self.random.chance(faults.delay.0) {
             let enters = self.random.below(u64::from(faults.delay.1)) as u32 + 1;
             request.set(Fault::Delay(enters), self.passes, self.now);
