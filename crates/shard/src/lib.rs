@@ -1,1 +1,64 @@
-//! Being built.
+//! One event loop per core: sharded servers without locks.
+//!
+//! A *shard* is a thread that is pinned to one CPU and runs one [event loop](uring_loop). A program
+//! is written for one shard; [`Shards`] runs it on each, and what shards have to tell each other
+//! goes by messages: [`Shard::submit_to`] runs a closure on another shard, [`channel`] carries
+//! values of a type.
+//!
+//! ```
+//! use shard::{Shard, Shards};
+//! use std::cell::Cell;
+//!
+//! thread_local! { static VISITS: Cell<u32> = const { Cell::new(0) } }
+//!
+//! let shards = Shards::builder().spawn(|shard: Shard| async move {
+//!     for other in 0..shard.count() {
+//!         // This runs over there, where nobody else touches what is there.
+//!         shard.submit_to(other, || async { VISITS.set(VISITS.get() + 1) }).await?;
+//!     }
+//!     Ok(())
+//! })?;
+//! shards.join()?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! The words are those of Seastar, which this follows in much else.
+//!
+//! # Spinning
+//!
+//! Waking a core that sleeps is most of the cost of a message (tens of microseconds). A loop that
+//! looks around for a while before it sleeps saves that where messages come close together:
+//! `Shards::builder().event_loop(|options| options.spin(Duration::from_micros(50)))`. It adapts:
+//! where looking brings nothing it becomes rare. By default loops sleep at once.
+
+#[cfg(not(loom))]
+mod builder;
+#[cfg(not(loom))]
+mod calls;
+pub mod channel;
+#[cfg(not(loom))]
+mod cpus;
+#[cfg(not(loom))]
+mod error;
+#[cfg(not(loom))]
+mod group;
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[cfg(not(loom))]
+mod mesh;
+#[cfg(not(loom))]
+mod run;
+#[cfg(not(loom))]
+mod shard;
+#[cfg(not(loom))]
+mod shards;
+mod spsc;
+
+#[cfg(not(loom))]
+pub use builder::Builder;
+#[cfg(not(loom))]
+pub use error::{CallError, Cause, Ended, Failure};
+#[cfg(not(loom))]
+pub use shard::Shard;
+#[cfg(not(loom))]
+pub use shards::{Shards, Stopper};

@@ -1,0 +1,211 @@
+//! What the threads of a group share: who is ready, who has ended, and the request to end.
+//!
+//! # Life story of a group
+//!
+//! *starting*: threads pin themselves and make their loops; each reports that it is ready or why
+//! not. The last report decides: *running* if all are ready, otherwise *refused*, and every thread
+//! leaves. *stopping*: somebody asked for the end, or a service failed; each shard cancels its
+//! service, and aborts it at the deadline, which only ever comes nearer. *over*: the last
+//! service has ended; loops that lingered close. Then the threads end one after another.
+//!
+//! It is one lock and a condition for threads that wait, with a waker per shard for loops that
+//! wait. Nothing here is on a hot path.
+
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::error::{Cause, Failure};
+
+/// How long after the deadline of a stop a thread may take before it counts as stuck. A loop that
+/// closes waits for the kernel, 5 s unless told otherwise.
+const STUCK: Duration = Duration::from_secs(15);
+
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) cpus: Vec<usize>,
+    /// How long services may take to end after another failed.
+    pub(crate) patience: Duration,
+    /// Whether a shard serves calls until all services have ended.
+    pub(crate) linger: bool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Threads that have not yet reported how their start went.
+    unreported: usize,
+    /// The lowest shard that could not start.
+    refused: Option<(usize, io::Error)>,
+    stop: Option<Instant>,
+    failure: Option<Failure>,
+    /// Which services have ended.
+    ended: Vec<bool>,
+    /// Which threads are past their last use of anything here.
+    gone: Vec<bool>,
+    wakers: Vec<Option<Waker>>,
+}
+
+impl Group {
+    pub(crate) fn new(cpus: Vec<usize>, patience: Duration, linger: bool) -> Self {
+        let count = cpus.len();
+        Group {
+            cpus,
+            patience,
+            linger,
+            state: Mutex::new(State {
+                unreported: count,
+                refused: None,
+                stop: None,
+                failure: None,
+                ended: vec![false; count],
+                gone: vec![false; count],
+                wakers: vec![None; count],
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A thread says how its start went.
+    pub(crate) fn report(&self, shard: usize, started: Result<(), io::Error>) {
+        let mut state = self.lock();
+        state.unreported -= 1;
+        if let Err(error) = started
+            && state.refused.as_ref().is_none_or(|(first, _)| shard < *first)
+        {
+            state.refused = Some((shard, error));
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits until all have reported. `true`: all are ready.
+    pub(crate) fn await_start(&self) -> bool {
+        let mut state = self.lock();
+        while state.unreported > 0 {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.refused.is_none()
+    }
+
+    /// Why the group could not start.
+    pub(crate) fn take_refusal(&self) -> Option<io::Error> {
+        let (shard, error) = self.lock().refused.take()?;
+        let cpu = self.cpus[shard];
+        let text = format!("starting shard {shard} on CPU {cpu}: {error}");
+        Some(io::Error::new(error.kind(), Refusal { text, error }))
+    }
+
+    /// Asks every service to end within `patience`. A later deadline than one given before
+    /// changes nothing.
+    pub(crate) fn stop(&self, patience: Duration) {
+        let deadline = far(patience);
+        let wakers = {
+            let mut state = self.lock();
+            state.stop = Some(state.stop.map_or(deadline, |earlier| earlier.min(deadline)));
+            state.wakers.clone()
+        };
+        wakers.into_iter().flatten().for_each(Waker::wake);
+        self.changed.notify_all();
+    }
+
+    /// The deadline, once the end was asked for. The waker is woken at the next news.
+    pub(crate) fn listen(&self, shard: usize, waker: &Waker) -> Option<Instant> {
+        let mut state = self.lock();
+        let slot = &mut state.wakers[shard];
+        if !slot.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            *slot = Some(waker.clone());
+        }
+        state.stop
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.lock().stop.is_some()
+    }
+
+    /// Whether every service has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.lock().ended.iter().all(|ended| *ended)
+    }
+
+    /// A service has ended; for the first that failed, the others are asked to end.
+    pub(crate) fn service_ended(&self, shard: usize, cause: Option<Cause>) {
+        let (wakers, stop) = {
+            let mut state = self.lock();
+            state.ended[shard] = true;
+            let stop = cause.is_some();
+            if let Some(cause) = cause {
+                let cpu = self.cpus[shard];
+                state.failure.get_or_insert(Failure { shard, cpu, cause });
+            }
+            (state.wakers.clone(), stop)
+        };
+        wakers.into_iter().flatten().for_each(Waker::wake);
+        self.changed.notify_all();
+        if stop {
+            self.stop(self.patience);
+        }
+    }
+
+    /// A thread is about to end.
+    pub(crate) fn thread_gone(&self, shard: usize) {
+        let mut state = self.lock();
+        state.gone[shard] = true;
+        state.wakers[shard] = None;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits until all threads are about to end. `Err`: this one is stuck.
+    pub(crate) fn await_threads(&self) -> Result<(), Failure> {
+        let mut state = self.lock();
+        loop {
+            let Some(shard) = state.gone.iter().position(|gone| !gone) else { return Ok(()) };
+            let Some(stop) = state.stop else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = (stop + STUCK).saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Failure { shard, cpu: self.cpus[shard], cause: Cause::Stuck });
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    pub(crate) fn take_failure(&self) -> Option<Failure> {
+        self.lock().failure.take()
+    }
+}
+
+/// The time after `patience`; as good as never if that is beyond the clock.
+fn far(patience: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    Instant::now() + patience.min(YEAR)
+}
+
+/// A start that failed: our words, and the error itself as the source.
+#[derive(Debug)]
+struct Refusal {
+    text: String,
+    error: io::Error,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}

@@ -1,0 +1,156 @@
+//! A shard as the code that runs on it sees it.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::calls::Outcome;
+use crate::error::CallError;
+use crate::group::Group;
+use crate::mesh::{self, Mesh};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Shard>> = const { RefCell::new(None) };
+}
+
+/// This thread's shard, and the way to the others of its group. Cheap to clone; stays on its
+/// thread.
+#[derive(Clone)]
+pub struct Shard {
+    index: usize,
+    group: Arc<Group>,
+    mesh: Rc<Mesh>,
+}
+
+impl Shard {
+    pub(crate) fn new(index: usize, group: Arc<Group>, mesh: Rc<Mesh>) -> Self {
+        Shard { index, group, mesh }
+    }
+
+    /// The shard that runs on this thread.
+    ///
+    /// # Panics
+    ///
+    /// If this is not a thread of a shard.
+    #[track_caller]
+    pub fn current() -> Shard {
+        Self::try_current().expect("Shard::current: no shard runs on this thread")
+    }
+
+    /// The shard that runs on this thread, if one does.
+    pub fn try_current() -> Option<Shard> {
+        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    }
+
+    /// Makes this the thread's shard, or none.
+    pub(crate) fn set_current(shard: Option<Shard>) {
+        let old = CURRENT.with(|current| current.replace(shard));
+        drop(old);
+    }
+
+    /// Its number, from 0 to less than [`count`](Self::count).
+    #[doc(alias = "this_shard_id")]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// How many shards the group has.
+    #[doc(alias = "smp::count")]
+    pub fn count(&self) -> usize {
+        self.group.cpus.len()
+    }
+
+    /// The CPU it is pinned to.
+    pub fn cpu(&self) -> usize {
+        self.group.cpus[self.index]
+    }
+
+    /// Runs a future on shard `target` and gives its result. The closure travels and makes the
+    /// future there, so the future need not be `Send`; [`Shard::current`] in it is the target.
+    ///
+    /// At most [`Builder::calls`](crate::Builder::calls) calls from one shard to one other are
+    /// under way; further ones wait here for their turn, in order, and hold nothing over there. So
+    /// memory is bounded, and since answers never wait for anything, shards that flood each other
+    /// cannot block each other. **Calls made from within a call** are the exception: a handler that
+    /// waits for a call of its own keeps its caller's permit meanwhile. If handlers of two shards
+    /// call each other, and more are under way than the limit, all may wait in a circle; let
+    /// handlers call in one direction only, or do the second call from the first caller.
+    ///
+    /// A call of the own shard runs as a task here, and counts for no limit.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Panicked`] if the closure or its future panics, [`CallError::Stopped`] if the
+    /// target has stopped or stops before the call is done.
+    ///
+    /// # Panics
+    ///
+    /// If there is no shard `target`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak: dropped before its turn, nothing was sent; dropped later, the call goes on over there
+    /// and its result is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use shard::{Shard, Shards};
+    ///
+    /// let shards = Shards::builder().cpus([0, 0]).spawn(|shard| async move {
+    ///     let next = (shard.index() + 1) % shard.count();
+    ///     let answer = shard.submit_to(next, || async { Shard::current().index() * 10 }).await?;
+    ///     Ok(answer)
+    /// })?;
+    /// let answers: Vec<_> = shards.join()?.into_iter().filter_map(|end| end.returned()).collect();
+    /// assert_eq!(answers, [10, 0]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn submit_to<C, F>(
+        &self,
+        target: usize,
+        make: C,
+    ) -> impl Future<Output = Result<F::Output, CallError>> + use<C, F>
+    where
+        C: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        let count = self.count();
+        assert!(target < count, "submit_to({target}): this group has only {count} shards");
+        let (mesh, here) = (self.mesh.clone(), target == self.index);
+        async move {
+            let outcome = match here {
+                true => mesh::call_here(make).await,
+                false => mesh.call(target, make).await,
+            };
+            match outcome {
+                Outcome::Value(value) => {
+                    Ok(*value.downcast().expect("an answer has the type its call gives"))
+                }
+                Outcome::Panicked(message) => Err(CallError::Panicked { shard: target, message }),
+                Outcome::Stopped => Err(CallError::Stopped { shard: target }),
+            }
+        }
+    }
+
+    pub(crate) fn group(&self) -> &Arc<Group> {
+        &self.group
+    }
+
+    /// Asks all services of the group to end, this one too, and to do so within `patience`; what
+    /// has not ended then is aborted. Returns at once.
+    pub fn stop(&self, patience: Duration) {
+        self.group.stop(patience);
+    }
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shard({} of {}, CPU {})", self.index, self.count(), self.cpu())
+    }
+}
