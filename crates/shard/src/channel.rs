@@ -306,8 +306,11 @@ impl<T: Send> Receiver<T> {
     ///
     /// After many messages in a row it lets other tasks of the loop run, by being pending once.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        if self.poll_some(cx).is_pending() {
+        if self.poll_any(cx).is_pending() {
             return Poll::Pending;
+        }
+        if self.taken.is_empty() {
+            self.take_over();
         }
         Poll::Ready(self.taken.pop_front())
     }
@@ -322,43 +325,37 @@ impl<T: Send> Receiver<T> {
         if limit == 0 {
             return 0;
         }
-        poll_fn(|cx| self.poll_some(cx)).await;
+        poll_fn(|cx| self.poll_any(cx)).await;
         let before = messages.len();
         let first = self.taken.len().min(limit);
         messages.extend(self.taken.drain(..first));
-        let more = limit - first;
-        if first > 0 && more > 0 && self.taken.is_empty() {
-            // Straight from the ring into the caller's memory.
-            let sink = |message| messages.push(message);
-            if self.consumer.drain(more.min(BUDGET as usize), sink) > 0 {
-                self.sender.ring();
-            }
+        // The rest straight from the ring into the caller's memory.
+        if limit > first && self.consumer.drain(limit - first, |message| messages.push(message)) > 0
+        {
+            self.sender.ring();
         }
         messages.len() - before
     }
 
-    /// Ready when something lies in `taken`, or when nothing will come any more.
-    fn poll_some(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when a message is there, taken over or not, or when none will come any more.
+    fn poll_any(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.budget == 0 {
             self.budget = BUDGET;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if self.taken.is_empty() && !self.take_over() && !self.consumer.is_ended() {
-            self.budget = BUDGET;
-            if !self.sleeper.arm(cx.waker()) {
-                return Poll::Pending;
-            }
-            if self.consumer.is_empty() && !self.consumer.is_ended() {
-                return Poll::Pending;
-            }
-            self.sleeper.disarm();
-        }
-        // After the flag of the end another look: what came before it counts.
-        if self.taken.is_empty() {
-            self.take_over();
-        }
         self.budget -= 1;
+        if !self.taken.is_empty() || !self.consumer.is_empty() || self.consumer.is_ended() {
+            return Poll::Ready(());
+        }
+        self.budget = BUDGET;
+        if !self.sleeper.arm(cx.waker()) {
+            return Poll::Pending;
+        }
+        if self.consumer.is_empty() && !self.consumer.is_ended() {
+            return Poll::Pending;
+        }
+        self.sleeper.disarm();
         Poll::Ready(())
     }
 

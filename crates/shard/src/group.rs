@@ -209,3 +209,55 @@ impl std::error::Error for Refusal {
         Some(&self.error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(count: usize) -> Group {
+        Group::new((10..10 + count).collect(), Duration::ZERO, true)
+    }
+
+    #[test]
+    fn a_thread_that_is_not_gone_long_after_the_deadline_is_stuck() {
+        let group = group(2);
+        group.thread_gone(0);
+        group.lock().stop = Instant::now().checked_sub(STUCK);
+        let failure = group.await_threads().expect_err("shard 1 never came back");
+        assert_eq!((failure.shard(), failure.cpu()), (1, 11));
+        assert!(failure.to_string().contains("is stuck"), "{failure}");
+        group.thread_gone(1);
+        assert!(group.await_threads().is_ok());
+    }
+
+    #[test]
+    fn of_two_failures_the_first_is_kept_and_the_rest_is_asked_to_end() {
+        let group = group(3);
+        assert!(!group.is_stopping());
+        group.service_ended(2, Some(Cause::Panicked("first".into())));
+        group.service_ended(0, Some(Cause::Panicked("second".into())));
+        assert!(group.is_stopping() && !group.is_over());
+        group.service_ended(1, None);
+        assert!(group.is_over());
+        assert!(group.take_failure().is_some_and(|failure| failure.shard() == 2));
+    }
+
+    #[test]
+    fn of_two_shards_that_cannot_start_the_lower_is_named() {
+        let group = group(3);
+        group.report(2, Err(io::Error::other("no ring")));
+        group.report(0, Ok(()));
+        group.report(1, Err(io::Error::new(io::ErrorKind::PermissionDenied, "no pin")));
+        assert!(!group.await_start());
+        let error = group.take_refusal().expect("two were refused");
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(error.to_string(), "starting shard 1 on CPU 11: no pin");
+    }
+
+    #[test]
+    fn a_patience_beyond_the_clock_is_a_year() {
+        let group = group(1);
+        group.stop(Duration::MAX);
+        assert!(group.is_stopping());
+    }
+}

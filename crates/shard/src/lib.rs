@@ -53,6 +53,8 @@ mod shard;
 #[cfg(not(loom))]
 mod shards;
 mod spsc;
+#[cfg(all(test, not(loom)))]
+mod spsc_tests;
 
 #[cfg(not(loom))]
 pub use builder::Builder;
