@@ -5,6 +5,9 @@
 //! * `compare` drives them in interleaved rounds: [`load`], [`process`], [`usage`], [`noise`],
 //!   [`rounds`], [`stats`], [`environment`], [`report`].
 //!
+//! * `workload` does one piece of work under one model of concurrency and measures that:
+//!   [`workloads`]; `cargo xtask bench` drives it.
+//!
 //! The peers themselves are linked by the binaries only, never by this library.
 
 pub mod environment;
@@ -18,3 +21,4 @@ pub mod serve;
 pub mod stats;
 pub mod uring;
 pub mod usage;
+pub mod workloads;

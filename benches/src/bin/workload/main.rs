@@ -1,0 +1,198 @@
+//! `workload`: one piece of work under one model of concurrency, measured and verified.
+//!
+//! `cargo xtask bench` builds and drives it; each `workload run` is a fresh process. The hidden
+//! commands are the roles of the processes that a run consists of.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use benches::workloads::report::{Order, Report};
+use benches::workloads::{Model, Workload, batch, client, cores, orchestra, primes, server};
+use clap::{Args, Parser, Subcommand};
+
+/// Does one piece of work under one model of concurrency, and measures it.
+#[derive(Debug, Parser)]
+#[command(arg_required_else_help = true)]
+struct Flags {
+    /// List the workloads and the models
+    #[arg(long)]
+    list: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Do it, and print what it cost
+    Run(RunFlags),
+    /// Print how many divisions take a millisecond of CPU time
+    Calibrate,
+    /// Print where we are, as JSON
+    Environment,
+    /// The measured process, for jobs
+    #[command(hide = true)]
+    Job,
+    /// The measured process, for servers
+    #[command(hide = true)]
+    Serve,
+    /// The load maker
+    #[command(hide = true)]
+    Load,
+    /// A process on one core
+    #[command(hide = true)]
+    Part,
+}
+
+#[derive(Debug, Args)]
+struct RunFlags {
+    /// What to do
+    #[arg(long)]
+    workload: Workload,
+    /// How
+    #[arg(long)]
+    model: Model,
+    /// Jobs or requests of the whole workload
+    #[arg(long)]
+    size: usize,
+    /// Do only so many of them, and say so
+    #[arg(long)]
+    sample: Option<usize>,
+    /// Cores to use; the last one is the load maker's [default: all that are allowed]
+    #[arg(long, value_delimiter = ',')]
+    cpus: Vec<usize>,
+    /// Connections of the load maker
+    #[arg(long, default_value_t = 50)]
+    connections: usize,
+    /// Divisions in a millisecond of CPU time [default: measured now]
+    #[arg(long)]
+    divisions: Option<u64>,
+    /// Seconds after which it ends, whatever it is doing
+    #[arg(long, default_value_t = 300)]
+    life: u32,
+    /// Print one line of JSON instead of text
+    #[arg(long)]
+    json_line: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    // First of all: the workers of a process pool are this program, and turn aside here.
+    pool::init();
+    let flags = Flags::parse();
+    if flags.list {
+        list();
+        return Ok(());
+    }
+    match flags.command {
+        None => Ok(()),
+        Some(Command::Run(flags)) => run(&flags),
+        Some(Command::Calibrate) => {
+            println!("{}", primes::calibrate(Duration::from_millis(1))?);
+            Ok(())
+        }
+        Some(Command::Environment) => {
+            let mut environment = serde_json::to_value(benches::environment::record())?;
+            environment["debug"] = cfg!(debug_assertions).into();
+            environment["allowed_cores"] = serde_json::to_value(allowed_cores()?)?;
+            println!("{environment}");
+            Ok(())
+        }
+        Some(Command::Job) => {
+            let order: Order = orchestra::told()?;
+            benches::serve::end_after(order.life);
+            orchestra::tell(batch::run(&order))
+        }
+        Some(Command::Serve) => {
+            let order: Order = orchestra::told()?;
+            benches::serve::end_after(order.life);
+            orchestra::tell(server::run(&order))
+        }
+        Some(Command::Load) => {
+            let load: client::Load = orchestra::told()?;
+            benches::serve::end_after(load.life);
+            orchestra::tell(client::run(&load))
+        }
+        Some(Command::Part) => cores::part(),
+    }
+}
+
+fn list() {
+    println!("workloads:");
+    for workload in Workload::ALL {
+        println!("  {workload:<17} {}", workload.about());
+    }
+    println!("models:");
+    for model in Model::ALL {
+        println!("  {model:<17} {}", model.about());
+    }
+    println!("what can't be done:");
+    for workload in Workload::ALL {
+        for model in Model::ALL {
+            if let Some(why) = benches::workloads::refusal(workload, model) {
+                println!("  {workload} by {model}: {why}");
+            }
+        }
+    }
+}
+
+fn allowed_cores() -> anyhow::Result<Vec<usize>> {
+    let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0))?;
+    Ok((0..nix::sched::CpuSet::count()).filter(|&core| set.is_set(core).unwrap_or(false)).collect())
+}
+
+fn run(flags: &RunFlags) -> anyhow::Result<()> {
+    ensure!(flags.size > 0 && flags.sample != Some(0), "a run needs at least one job");
+    ensure!(flags.connections > 0, "a load maker needs at least one connection");
+    benches::serve::end_after(flags.life);
+    let all = if flags.cpus.is_empty() { allowed_cores()? } else { flags.cpus.clone() };
+    let load_core = all[all.len() - 1];
+    // With two cores the servers that use all of them share the last with the load maker.
+    let few = all.len() < 3 || !flags.workload.is_served();
+    let cores = if few { all } else { all[..all.len() - 1].to_vec() };
+    let divisions = match flags.divisions {
+        Some(divisions) => divisions,
+        None if flags.workload == Workload::Mixed => primes::calibrate(Duration::from_millis(1))?,
+        None => 0,
+    };
+    let report = orchestra::run(Order {
+        workload: flags.workload,
+        model: flags.model,
+        size: flags.size,
+        sample: flags.sample,
+        cores,
+        load_core,
+        divisions,
+        connections: flags.connections.min(flags.size),
+        folder: None,
+        life: flags.life,
+    })?;
+    if flags.json_line {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print(&report);
+    }
+    Ok(())
+}
+
+fn print(report: &Report) {
+    let ms = |ns: u64| ns as f64 / 1e6;
+    println!("{} by {}, {} of {}", report.workload, report.model, report.done, report.size);
+    if let Some(why) = &report.refused {
+        println!("can't: {why}");
+        return;
+    }
+    println!("wall {:.2} ms, CPU {:.2} ms", ms(report.wall_ns), ms(report.cpu_ns));
+    let latency = report.latency;
+    println!("a job: p50 {:.3} ms, p99 {:.3} ms", ms(latency.p50_ns), ms(latency.p99_ns));
+    let seen = report.seen;
+    println!(
+        "{} threads in {} processes, {:.1} MiB at the peak",
+        seen.threads,
+        seen.processes,
+        seen.peak_bytes as f64 / 1048576.0
+    );
+    println!("switches: {} to wait, {} forced", report.voluntary, report.involuntary);
+    for pin in &report.pins {
+        println!("{} x {} on {}", pin.count, pin.who, pin.cores);
+    }
+    report.sampled.iter().chain(&report.remarks).for_each(|text| println!("{text}"));
+}

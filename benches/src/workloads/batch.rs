@@ -1,0 +1,241 @@
+//! Jobs under each model: primes, sleepers, copy. Runs in the measured process.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use nix::sys::resource::{Resource, getrlimit};
+use pool::{ProcessPool, ThreadPool};
+
+use super::cores::{self, Part, What, Worker};
+use super::job::{Done, Job};
+use super::meter::{self, Watch};
+use super::report::{Finding, Latency, Order};
+use super::{Model, Workload, primes};
+
+/// How long each sleeper sleeps.
+pub const NAP: Duration = Duration::from_millis(20);
+
+/// Threads of the thread pool where jobs wait.
+pub const WAITING_THREADS: usize = 64;
+
+/// Room for what else runs on the machine when threads are counted.
+const SPARE_THREADS: usize = 500;
+
+/// A run under way.
+struct Stage<'run> {
+    order: &'run Order,
+    watch: Watch,
+    start: Instant,
+    wall: Duration,
+}
+
+impl Stage<'_> {
+    /// The last job is done: the clock stops, and the process looks at itself before threads and
+    /// processes go.
+    fn last(&mut self) {
+        self.wall = self.start.elapsed();
+        self.watch.look();
+    }
+}
+
+/// Does what is ordered, and measures it.
+///
+/// # Errors
+///
+/// When a job fails or its result is wrong; [`cores::NoLoop`].
+pub fn run(order: &Order) -> anyhow::Result<Finding> {
+    let (jobs, reduced) = jobs(order)?;
+    let with_processes = matches!(order.model, Model::ProcessPool | Model::ProcessPerCore);
+    meter::confine(if order.model.is_parallel() { &order.cores } else { &order.cores[..1] })?;
+    meter::note("main thread");
+    let before = meter::cost()?;
+    let mut stage = Stage {
+        order,
+        watch: Watch::new(std::process::id(), with_processes),
+        start: Instant::now(),
+        wall: Duration::ZERO,
+    };
+    let work = jobs.clone();
+    let done = match order.model {
+        Model::Sequential => sequential(&mut stage, work),
+        Model::ThreadPerJob => thread_per_job(&mut stage, work),
+        Model::ThreadPool => thread_pool(&mut stage, work),
+        Model::Coroutines => coroutines(&mut stage, work),
+        Model::LoopPerCore => loop_per_core(&mut stage, work),
+        Model::ProcessPool => process_pool(&mut stage, work),
+        Model::ProcessPerCore => process_per_core(&mut stage, work),
+    }?;
+    let cost = meter::difference(meter::cost()?, before);
+    ensure!(done.len() == jobs.len(), "{} jobs gave {} results", jobs.len(), done.len());
+    for (job, done) in jobs.iter().zip(&done) {
+        job.verify(done)?;
+    }
+    Ok(Finding {
+        refused: None,
+        done: done.len(),
+        reduced,
+        wall: stage.wall,
+        cost,
+        latency: Latency::of(done.iter().map(|done| done.took).collect()),
+        pins: meter::notes(),
+        seen: stage.watch.seen(),
+    })
+}
+
+/// The jobs, and why there are fewer than ordered if there are.
+fn jobs(order: &Order) -> anyhow::Result<(Vec<Job>, Option<String>)> {
+    let mut count = order.count();
+    let mut reduced = None;
+    if order.model == Model::ThreadPerJob {
+        let (most, limit) = most_threads();
+        if count > most {
+            reduced = Some(format!("{limit} leaves room for {most} threads"));
+            count = most;
+        }
+    }
+    let jobs = match order.workload {
+        Workload::Primes => primes::numbers(count).map(Job::Prime).collect(),
+        Workload::Sleepers => vec![Job::Sleep(NAP); count],
+        Workload::Copy => {
+            let (from, to) = order.folder.as_ref().context("an order to copy without a folder")?;
+            let job = |number| {
+                let name = format!("{number:06}");
+                Job::Copy { from: from.join(&name), to: to.join(&name) }
+            };
+            (0..count).map(job).collect()
+        }
+        Workload::Echo | Workload::Mixed => anyhow::bail!("{} has no jobs", order.workload),
+    };
+    Ok((jobs, reduced))
+}
+
+/// How many threads this process may have, and what sets that limit.
+fn most_threads() -> (usize, &'static str) {
+    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
+    let group = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let group = group.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").to_owned();
+    let pids = Path::new("/sys/fs/cgroup").join(group.trim_start_matches('/')).join("pids.max");
+    let processes = getrlimit(Resource::RLIMIT_NPROC).map_or(u64::MAX, |(soft, _)| soft);
+    [
+        (usize::try_from(processes).ok(), "ulimit -u"),
+        (number("/proc/sys/kernel/threads-max"), "kernel.threads-max"),
+        (number("/proc/sys/kernel/pid_max"), "kernel.pid_max"),
+        // stack, its guard, signal stack, its guard
+        (number("/proc/sys/vm/max_map_count").map(|maps| maps / 4), "vm.max_map_count"),
+        (number(&pids.to_string_lossy()), "pids.max of the control group"),
+    ]
+    .into_iter()
+    .filter_map(|(most, name)| Some((most?.saturating_sub(SPARE_THREADS).max(1), name)))
+    .min()
+    .unwrap_or((usize::MAX, "nothing"))
+}
+
+fn sequential(stage: &mut Stage<'_>, jobs: Vec<Job>) -> anyhow::Result<Vec<Done>> {
+    let done = jobs.into_iter().map(Job::blocking).collect();
+    stage.last();
+    done
+}
+
+fn thread_per_job(stage: &mut Stage<'_>, jobs: Vec<Job>) -> anyhow::Result<Vec<Done>> {
+    /// All are alike: it is enough to look at some.
+    const LOOKED_AT: usize = 8;
+    let mut threads = Vec::with_capacity(jobs.len());
+    for (number, job) in jobs.into_iter().enumerate() {
+        let thread = std::thread::Builder::new().spawn(move || {
+            if number < LOOKED_AT {
+                meter::note("job thread");
+            }
+            job.blocking()
+        });
+        threads.push(thread.with_context(|| format!("starting thread {}", number + 1))?);
+    }
+    stage.watch.look();
+    let done = threads.into_iter().map(|thread| thread.join().expect("a job panicked")).collect();
+    stage.last();
+    done
+}
+
+fn thread_pool(stage: &mut Stage<'_>, jobs: Vec<Job>) -> anyhow::Result<Vec<Done>> {
+    let waits = stage.order.workload == Workload::Sleepers;
+    let threads = if waits { WAITING_THREADS } else { stage.order.cores.len() };
+    let pool = ThreadPool::builder()
+        .threads(threads)
+        .pin_cores(!waits)
+        .initializer(|| meter::note("pool thread"))
+        .build()?;
+    let jobs: Vec<_> = jobs.into_iter().map(|job| pool.spawn(move || job.blocking())).collect();
+    let done = jobs.into_iter().map(|job| job.wait()?).collect();
+    stage.last();
+    done
+}
+
+fn coroutines(stage: &mut Stage<'_>, jobs: Vec<Job>) -> anyhow::Result<Vec<Done>> {
+    let count = jobs.len();
+    let jobs = cores::deal(jobs, 1).remove(0);
+    let results = cores::on_one_loop(jobs, Job::at_a_time(stage.order.workload))?;
+    stage.last();
+    cores::collect(count, results)
+}
+
+fn loop_per_core(stage: &mut Stage<'_>, jobs: Vec<Job>) -> anyhow::Result<Vec<Done>> {
+    let count = jobs.len();
+    let lanes = Job::at_a_time(stage.order.workload);
+    let shares = cores::deal(jobs, stage.order.cores.len());
+    let threads: Vec<_> = shares
+        .into_iter()
+        .zip(stage.order.cores.clone())
+        .map(|(share, core)| {
+            std::thread::Builder::new().name(format!("loop {core}")).spawn(move || {
+                meter::confine(&[core])?;
+                meter::note("loop thread");
+                cores::on_one_loop(share, lanes)
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    stage.watch.look();
+    let mut results = Vec::with_capacity(count);
+    for thread in threads {
+        results.extend(thread.join().expect("a loop panicked")?);
+    }
+    stage.last();
+    cores::collect(count, results)
+}
+
+/// What crosses to a worker process: it has no `anyhow::Error` to send back.
+fn in_a_worker(job: Job) -> Result<Done, String> {
+    job.blocking().map_err(|error| format!("{error:#}"))
+}
+
+fn process_pool(stage: &mut Stage<'_>, jobs: Vec<Job>) -> anyhow::Result<Vec<Done>> {
+    let workers = NonZeroUsize::new(stage.order.cores.len()).map_or(1, NonZeroUsize::get);
+    let pool = ProcessPool::builder().workers(workers).build()?;
+    let jobs: Vec<_> = jobs.into_iter().map(|job| pool.submit(in_a_worker, (job,))).collect();
+    let done = jobs.into_iter().map(|job| job.wait()?.map_err(anyhow::Error::msg)).collect();
+    stage.last();
+    stage.watch.look_and_note("worker process");
+    // The children's cost is known when they have been waited for.
+    pool.shutdown(true, false);
+    done
+}
+
+fn process_per_core(stage: &mut Stage<'_>, jobs: Vec<Job>) -> anyhow::Result<Vec<Done>> {
+    let count = jobs.len();
+    let lanes = Job::at_a_time(stage.order.workload);
+    let shares = cores::deal(jobs, stage.order.cores.len());
+    let parts = shares.into_iter().zip(&stage.order.cores).map(|(share, &core)| Part {
+        core,
+        life: stage.order.life,
+        what: What::Jobs(share, lanes),
+    });
+    let workers: Vec<Worker> =
+        parts.map(|part| Worker::start(&part)).collect::<anyhow::Result<_>>()?;
+    stage.watch.look();
+    let mut results = Vec::with_capacity(count);
+    for worker in workers {
+        results.extend(worker.finish()?);
+    }
+    stage.last();
+    cores::collect(count, results)
+}

@@ -1,0 +1,172 @@
+//! Five pieces of work, each done under seven models of concurrency: `workload`, driven by
+//! `cargo xtask bench`.
+//!
+//! * What is done: [`primes`], [`files`] (and [`file_ops`], the same on a ring), [`job`] for the
+//!   work that comes in jobs, [`service`] for the work that comes over sockets.
+//! * How: [`batch`] for jobs, [`server`] for sockets, [`cores`] for what runs on each core.
+//! * Who asks and who looks on: [`client`] is the load maker, [`orchestra`] starts everything in
+//!   processes of their own and watches them, [`meter`] counts, [`report`] is what comes out.
+
+pub mod batch;
+pub mod client;
+pub mod cores;
+pub mod file_ops;
+pub mod files;
+pub mod job;
+pub mod meter;
+pub mod orchestra;
+pub mod primes;
+pub mod report;
+pub mod server;
+pub mod service;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Workload {
+    /// Checks numbers for being prime.
+    Primes,
+    /// Waits, many times 20 ms.
+    Sleepers,
+    /// Sends back 64 bytes, over 50 connections.
+    Echo,
+    /// Copies the files of a folder.
+    Copy,
+    /// Answers requests that need a wait of 2 ms and 1 ms of CPU, over 50 connections.
+    Mixed,
+}
+
+/// How it is organised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Model {
+    /// One thread, one job after the other.
+    Sequential,
+    /// A thread for each job.
+    ThreadPerJob,
+    /// `pool::ThreadPool`.
+    #[value(name = "threadpool")]
+    #[serde(rename = "threadpool")]
+    ThreadPool,
+    /// Coroutines on one event loop.
+    Coroutines,
+    /// An event loop on each core, in one process.
+    LoopPerCore,
+    /// `pool::ProcessPool`.
+    #[value(name = "processpool")]
+    #[serde(rename = "processpool")]
+    ProcessPool,
+    /// A process on each core, each with an event loop.
+    ProcessPerCore,
+}
+
+impl Workload {
+    /// All of them, in the order they are shown.
+    pub const ALL: [Self; 5] =
+        [Self::Primes, Self::Sleepers, Self::Echo, Self::Copy, Self::Mixed];
+
+    /// Whether requests come over sockets, from a load maker; else there are jobs.
+    #[must_use]
+    pub fn is_served(self) -> bool {
+        matches!(self, Self::Echo | Self::Mixed)
+    }
+
+    /// One line about it; `size` is what the numbers of it count.
+    #[must_use]
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Primes => "checks numbers for being prime, by trial division (size: numbers)",
+            Self::Sleepers => "waits of 20 ms, all wanted at once (size: waits)",
+            Self::Echo => "64 B there and back over 50 connections (size: requests)",
+            Self::Copy => "copies a folder of files of 1 to 128 KiB (size: files)",
+            Self::Mixed => {
+                "answers after a wait of 2 ms and 1 ms of CPU, over 50 connections (size: requests)"
+            }
+        }
+    }
+}
+
+impl Model {
+    /// All of them, in the order they are shown.
+    pub const ALL: [Self; 7] = [
+        Self::Sequential,
+        Self::ThreadPerJob,
+        Self::ThreadPool,
+        Self::Coroutines,
+        Self::LoopPerCore,
+        Self::ProcessPool,
+        Self::ProcessPerCore,
+    ];
+
+    /// Whether it has more than one core to run on.
+    #[must_use]
+    pub fn is_parallel(self) -> bool {
+        !matches!(self, Self::Sequential | Self::Coroutines)
+    }
+
+    /// One line about it.
+    #[must_use]
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Sequential => "one thread, one job after the other",
+            Self::ThreadPerJob => "a thread per job (per connection, for servers)",
+            Self::ThreadPool => "a ThreadPool: a thread per core, or 64 where jobs wait",
+            Self::Coroutines => "coroutines on one event loop, on one core",
+            Self::LoopPerCore => "an event loop per core, in one process",
+            Self::ProcessPool => "a ProcessPool: a worker process per core",
+            Self::ProcessPerCore => "a process per core, each with an event loop",
+        }
+    }
+}
+
+/// Why `model` can't do `workload`; `None` where it can.
+#[must_use]
+pub fn refusal(workload: Workload, model: Model) -> Option<&'static str> {
+    match (workload, model) {
+        (Workload::Echo, Model::ProcessPool) => Some(
+            "a connection is a descriptor of the process that accepted it; what a job is given \
+             crosses to a worker as bytes",
+        ),
+        _ => None,
+    }
+}
+
+macro_rules! shown_by_value_name {
+    ($($name:ty),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let value = clap::ValueEnum::to_possible_value(self);
+                f.pad(value.as_ref().map_or("hidden", |value| value.get_name()))
+            }
+        }
+    )*};
+}
+
+shown_by_value_name!(Workload, Model);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_and_command_line_use_the_same_names() {
+        for workload in Workload::ALL {
+            assert_eq!(serde_json::to_value(workload).unwrap(), workload.to_string());
+        }
+        for model in Model::ALL {
+            assert_eq!(serde_json::to_value(model).unwrap(), model.to_string());
+        }
+    }
+
+    #[test]
+    fn every_workload_can_be_done_in_sequence_and_by_coroutines() {
+        for workload in Workload::ALL {
+            assert_eq!(refusal(workload, Model::Sequential), None);
+            assert_eq!(refusal(workload, Model::Coroutines), None);
+        }
+    }
+}
