@@ -2,6 +2,8 @@
 //!
 //! Misuse is refused here, by clap, with exit code 2; what a command does is in its own module.
 
+use std::path::PathBuf;
+
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
@@ -17,7 +19,8 @@ use crate::ci;
         cargo xtask ci                  everything a change must pass\n  \
         cargo xtask ci fmt clippy tidy  only these sections\n  \
         cargo xtask tidy                the house rules alone: a second\n  \
-        cargo xtask doctor              will an event loop run well on this machine?"
+        cargo xtask doctor              will an event loop run well on this machine?\n  \
+        cargo xtask bench --quick       threads, coroutines, processes: a minute of figures"
 )]
 pub(crate) struct Flags {
     #[command(subcommand)]
@@ -35,6 +38,8 @@ pub(crate) enum Command {
     Tidy,
     /// Say what this machine offers an event loop, what is missing, and how to fix it
     Doctor(DoctorFlags),
+    /// Measure five workloads under seven models of concurrency, and say which won and why
+    Bench(BenchFlags),
 }
 
 #[derive(Args, Debug)]
@@ -81,6 +86,30 @@ pub(crate) struct DoctorFlags {
     pub(crate) json: bool,
 }
 
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask bench --quick              all of it, within a minute after building\n  \
+    cargo xtask bench echo                 one workload (nine rounds)\n  \
+    cargo xtask bench coroutines           one model, beside one thread in sequence\n  \
+    cargo xtask bench mixed/loop-per-core  one pair\n  \
+    cargo xtask bench --list               what there is\n\n\
+    Builds in release first. Every figure is a median over interleaved rounds. Exit code 1 means \
+    that a run failed or gave a wrong result.")]
+pub(crate) struct BenchFlags {
+    /// Only workloads and models whose name contains this, or WORKLOAD/MODEL
+    #[arg(value_name = "FILTER")]
+    pub(crate) filter: Option<String>,
+    /// Less of everything: ends within 60 s, building excluded
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Where the record goes [default: target/bench/DATE.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// List what would be run and end
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -96,6 +125,15 @@ mod tests {
     fn an_unknown_section_is_misuse() {
         let error = Flags::try_parse_from(["xtask", "ci", "nonsense"]).expect_err("refused");
         assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn bench_takes_a_filter_and_a_file() {
+        let flags = Flags::try_parse_from(["xtask", "bench", "echo", "--quick", "--json", "x"]);
+        let Command::Bench(bench) = flags.expect("well formed").command else { panic!() };
+        assert_eq!(bench.filter.as_deref(), Some("echo"));
+        assert!(bench.quick && !bench.list && bench.json.is_some());
+        assert!(Flags::try_parse_from(["xtask", "bench", "echo", "copy"]).is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! command found something wrong, 2 it was called wrongly.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod ci;
 mod doctor;
 mod flags;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Command::Ci(ci) => ci::run(&ci),
         Command::Tidy => tidy::run(),
         Command::Doctor(doctor) => doctor::run(&doctor),
+        Command::Bench(bench) => bench::run(&bench),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

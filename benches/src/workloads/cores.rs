@@ -75,10 +75,7 @@ pub fn collect(count: usize, results: Vec<Placed<Done>>) -> anyhow::Result<Vec<D
 /// # Errors
 ///
 /// [`NoLoop`], and the first error of a job.
-pub fn on_one_loop(
-    jobs: Vec<Placed<Job>>,
-    lanes: usize,
-) -> anyhow::Result<Vec<Placed<Done>>> {
+pub fn on_one_loop(jobs: Vec<Placed<Job>>, lanes: usize) -> anyhow::Result<Vec<Placed<Done>>> {
     let mut event_loop = event_loop()?;
     let lanes = lanes.min(jobs.len());
     let queue = Rc::new(RefCell::new(VecDeque::from(jobs)));

@@ -140,8 +140,7 @@ async fn close(file: Rc<OwnedFd>) -> io::Result<()> {
 /// None: part of the file is written. Run it in a task.
 pub async fn copy(from: &Path, to: &Path) -> anyhow::Result<u64> {
     let create = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC;
-    let source =
-        open(from, libc::O_RDONLY).await.with_context(|| format!("opening {from:?}"))?;
+    let source = open(from, libc::O_RDONLY).await.with_context(|| format!("opening {from:?}"))?;
     let target = open(to, create).await.with_context(|| format!("making {to:?}"))?;
     let mut buffer = Vec::with_capacity(PIECE);
     let mut offset = 0;

@@ -189,7 +189,10 @@ mod tests {
             after = cost().unwrap();
         }
         assert!(difference(after, before).cpu > Duration::ZERO);
-        assert_eq!(difference(before, after), Cost { cpu: Duration::ZERO, ..difference(before, after) });
+        assert_eq!(
+            difference(before, after),
+            Cost { cpu: Duration::ZERO, ..difference(before, after) }
+        );
     }
 
     #[test]

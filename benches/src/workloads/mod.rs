@@ -66,8 +66,7 @@ pub enum Model {
 
 impl Workload {
     /// All of them, in the order they are shown.
-    pub const ALL: [Self; 5] =
-        [Self::Primes, Self::Sleepers, Self::Echo, Self::Copy, Self::Mixed];
+    pub const ALL: [Self; 5] = [Self::Primes, Self::Sleepers, Self::Echo, Self::Copy, Self::Mixed];
 
     /// Whether requests come over sockets, from a load maker; else there are jobs.
     #[must_use]

@@ -62,11 +62,12 @@ pub fn by_powers(n: u64) -> bool {
     let odd = (n - 1) >> twos;
     BASES.iter().all(|&base| {
         let mut x = power(base, odd, n);
-        x == 1 || (0..twos).any(|_| {
-            let strong = x == n - 1;
-            x = product(x, x, n);
-            strong
-        })
+        x == 1
+            || (0..twos).any(|_| {
+                let strong = x == n - 1;
+                x = product(x, x, n);
+                strong
+            })
     })
 }
 

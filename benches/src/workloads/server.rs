@@ -247,11 +247,8 @@ fn process_per_core(order: &Order, service: Service, watch: &mut Watch) -> anyho
     meter::note("main thread");
     let reserved = bound()?;
     let address = reserved.local_addr()?.as_socket().context("an address of another kind")?;
-    let part = |&core: &usize| Part {
-        core,
-        life: order.life,
-        what: What::Serve(address.port(), service),
-    };
+    let part =
+        |&core: &usize| Part { core, life: order.life, what: What::Serve(address.port(), service) };
     let parts = order.cores.iter().map(part);
     let mut workers: Vec<Worker> =
         parts.map(|part| Worker::start(&part)).collect::<anyhow::Result<_>>()?;

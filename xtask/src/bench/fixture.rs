@@ -1,0 +1,51 @@
+//! Made-up runs for the tests of this module.
+
+use super::plan::Plan;
+use super::sample::{Pin, Report, Sample};
+use super::summary::{self, Summary};
+
+/// A run of 100 jobs in 1 s, on one of two cores.
+pub(super) fn report(workload: &str, model: &str) -> Report {
+    Report {
+        format: 1,
+        workload: workload.to_owned(),
+        model: model.to_owned(),
+        refused: None,
+        size: 100,
+        done: 100,
+        sampled: None,
+        wall_ns: 1_000_000_000,
+        cpu_ns: 1_000_000_000,
+        voluntary: 10,
+        involuntary: 5,
+        threads: 1,
+        processes: 1,
+        peak_bytes: 4 << 20,
+        p50_ns: 10_000_000,
+        p99_ns: 20_000_000,
+        max_ns: 21_000_000,
+        pins: vec![Pin { who: "main thread".into(), cores: "0".into(), count: 1 }],
+        load_cpu_ns: None,
+        remarks: Vec::new(),
+    }
+}
+
+/// A run that took so many seconds, and so many of CPU time.
+pub(super) fn timed(workload: &str, model: &str, wall: f64, cpu: f64) -> Report {
+    let ns = |seconds: f64| (seconds * 1e9) as u64;
+    Report { wall_ns: ns(wall), cpu_ns: ns(cpu), ..report(workload, model) }
+}
+
+/// The rounds of runs, each a few per cent slower than the one before, summarised.
+pub(super) fn summary(workload: &str, runs: &[Report], rounds: usize) -> Summary {
+    let mut samples = Vec::new();
+    for round in 0..rounds {
+        for run in runs {
+            let mut report = run.clone();
+            report.wall_ns += report.wall_ns * round as u64 / 50;
+            samples.push(Sample { round, load: "0.1 0.1 0.1".into(), report });
+        }
+    }
+    let plan = Plan::new(Some(workload), false);
+    summary::summarise(&plan, &samples).into_iter().next().expect("the workload is planned")
+}

@@ -1,0 +1,68 @@
+//! `cargo xtask bench`: five pieces of work under seven models of concurrency, side by side.
+//!
+//! Nothing is measured in this process. It builds the `workload` program of `benches` in release
+//! ([`drive`]), runs it once per workload, model and round ([`plan`]), reads the line each run
+//! prints ([`sample`]), and says what came of it ([`summary`], [`table`], [`verdict`], [`record`]).
+
+mod drive;
+#[cfg(test)]
+mod fixture;
+mod plan;
+mod record;
+mod sample;
+// The same statistics as in the peers' comparison. That package builds its peers, so it can't be a
+// dependency of this one.
+#[allow(dead_code, unreachable_pub)]
+#[path = "../../../benches/src/stats.rs"]
+mod stats;
+mod summary;
+mod table;
+mod text;
+mod verdict;
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use clap::CommandFactory as _;
+
+use self::drive::Driver;
+use self::plan::Plan;
+use crate::flags::{BenchFlags, Flags};
+use crate::workspace::Workspace;
+
+/// Measures and prints; false when a run failed.
+pub(crate) fn run(flags: &BenchFlags) -> Result<bool> {
+    let plan = Plan::new(flags.filter.as_deref(), flags.quick);
+    if plan.pairs.is_empty() {
+        let filter = flags.filter.as_deref().unwrap_or_default();
+        let kind = clap::error::ErrorKind::InvalidValue;
+        let message = format!(
+            "no workload and no model is called {filter:?}; they are: {}",
+            plan::names().collect::<Vec<_>>().join(", ")
+        );
+        Flags::command().error(kind, message).exit();
+    }
+    let mut out = anstream::stdout();
+    if flags.list {
+        write!(out, "{}", plan.list())?;
+        return Ok(true);
+    }
+    let driver = Driver::build(&Workspace::load()?)?;
+    let environment = driver.environment()?;
+    let cores = driver.cores(&environment);
+    for warning in drive::warnings(&environment) {
+        anstream::eprintln!("warning: {warning}");
+    }
+    let measured = driver.measure(&plan)?;
+    let summaries = summary::summarise(&plan, &measured.samples);
+    for summary in &summaries {
+        writeln!(out, "{}", table::render(summary, cores))?;
+    }
+    for failure in &measured.failures {
+        writeln!(out, "failed: {failure}")?;
+    }
+    writeln!(out, "{}", measured.coverage(&plan))?;
+    let path = record::write(flags.json.as_deref(), &environment, &plan, &measured, &summaries)?;
+    writeln!(out, "record: {}", path.display())?;
+    Ok(measured.failures.is_empty())
+}

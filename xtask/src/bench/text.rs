@@ -1,0 +1,45 @@
+//! Numbers as one reads them.
+
+/// Seconds with three digits and the unit that suits.
+pub(super) fn seconds(value: f64) -> String {
+    match value {
+        v if v >= 1.0 => format!("{} s", three_digits(v)),
+        v if v >= 1e-3 => format!("{} ms", three_digits(v * 1e3)),
+        v => format!("{} us", three_digits(v * 1e6)),
+    }
+}
+
+/// Bytes in MiB.
+pub(super) fn mib(bytes: f64) -> String {
+    format!("{:.1}", bytes / 1_048_576.0)
+}
+
+/// Three digits that count, as far as they lie behind the point.
+pub(super) fn three_digits(value: f64) -> String {
+    let digits = match value {
+        v if v >= 99.95 => 0,
+        v if v >= 9.995 => 1,
+        _ => 2,
+    };
+    format!("{value:.digits$}")
+}
+
+/// `mark` when it is extrapolated, before the text.
+pub(super) fn marked(extrapolated: bool, text: String) -> String {
+    if extrapolated { format!("~{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_digits_and_a_unit() {
+        assert_eq!(seconds(200.4), "200 s");
+        assert_eq!(seconds(1.0), "1.00 s");
+        assert_eq!(seconds(0.0231), "23.1 ms");
+        assert_eq!(seconds(0.000_004_2), "4.20 us");
+        assert_eq!(three_digits(99.96), "100");
+        assert_eq!(marked(true, seconds(2.0)), "~2.00 s");
+    }
+}

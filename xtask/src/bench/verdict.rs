@@ -1,0 +1,278 @@
+//! One sentence per workload: which model won, by how much beyond the spread, and why. The why is
+//! read off the figures, so that it holds on machines where another model wins.
+
+use super::plan::{Model, SEQUENTIAL};
+use super::stats::Summary as Median;
+use super::summary::{Figures, Summary, times_longer};
+use super::text::{marked, mib, seconds, three_digits};
+
+type Entry<'a> = (&'static Model, &'a Figures);
+
+/// The sentence.
+pub(super) fn sentence(summary: &Summary, cores: usize) -> String {
+    let by_wall = |a: &Entry<'_>, b: &Entry<'_>| a.1.wall_s.median.total_cmp(&b.1.wall_s.median);
+    let Some(winner) = summary.measured().min_by(by_wall) else {
+        return "No model was measured.".to_owned();
+    };
+    let mut others: Vec<Entry<'_>> =
+        summary.measured().filter(|entry| entry.0 != winner.0).collect();
+    others.sort_by(by_wall);
+    if others.is_empty() {
+        return format!("Only {} was measured, in {}.", winner.0.label, wall(winner.1));
+    }
+    let lead = lead(winner, &others);
+    let why = why(summary, winner, cores);
+    format!("{} in {}{}{lead}: {why}.", won(winner), wall(winner.1), gain(winner))
+}
+
+fn won(winner: Entry<'_>) -> String {
+    let mut label = winner.0.label.to_owned();
+    label[..1].make_ascii_uppercase();
+    format!("{label} won")
+}
+
+fn wall(figures: &Figures) -> String {
+    marked(figures.extrapolated_from.is_some(), seconds(figures.wall_s.median))
+}
+
+fn gain(winner: Entry<'_>) -> String {
+    let (model, figures) = winner;
+    match figures.speed_up.filter(|_| model.name != SEQUENTIAL) {
+        Some(gain) => {
+            let times = marked(figures.speed_up_extrapolated, three_digits(gain.median));
+            format!(", {times} times as fast as one thread in sequence")
+        }
+        None => String::new(),
+    }
+}
+
+/// Who is level with the winner, and how far behind the next one is.
+fn lead(winner: Entry<'_>, others: &[Entry<'_>]) -> String {
+    let behind: Vec<(Entry<'_>, Median)> = others
+        .iter()
+        .filter_map(|&other| Some((other, times_longer(other.1, winner.1)?)))
+        .collect();
+    let Some(&(_, first)) = behind.first() else { return String::new() };
+    if first.count < 2 {
+        let (model, _) = behind[0].0;
+        return format!(
+            " (next: {}, {} times as long; one round tells nothing about the spread)",
+            model.label,
+            three_digits(first.median)
+        );
+    }
+    let level: Vec<&str> = behind
+        .iter()
+        .filter(|(_, ratio)| ratio.low <= 1.0)
+        .map(|((model, _), _)| model.label)
+        .collect();
+    let next = behind.iter().find(|(_, ratio)| ratio.low > 1.0).map(|((model, _), ratio)| {
+        format!(
+            "{} took {} [{}, {}] times as long",
+            model.label,
+            three_digits(ratio.median),
+            three_digits(ratio.low),
+            three_digits(ratio.high)
+        )
+    });
+    match (level.is_empty(), next) {
+        (true, Some(next)) => format!(", beyond the spread ({next})"),
+        (false, Some(next)) => {
+            format!(", level within the spread with {} ({next})", level.join(" and "))
+        }
+        (_, None) => ", level within the spread with all others".to_owned(),
+    }
+}
+
+fn why(summary: &Summary, winner: Entry<'_>, cores: usize) -> String {
+    let (model, figures) = winner;
+    if model.name == SEQUENTIAL {
+        return "the work is too short, or the machine too small, to pay for anything more".into();
+    }
+    match summary.workload.name {
+        "primes" => primes(summary, figures, cores),
+        "sleepers" => sleepers(summary, winner),
+        "echo" => echo(summary, winner),
+        "copy" => copy(summary, figures, cores),
+        _ => mixed(summary, figures, cores),
+    }
+}
+
+fn busy(figures: &Figures, cores: usize) -> String {
+    format!("{:.1} of {cores} cores busy", figures.cores_busy)
+}
+
+fn primes(summary: &Summary, winner: &Figures, cores: usize) -> String {
+    let one = summary.figures("coroutines").and_then(|figures| figures.speed_up);
+    let one = one.map_or_else(String::new, |gain| {
+        format!("; one loop never waits here and gains nothing ({}x)", three_digits(gain.median))
+    });
+    if winner.cores_busy < 1.2 {
+        let busy = busy(winner, cores);
+        return format!(
+            "the work is CPU alone, and it had no more than that to itself ({busy}){one}"
+        );
+    }
+    format!("the work is CPU alone, and it kept {}{one}", busy(winner, cores))
+}
+
+fn sleepers(summary: &Summary, winner: Entry<'_>) -> String {
+    let held = |figures: &Figures| {
+        format!(
+            "{:.0} threads, {} MiB and {} of CPU",
+            figures.threads,
+            mib(figures.peak_bytes),
+            seconds(figures.cpu_s.median)
+        )
+    };
+    let other = summary.figures("thread-per-job").filter(|_| winner.0.name != "thread-per-job");
+    let other =
+        other.map_or_else(String::new, |other| format!(", a thread per job {}", held(other)));
+    format!(
+        "a wait needs no core, only a place to wait, and its places cost {}{other}",
+        held(winner.1)
+    )
+}
+
+fn echo(summary: &Summary, winner: Entry<'_>) -> String {
+    let per = |figures: &Figures| {
+        let switches = (figures.voluntary + figures.involuntary) / summary.size as f64;
+        format!(
+            "{} of CPU and {} switches",
+            seconds(figures.cpu_s.median / summary.size as f64),
+            three_digits(switches)
+        )
+    };
+    let other = summary.figures("thread-per-job").filter(|_| winner.0.name != "thread-per-job");
+    let other =
+        other.map_or_else(String::new, |other| format!(", a thread per connection {}", per(other)));
+    format!("a request is microseconds of kernel work: it spent {} on one{other}", per(winner.1))
+}
+
+fn copy(summary: &Summary, winner: &Figures, cores: usize) -> String {
+    let one = summary.figures("coroutines");
+    let one = one.map_or_else(String::new, |figures| {
+        format!(
+            "; through the ring on one loop a file costs {} of CPU and {:.0} threads are at work, \
+             since the kernel hands what may block to threads of its own",
+            seconds(figures.cpu_s.median / summary.size as f64),
+            figures.threads
+        )
+    });
+    format!(
+        "the files are in the page cache, so a copy is system calls and memory: {}, {} a file{one}",
+        busy(winner, cores),
+        seconds(winner.cpu_s.median / summary.size as f64)
+    )
+}
+
+fn mixed(summary: &Summary, winner: &Figures, cores: usize) -> String {
+    let rate = |figures: &Figures| summary.size as f64 / figures.wall_s.median;
+    let one = summary.figures("coroutines").map_or_else(String::new, |figures| {
+        format!(
+            "; the CPU part blocks a loop while it runs, so that one loop ends at {:.0} requests a \
+             second",
+            rate(figures)
+        )
+    });
+    format!(
+        "it waits for many requests at once and computes with {} ({:.0} requests a second){one}",
+        busy(winner, cores),
+        rate(winner)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{summary, timed};
+    use super::super::sample::Report;
+    use super::*;
+
+    fn primes(loops: f64, pool: f64) -> Vec<Report> {
+        vec![
+            timed("primes", "sequential", 2.0, 2.0),
+            timed("primes", "coroutines", 2.0, 2.0),
+            timed("primes", "loop-per-core", loops, 2.0),
+            timed("primes", "threadpool", pool, 2.0),
+        ]
+    }
+
+    #[test]
+    fn the_winner_its_lead_and_the_reason_are_named() {
+        let text = sentence(&summary("primes", &primes(1.3, 1.0), 9), 2);
+        assert!(text.starts_with("ThreadPool won in 1.08 s, 2.00 times as fast"), "{text}");
+        assert!(text.contains("beyond the spread (a loop per core took 1.30 ["), "{text}");
+        assert!(text.contains("1.9 of 2 cores busy"), "{text}");
+        assert!(text.contains("gains nothing (1.00x)"), "{text}");
+        assert!(text.ends_with('.') && !text.trim_end_matches('.').contains(". "), "{text}");
+    }
+
+    #[test]
+    fn what_lies_within_the_spread_is_level() {
+        let mut runs = primes(1.0, 1.0);
+        runs[2].wall_ns += 1000;
+        let text = sentence(&summary("primes", &runs, 9), 2);
+        // 1 us in 1 s, but the same in every round: that is beyond the spread.
+        assert!(text.contains("beyond the spread"), "{text}");
+        runs[2].wall_ns -= 1000;
+        let text = sentence(&summary("primes", &runs, 9), 2);
+        assert!(text.contains("level within the spread with"), "{text}");
+        assert!(text.contains("took 2.00 [2.00, 2.00] times as long"), "{text}");
+    }
+
+    #[test]
+    fn one_round_claims_no_spread() {
+        let text = sentence(&summary("primes", &primes(1.3, 1.0), 1), 2);
+        assert!(text.contains("one round tells nothing about the spread"), "{text}");
+        assert!(!text.contains("beyond"), "{text}");
+    }
+
+    #[test]
+    fn an_unusual_winner_gets_no_usual_reason() {
+        let mut runs = primes(3.0, 3.0);
+        runs[0].wall_ns /= 2;
+        let text = sentence(&summary("primes", &runs, 9), 2);
+        assert!(text.starts_with("One thread in sequence won"), "{text}");
+        assert!(text.contains("too short") && !text.contains("cores busy"), "{text}");
+        let runs =
+            [timed("primes", "sequential", 2.0, 2.0), timed("primes", "threadpool", 1.9, 1.9)];
+        let text = sentence(&summary("primes", &runs, 9), 2);
+        assert!(text.contains("no more than that to itself (0.9 of 2 cores busy)"), "{text}");
+    }
+
+    #[test]
+    fn every_workload_has_a_reason_of_its_own() {
+        let mut reasons = Vec::new();
+        for workload in ["primes", "sleepers", "echo", "copy", "mixed"] {
+            let runs = [
+                timed(workload, "sequential", 2.0, 0.5),
+                timed(workload, "thread-per-job", 1.5, 1.0),
+                timed(workload, "coroutines", 1.4, 0.8),
+                timed(workload, "loop-per-core", 1.0, 0.9),
+            ];
+            let text = sentence(&summary(workload, &runs, 9), 2);
+            assert!(text.starts_with("A loop per core won in"), "{text}");
+            reasons.push(text.split_once("): ").expect("a reason").1.to_owned());
+        }
+        reasons.sort_unstable();
+        reasons.dedup();
+        assert_eq!(reasons.len(), 5, "{reasons:#?}");
+    }
+
+    #[test]
+    fn extrapolation_is_marked_here_too() {
+        let mut part = timed("sleepers", "sequential", 0.4, 0.001);
+        (part.size, part.done) = (10_000, 20);
+        let mut whole = timed("sleepers", "coroutines", 0.02, 0.01);
+        (whole.size, whole.done) = (10_000, 10_000);
+        let text = sentence(&summary("sleepers", &[part, whole], 3), 2);
+        assert!(text.contains("~10000 times as fast"), "{text}");
+        assert!(text.contains("won in 20.4 ms"), "{text}");
+    }
+
+    #[test]
+    fn alone_or_with_nobody_there_is_no_winner() {
+        let alone = summary("primes", &[timed("primes", "sequential", 1.0, 1.0)], 2);
+        assert!(sentence(&alone, 2).starts_with("Only one thread in sequence was measured"));
+    }
+}
