@@ -1,6 +1,7 @@
 //! The behaviour of the loop through its public API, on the kernel's ring and on the simulated one.
 
 mod cancel;
+mod cancel_trees;
 mod drops;
 mod drops_kernel;
 mod edges;
