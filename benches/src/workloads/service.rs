@@ -23,8 +23,8 @@ pub const BACKEND: Duration = Duration::from_millis(2);
 pub enum Service {
     /// What came goes back.
     Echo,
-    /// A request's first eight bytes are a number. After a wait of [`BACKEND`] the next eight of the
-    /// reply are [`primes::work`] on it; the rest goes back as it came.
+    /// A request's first eight bytes are a number. After a wait of [`BACKEND`] the next eight of
+    /// the reply are [`primes::work`] on it; the rest goes back as it came.
     Mixed {
         /// How much work.
         divisions: u64,

@@ -3,10 +3,10 @@
 //! # How a call travels
 //!
 //! The caller takes one of its permits for that shard, notes where the answer is to arrive, puts
-//! the closure into the ring to the other shard and marks the ring. Marked rings are rung once, when
-//! the mesh task has its turn, after the tasks that were ready: one wake for everything that was
-//! sent meanwhile. The mesh task of the other shard drains its rings, starts a task per call, and
-//! the answers come back the same way.
+//! the closure into the ring to the other shard and marks the ring. Marked rings are rung once,
+//! when the mesh task has its turn, after the tasks that were ready: one wake for everything that
+//! was sent meanwhile. The mesh task of the other shard drains its rings, starts a task per call,
+//! and the answers come back the same way.
 //!
 //! # Why nothing here can wait in a circle
 //!
@@ -18,9 +18,9 @@
 //! it waits for, answers, depends on handlers only. If every shard floods every other, each has
 //! its limit of calls under way, and all of them end.
 //!
-//! What is left is a circle made by handlers: if A's handlers call B and B's call A, and each waits,
-//! then all permits of both can be held by calls whose handlers wait for a permit. Calls from
-//! within handlers are safe in one direction (say from lower to higher indices).
+//! What is left is a circle made by handlers: if A's handlers call B and B's call A, and each
+//! waits, then all permits of both can be held by calls whose handlers wait for a permit. Calls
+//! from within handlers are safe in one direction (say from lower to higher indices).
 //!
 //! The room is really there when it is counted free: a receiver gives it back (stores `head`)
 //! before it handles what it took, hence before the answer is sent, and each hop is a

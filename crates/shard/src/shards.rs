@@ -75,8 +75,8 @@ impl<T> Shards<T> {
     ///
     /// # Errors
     ///
-    /// The first [`Failure`]: the error or panic of a service; or a thread that is stuck, 15 s after
-    /// the deadline of a stop.
+    /// The first [`Failure`]: the error or panic of a service; or a thread that is stuck, 15 s
+    /// after the deadline of a stop.
     pub fn join(mut self) -> Result<Vec<Ended<T>>, Failure> {
         self.wait()
     }

@@ -8,7 +8,8 @@
 //!
 //! * Only the producer writes `tail`. It fills the slot **first** and then stores `tail` with
 //!   Release; the consumer loads `tail` with Acquire and so sees what the slots below it hold.
-//! * Only the consumer writes `head`. It moves the message out **first** and then stores `head` with
+//! * Only the consumer writes `head`. It moves the message out **first** and then stores `head`
+//!   with
 //!   Release; the producer loads `head` with Acquire before it fills a slot again.
 //!
 //! So a slot has one owner at any time: the consumer's if it is in `head..tail`, otherwise the

@@ -5,20 +5,29 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use uring_loop::net::{TcpListener, TcpStream};
 use uring_loop::spawn;
+use uring_loop::time::timeout;
 
 const HELP: &str = "\
 Echoes whatever a client sends.
 
-Usage: echo [--addr 127.0.0.1:7000] [--core N]
+Usage: echo [--addr 127.0.0.1:7000] [--core N] [--seconds N]
 
   --addr ADDRESS  where to listen; port 0 takes a free one
-  --core N        pin the loop to this CPU";
+  --core N        pin the loop to this CPU
+  --seconds N     end after so long [default: never]";
+
+struct Arguments {
+    address: String,
+    core: Option<usize>,
+    seconds: Option<u64>,
+}
 
 fn main() -> ExitCode {
-    let (address, core) = match arguments() {
+    let arguments = match arguments() {
         Ok(Some(arguments)) => arguments,
         Ok(None) => {
             println!("{HELP}");
@@ -29,13 +38,20 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let served = pin(core).and_then(|()| uring_loop::run(serve(address))).and_then(|result| result);
-    match served {
+    match pin(arguments.core).and_then(|()| uring_loop::run(limited(arguments))?) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("echo: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn limited(arguments: Arguments) -> io::Result<()> {
+    let serve = serve(arguments.address);
+    match arguments.seconds {
+        None => serve.await,
+        Some(seconds) => timeout(Duration::from_secs(seconds), serve).await.unwrap_or(Ok(())),
     }
 }
 
@@ -57,23 +73,25 @@ async fn echo(mut stream: TcpStream) {
     }
 }
 
-/// The address and the core; `None` if help was asked for.
-fn arguments() -> Result<Option<(String, Option<usize>)>, String> {
-    let (mut address, mut core) = (String::from("127.0.0.1:7000"), None);
+/// What was asked for; `None` if help was.
+fn arguments() -> Result<Option<Arguments>, String> {
+    let mut parsed = Arguments { address: "127.0.0.1:7000".into(), core: None, seconds: None };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{name} needs a value"));
         match name.as_str() {
             "--help" | "-h" => return Ok(None),
-            "--addr" => address = value()?,
-            "--core" => {
-                let text = value()?;
-                core = Some(text.parse().map_err(|_| format!("--core {text}: not a number"))?);
-            }
+            "--addr" => parsed.address = value()?,
+            "--core" => parsed.core = Some(number(&name, &value()?)?),
+            "--seconds" => parsed.seconds = Some(number(&name, &value()?)?),
             _ => return Err(format!("{name}: no such option")),
         }
     }
-    Ok(Some((address, core)))
+    Ok(Some(parsed))
+}
+
+fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("{name} {text}: not a number"))
 }
 
 fn pin(core: Option<usize>) -> io::Result<()> {

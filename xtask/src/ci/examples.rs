@@ -30,9 +30,32 @@ struct NotRun {
 }
 
 /// Add a new example here, or below with a reason.
-const RUNNABLE: &[Runnable] = &[];
+const RUNNABLE: &[Runnable] = &[
+    Runnable {
+        package: "uring-loop",
+        name: "echo",
+        args: &["--addr", "127.0.0.1:0", "--seconds", "1"],
+        says: &["listening 127.0.0.1:"],
+    },
+    Runnable {
+        package: "pool",
+        name: "primes",
+        args: &["--processes", "2"],
+        says: &["109999999 is prime: False", "234645542424 is prime: False"],
+    },
+    Runnable {
+        package: "shard",
+        name: "echo_sharded",
+        args: &["--addr", "127.0.0.1:0", "--seconds", "1"],
+        says: &["listening", "shard 0"],
+    },
+];
 
-const NOT_RUN: &[NotRun] = &[];
+const NOT_RUN: &[NotRun] = &[NotRun {
+    package: "shard",
+    name: "messages",
+    reason: "measures, for half a minute, on two cores that nobody else uses",
+}];
 
 /// Examples teach; one that needs longer than this does not.
 const LIMIT: Duration = Duration::from_secs(60);

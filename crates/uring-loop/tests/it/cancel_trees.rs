@@ -149,7 +149,11 @@ async fn cancel_until_done(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     /// However it is built: enough requests end it, and nothing of it is left.
     #[test]
