@@ -5,6 +5,7 @@ mod cancel_trees;
 mod drops;
 mod drops_kernel;
 mod edges;
+mod net;
 mod shutdown;
 mod support;
 mod tasks;
