@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::context;
 use crate::oneshot;
+use crate::sys::fork;
 
 /// At most so many helper threads at a time; further calls wait for a free one.
 const MOST: usize = 64;
@@ -24,13 +25,22 @@ struct Helpers {
     calls: VecDeque<Call>,
     idle: usize,
     alive: usize,
+    /// Of which process: a forked child has none of its parent's threads.
+    generation: u32,
 }
 
-static HELPERS: Mutex<Helpers> = Mutex::new(Helpers { calls: VecDeque::new(), idle: 0, alive: 0 });
+static HELPERS: Mutex<Helpers> = Mutex::new(Helpers { calls: VecDeque::new(), idle: 0, alive: 0, generation: 0 });
 static ARRIVED: Condvar = Condvar::new();
 
 fn helpers() -> MutexGuard<'static, Helpers> {
-    HELPERS.lock().unwrap_or_else(PoisonError::into_inner)
+    let mut helpers = HELPERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let generation = fork::generation();
+    if helpers.generation != generation {
+        let theirs = Helpers { calls: VecDeque::new(), idle: 0, alive: 0, generation };
+        // The parent's calls are the parent's to run and to drop.
+        std::mem::forget(std::mem::replace(&mut *helpers, theirs));
+    }
+    helpers
 }
 
 /// Runs a blocking closure on a helper thread and waits for its result. A panic in it goes on

@@ -207,10 +207,7 @@ impl Core {
     fn enter_kernel(&self, wait: Wait) -> Entered {
         match self.driver.enter(wait) {
             Ok(entered) => entered,
-            Err(_) if self.driver.closing() => panic!(
-                "this event loop belongs to the process that made it: after fork(2) the child must \
-                 make its own (EventLoop::new), and may not run or poll the parent's"
-            ),
+            Err(_) if self.driver.closing() => crate::sys::fork::refuse(),
             Err(error) => panic!("io_uring_enter failed in a way that no retry can mend: {error}"),
         }
     }

@@ -171,8 +171,16 @@ impl Driver {
         key
     }
 
-    /// A loop that shuts down, or was forked away, takes nothing new: as if cancelled at once.
+    /// A forked child polls what is its parent's.
+    fn refuse_in_fork(&self) {
+        if self.fork_generation != fork::generation() {
+            fork::refuse();
+        }
+    }
+
+    /// A loop that shuts down takes nothing new: as if cancelled at once.
     fn complete_unsubmitted(&self, inner: &mut Inner, key: Key) {
+        self.refuse_in_fork();
         inner.arena.finish(key);
         if let Some(head) = inner.arena.get(key) {
             head.result = -libc::ECANCELED;
@@ -243,6 +251,7 @@ impl Driver {
 
     /// Notes whom to wake. A waker's clone and drop are foreign code: not under the borrow.
     pub(super) fn set_waker(&self, key: Key, cx: &Context<'_>) {
+        self.refuse_in_fork();
         let fresh = LocalWaker::new(cx.waker());
         let mut inner = self.inner();
         let stale = inner.arena.get(key).map(|head| head.waker.replace(fresh));
@@ -421,6 +430,7 @@ impl Driver {
         self.buffers.get(|memory, entries, group| {
             let mut inner = self.inner();
             if inner.closing {
+                self.refuse_in_fork();
                 return Err(io::Error::from_raw_os_error(libc::ECANCELED));
             }
             // SAFETY: the pool's mapping, kept by `self.buffers` until the ring is closed

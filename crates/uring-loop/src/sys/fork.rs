@@ -21,6 +21,14 @@ pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
+/// Ends a use of the parent's loop, in words that name the cause and the fix.
+pub(crate) fn refuse() -> ! {
+    panic!(
+        "this event loop belongs to the process that made it: after fork(2) the child must make \
+         its own (EventLoop::new), and may not run or poll the parent's"
+    )
+}
+
 /// Installs the handler, once per process. Called before the first ring is made.
 pub(crate) fn watch() {
     REGISTER.call_once(|| {

@@ -37,7 +37,7 @@ impl Circumstances {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
         Circumstances {
             disabled: text("/proc/sys/kernel/io_uring_disabled").trim().parse().ok(),
-            seccomp: text("/proc/self/status")
+            seccomp: text("/proc/thread-self/status")
                 .lines()
                 .any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2")),
             memlock: nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_MEMLOCK)

@@ -1,0 +1,138 @@
+//! A ring refused by the kernel: the error names cause and fix. Filters and limits concern a whole
+//! process, so each test has one of its own.
+
+use std::io;
+
+use uring_loop::testing::SimConfig;
+use uring_loop::{EventLoop, Refused};
+
+use crate::support::in_child;
+
+fn refused() -> (io::ErrorKind, Refused, String) {
+    let error = EventLoop::new().expect_err("it is forbidden");
+    let text = error.to_string();
+    let refused = error.get_ref().and_then(|inner| inner.downcast_ref::<Refused>());
+    (error.kind(), refused.expect("a Refused is inside").clone(), text)
+}
+
+/// Makes io_uring_setup(2) answer `errno` in this process from now on (seccomp(2)).
+fn forbid_io_uring(errno: i32) {
+    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let mut program = [
+        // The number of the system call is the first word of seccomp_data.
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
+        libc::sock_filter {
+            code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+            jt: 0,
+            jf: 1,
+            k: libc::SYS_io_uring_setup as u32,
+        },
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno as u32),
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: 4, filter: program.as_mut_ptr() };
+    // SAFETY: PR_SET_NO_NEW_PRIVS takes plain numbers; the program outlives the second call, which
+    // copies it.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let filter = libc::SECCOMP_MODE_FILTER;
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, filter, &raw const program), 0);
+    }
+}
+
+#[test]
+fn a_seccomp_filter_with_eperm_is_named() {
+    in_child("refusal::a_seccomp_filter_with_eperm_is_named", || {
+        forbid_io_uring(libc::EPERM);
+        let (kind, refused, text) = refused();
+        assert_eq!(kind, io::ErrorKind::PermissionDenied);
+        assert_eq!(refused.errno, libc::EPERM);
+        assert!(refused.cause.contains("seccomp"), "{text}");
+        assert!(refused.fix.contains("seccomp=profile.json"), "{text}");
+        assert!(text.starts_with("io_uring_setup refused (Operation not permitted"), "{text}");
+        assert!(text.contains("To fix it: allow io_uring_setup"), "{text}");
+        let error = uring_loop::run(async {}).expect_err("run makes a loop too");
+        assert_eq!(error.kind(), kind);
+    });
+}
+
+#[test]
+fn a_kernel_without_io_uring_is_named() {
+    in_child("refusal::a_kernel_without_io_uring_is_named", || {
+        forbid_io_uring(libc::ENOSYS);
+        let (kind, refused, text) = refused();
+        assert_eq!(kind, io::ErrorKind::Unsupported);
+        assert!(refused.cause.contains("has no io_uring, or a sandbox hides it"), "{text}");
+        assert!(refused.fix.contains("6.1") && refused.fix.contains("gVisor"), "{text}");
+    });
+}
+
+#[test]
+fn a_process_without_descriptors_is_told_so() {
+    in_child("refusal::a_process_without_descriptors_is_told_so", || {
+        use nix::sys::resource::{Resource, setrlimit};
+        setrlimit(Resource::RLIMIT_NOFILE, 3, 3).expect("lower than before");
+        let (_, refused, text) = refused();
+        assert_eq!(refused.errno, libc::EMFILE);
+        assert!(refused.fix.contains("ulimit -n"), "{text}");
+    });
+}
+
+/// Since 5.12 the kernel charges rings to the memory cgroup and not to RLIMIT_MEMLOCK, so ENOMEM
+/// comes from the simulated kernel.
+#[test]
+fn memory_that_may_not_be_locked_is_named() {
+    in_child("refusal::memory_that_may_not_be_locked_is_named", || {
+        use nix::sys::resource::{Resource, setrlimit};
+        setrlimit(Resource::RLIMIT_MEMLOCK, 65536, 65536).expect("lower than before");
+        let config = SimConfig { refuse: Some(libc::ENOMEM), ..SimConfig::default() };
+        let error = EventLoop::builder().build_simulated(config).expect_err("refused");
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+        let text = error.to_string();
+        assert!(text.contains("RLIMIT_MEMLOCK is 64 KiB"), "{text}");
+        assert!(text.contains("ulimit -l") && text.contains("CAP_IPC_LOCK"), "{text}");
+    });
+}
+
+#[test]
+fn the_ring_can_be_insisted_on_and_nonsense_is_refused() {
+    in_child("refusal::the_ring_can_be_insisted_on_and_nonsense_is_refused", || {
+        for (word, accepted) in [("kernel", true), ("auto", true), ("", true), ("epoll", false)] {
+            // SAFETY: this process runs one test; nobody else reads the environment now.
+            unsafe { std::env::set_var("URING_LOOP_RING", word) };
+            let built = EventLoop::new();
+            assert_eq!(built.is_ok(), accepted, "{word}");
+            if let Err(error) = built {
+                assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+                let text = error.to_string();
+                assert_eq!(text, "URING_LOOP_RING=epoll: it can be `auto` or `kernel`");
+            }
+        }
+    });
+}
+
+#[test]
+fn senseless_options_are_refused() {
+    for (builder, word) in [
+        (EventLoop::builder().buffers(3, 4096), "3 buffers"),
+        (EventLoop::builder().buffers(0, 4096), "0 buffers"),
+        (EventLoop::builder().buffers(64, 0), "0 bytes"),
+        (EventLoop::builder().submissions(0), "0 entries"),
+    ] {
+        let error = builder.build().expect_err(word);
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
+
+/// `kernel.io_uring_disabled` is the whole machine's: `cargo xtask ci --sysctl` sets it to 2 and
+/// runs this test alone.
+#[test]
+#[ignore = "needs kernel.io_uring_disabled = 2, which `cargo xtask ci --sysctl` sets"]
+fn io_uring_disabled_for_the_machine_is_named() {
+    let (kind, refused, text) = refused();
+    assert_eq!(kind, io::ErrorKind::PermissionDenied);
+    assert_eq!(refused.errno, libc::EPERM);
+    assert!(refused.cause.contains("kernel.io_uring_disabled = 2"), "{text}");
+    assert!(refused.fix.contains("sysctl -w kernel.io_uring_disabled=0"), "{text}");
+}
