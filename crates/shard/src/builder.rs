@@ -82,8 +82,8 @@ impl Builder {
     }
 
     /// How many calls ([`Shard::submit_to`]) from one shard to one other may be under way; further
-    /// ones wait at the caller. Each pair of shards has a ring of twice as many entries of 48
-    /// bytes. Default: 128.
+    /// ones wait at the caller. From each shard to each other there is a ring of twice as many
+    /// entries, of at most 48 bytes each. Default: 128.
     pub fn calls(mut self, limit: usize) -> Self {
         self.calls = limit;
         self

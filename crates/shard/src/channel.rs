@@ -352,7 +352,8 @@ impl<T: Send> Receiver<T> {
         if !self.sleeper.arm(cx.waker()) {
             return Poll::Pending;
         }
-        if self.consumer.is_empty() && !self.consumer.is_ended() {
+        let second_look = !cfg!(mutant = "no-look-after-arming");
+        if !second_look || self.consumer.is_empty() && !self.consumer.is_ended() {
             return Poll::Pending;
         }
         self.sleeper.disarm();

@@ -138,7 +138,7 @@ fn loom_the_last_message_comes_before_the_end() {
 
 #[test]
 fn loom_two_ringers_wake_one_sleeper() {
-    model(3, || {
+    model(2, || {
         // As in the mesh: two rings, one place to sleep.
         let (mut sleeper, ringer) = wake_slot();
         let (mut ends, mut threads) = (Vec::new(), Vec::new());

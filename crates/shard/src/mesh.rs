@@ -50,6 +50,9 @@ enum Message {
     Answer { id: u32, outcome: Outcome },
 }
 
+// The docs of `Builder::calls` say so.
+const _: () = assert!(size_of::<Message>() <= 48);
+
 /// What one shard gets of the mesh before its thread starts.
 pub(crate) struct Seat {
     outgoing: Vec<Option<Link>>,

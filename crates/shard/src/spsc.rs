@@ -9,8 +9,7 @@
 //! * Only the producer writes `tail`. It fills the slot **first** and then stores `tail` with
 //!   Release; the consumer loads `tail` with Acquire and so sees what the slots below it hold.
 //! * Only the consumer writes `head`. It moves the message out **first** and then stores `head`
-//!   with
-//!   Release; the producer loads `head` with Acquire before it fills a slot again.
+//!   with Release; the producer loads `head` with Acquire before it fills a slot again.
 //!
 //! So a slot has one owner at any time: the consumer's if it is in `head..tail`, otherwise the
 //! producer's. Each side remembers the other's counter as it last saw it and looks again only
@@ -276,6 +275,9 @@ impl<T> Consumer<T> {
         if count == 0 {
             return 0;
         }
+        if cfg!(mutant = "room-given-back-before-it-is-free") {
+            self.ring.head.0.store(self.head.wrapping_add(count), Ordering::Release);
+        }
         let batch = GiveBack(self);
         for _ in 0..count {
             let at = batch.0.head;
@@ -391,7 +393,11 @@ impl Ringer {
         let slot = &self.0.0;
         // Also when nobody sleeps it must be a write: see the protocol. Of the value only the
         // bits matter, the count may wrap.
-        let mut state = slot.state.fetch_add(ONE, Ordering::AcqRel).wrapping_add(ONE);
+        let mut state = if cfg!(mutant = "a-ring-that-only-looks") {
+            slot.state.load(Ordering::Acquire)
+        } else {
+            slot.state.fetch_add(ONE, Ordering::AcqRel).wrapping_add(ONE)
+        };
         while state & ARMED != 0 {
             let taking = (state & !ARMED) | TAKING;
             match slot.state.compare_exchange_weak(
