@@ -1,19 +1,23 @@
 //! Programs that measure: ours, the peers and the hand-written floors.
 //!
 //! * `echo_*`, `exec_*`, `msg_*`, `pool_*` are the measured programs: one binary per peer, a fresh
-//!   process per measurement. What they share is here: [`serve`], [`uring`], [`pin`].
+//!   process per measurement. What they share is here: [`serve`], [`uring`], [`exec`], [`msg`],
+//!   [`pools`], [`once`], [`pin`].
 //! * `compare` drives them in interleaved rounds: [`load`], [`process`], [`usage`], [`noise`],
 //!   [`rounds`], [`stats`], [`environment`], [`report`].
-//!
 //! * `workload` does one piece of work under one model of concurrency and measures that:
 //!   [`workloads`]; `cargo xtask bench` drives it.
 //!
 //! The peers themselves are linked by the binaries only, never by this library.
 
 pub mod environment;
+pub mod exec;
 pub mod load;
+pub mod msg;
 pub mod noise;
+pub mod once;
 pub mod pin;
+pub mod pools;
 pub mod process;
 pub mod report;
 pub mod rounds;

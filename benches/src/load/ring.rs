@@ -50,7 +50,8 @@ impl<'run> Ring<'run> {
         let fd = types::Fd(session.streams[number].as_raw_fd());
         let entry = opcode::RecvMulti::new(fd, GROUP).build();
         // SAFETY: the kernel writes to provided buffers only, which outlive the ring.
-        Ok(unsafe { self.parts.push(&entry.user_data((number as u64) << 8 | RECV))? })
+        unsafe { self.parts.push(&entry.user_data((number as u64) << 8 | RECV))? };
+        Ok(())
     }
 
     #[inline]
@@ -61,7 +62,8 @@ impl<'run> Ring<'run> {
             .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
             .build();
         // SAFETY: the pattern is never written and outlives the ring.
-        Ok(unsafe { self.parts.push(&entry.user_data((number as u64) << 8 | SEND))? })
+        unsafe { self.parts.push(&entry.user_data((number as u64) << 8 | SEND))? };
+        Ok(())
     }
 
     #[inline]

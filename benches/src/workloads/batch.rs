@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -182,22 +183,19 @@ fn coroutines(stage: &mut Stage<'_>, jobs: Vec<Job>) -> anyhow::Result<Vec<Done>
 fn loop_per_core(stage: &mut Stage<'_>, jobs: Vec<Job>) -> anyhow::Result<Vec<Done>> {
     let count = jobs.len();
     let lanes = Job::at_a_time(stage.order.workload);
-    let shares = cores::deal(jobs, stage.order.cores.len());
-    let threads: Vec<_> = shares
-        .into_iter()
-        .zip(stage.order.cores.clone())
-        .map(|(share, core)| {
-            std::thread::Builder::new().name(format!("loop {core}")).spawn(move || {
-                meter::confine(&[core])?;
-                meter::note("loop thread");
-                cores::on_one_loop(share, lanes)
-            })
-        })
-        .collect::<Result<_, _>>()?;
+    let shares = Arc::new(Mutex::new(cores::deal(jobs, stage.order.cores.len())));
+    let shards = cores::shards(&stage.order.cores, move |shard| async move {
+        meter::note("loop thread");
+        let share = {
+            let mut all = shares.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut all[shard.index()])
+        };
+        cores::on_this_loop(share, lanes).await
+    })?;
     stage.watch.look();
     let mut results = Vec::with_capacity(count);
-    for thread in threads {
-        results.extend(thread.join().expect("a loop panicked")?);
+    for ended in shards.join()? {
+        results.extend(ended.returned().context("a shard was stopped")?);
     }
     stage.last();
     cores::collect(count, results)

@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
+use shard::{Shard, Shards};
 use uring_loop::EventLoop;
 
 use super::job::{Done, Job};
@@ -26,7 +27,7 @@ pub type Placed<T> = (usize, T);
 
 /// This machine has no event loop to offer; the text says why.
 #[derive(Debug)]
-pub struct NoLoop(String);
+pub struct NoLoop(pub String);
 
 impl fmt::Display for NoLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,6 +44,25 @@ impl std::error::Error for NoLoop {}
 /// [`NoLoop`], when the kernel refuses.
 pub fn event_loop() -> anyhow::Result<EventLoop> {
     EventLoop::new().map_err(|error| NoLoop(error.to_string()).into())
+}
+
+/// Starts a shard on each of `cores`, and `service` on each. What fails there fails here, with the
+/// shard's number.
+///
+/// # Errors
+///
+/// [`NoLoop`], when a shard gets no thread, core or loop.
+pub fn shards<S, F, T>(cores: &[usize], service: S) -> anyhow::Result<Shards<T>>
+where
+    S: FnOnce(Shard) -> F + Clone + Send + 'static,
+    F: Future<Output = anyhow::Result<T>> + 'static,
+    T: Send + 'static,
+{
+    let service = move |shard| async move {
+        service(shard).await.map_err(|error| io::Error::other(format!("{error:#}")))
+    };
+    let shards = Shards::builder().cpus(cores.iter().copied()).name("loop").spawn(service);
+    shards.map_err(|error| NoLoop(error.to_string()).into())
 }
 
 /// Deals the jobs out, one to each share in turn.
@@ -76,18 +96,30 @@ pub fn collect(count: usize, results: Vec<Placed<Done>>) -> anyhow::Result<Vec<D
 ///
 /// [`NoLoop`], and the first error of a job.
 pub fn on_one_loop(jobs: Vec<Placed<Job>>, lanes: usize) -> anyhow::Result<Vec<Placed<Done>>> {
-    let mut event_loop = event_loop()?;
+    event_loop()?.run_until_complete(on_this_loop(jobs, lanes))?
+}
+
+/// Runs jobs as coroutines on the loop of this thread, `lanes` at a time.
+///
+/// # Errors
+///
+/// The first error of a job.
+///
+/// # Cancel safety
+///
+/// None: the jobs that have begun go on and their results are lost.
+pub async fn on_this_loop(
+    jobs: Vec<Placed<Job>>,
+    lanes: usize,
+) -> anyhow::Result<Vec<Placed<Done>>> {
     let lanes = lanes.min(jobs.len());
     let queue = Rc::new(RefCell::new(VecDeque::from(jobs)));
-    event_loop.run_until_complete(async move {
-        let tasks: Vec<_> =
-            (0..lanes).map(|_| uring_loop::spawn(lane(Rc::clone(&queue)))).collect();
-        let mut results = Vec::new();
-        for task in tasks {
-            results.extend(task.await.map_err(io::Error::from)??);
-        }
-        Ok(results)
-    })?
+    let tasks: Vec<_> = (0..lanes).map(|_| uring_loop::spawn(lane(Rc::clone(&queue)))).collect();
+    let mut results = Vec::new();
+    for task in tasks {
+        results.extend(task.await.map_err(io::Error::from)??);
+    }
+    Ok(results)
 }
 
 /// Takes jobs until none is left.

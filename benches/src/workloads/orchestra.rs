@@ -43,12 +43,16 @@ pub fn run(mut order: Order) -> anyhow::Result<Report> {
     let served = order.workload.is_served();
     let (finding, load, seen) =
         if served { serve(&order, &mut remarks)? } else { (work(&order)?, None, Seen::default()) };
-    if let Some(why) = finding.refused {
+    if let Some(why) = finding.refused.clone() {
         return Ok(refused(&order, why));
     }
-    let (finding, seen) = (finding.clone(), seen.max(finding.seen));
+    let seen = seen.max(finding.seen);
     if let Some(folder) = &folder {
         folder.verify(finding.done)?;
+    }
+    if order.model == Model::ThreadPerJob && !served && (finding.done as u64) > seen.threads {
+        let (all, most) = (finding.done, seen.threads);
+        remarks.push(format!("{all} threads were started, at most {most} were seen alive at once"));
     }
     Ok(report(&order, &finding, load.as_ref(), seen, remarks))
 }

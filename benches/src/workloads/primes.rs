@@ -104,9 +104,9 @@ pub fn work(n: u64, divisions: u64) -> u64 {
 pub fn calibrate(target: Duration) -> anyhow::Result<u64> {
     const TRY: u64 = 200_000;
     let mut speeds = Vec::new();
-    for round in 0..9 {
+    for &n in &HARD[..9] {
         let before: Duration = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into();
-        std::hint::black_box(work(HARD[round], std::hint::black_box(TRY)));
+        std::hint::black_box(work(n, std::hint::black_box(TRY)));
         let after: Duration = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into();
         speeds.push(TRY as f64 / (after - before).as_secs_f64());
     }

@@ -3,11 +3,11 @@
 //! stdin ends (models of loops).
 
 use std::cell::RefCell;
-use std::io::{self, PipeReader, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use anyhow::{Context, bail, ensure};
 use pool::{ProcessPool, ThreadPool};
@@ -155,12 +155,18 @@ pub fn one_of_several(
     stop: OwnedFd,
     ready: impl FnOnce(),
 ) -> anyhow::Result<()> {
-    let mut event_loop = cores::event_loop()?;
-    event_loop.run_until_complete(async move {
-        let listener = TcpListener::bind_reuse_port((Ipv4Addr::LOCALHOST, port))?;
-        ready();
-        accept_until(listener, service, stop, None).await
-    })?
+    cores::event_loop()?.run_until_complete(serve_at(port, service, stop, ready))?
+}
+
+async fn serve_at(
+    port: u16,
+    service: Service,
+    stop: OwnedFd,
+    ready: impl FnOnce(),
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind_reuse_port((Ipv4Addr::LOCALHOST, port))?;
+    ready();
+    accept_until(listener, service, stop, None).await
 }
 
 async fn accept_until(
@@ -199,43 +205,34 @@ fn loop_per_core(order: &Order, service: Service, watch: &mut Watch) -> anyhow::
     let reserved = bound()?;
     let address = reserved.local_addr()?.as_socket().context("an address of another kind")?;
     let (ready, listening) = mpsc::channel();
-    let mut loops = Vec::new();
-    let mut stops = Vec::new();
-    for &core in &order.cores {
-        let (stop, end) = std::io::pipe()?;
-        stops.push(end);
-        let ready = ready.clone();
-        let run = move || on_core(core, address.port(), service, stop, ready);
-        loops.push(std::thread::Builder::new().name(format!("loop {core}")).spawn(run)?);
-    }
-    drop(ready);
+    let (stops, ends): (Vec<_>, Vec<_>) = order
+        .cores
+        .iter()
+        .map(|_| std::io::pipe().map(|(stop, end)| (Some(OwnedFd::from(stop)), end)))
+        .collect::<io::Result<Vec<_>>>()?
+        .into_iter()
+        .unzip();
+    let stops = Arc::new(Mutex::new(stops));
+    let shards = cores::shards(&order.cores, move |shard| async move {
+        meter::note("loop thread");
+        let stop = stops.lock().unwrap_or_else(PoisonError::into_inner)[shard.index()].take();
+        let stop = stop.context("every shard has an index of its own")?;
+        // Nobody listens when another shard has failed, which is reported there.
+        let ready = move || {
+            let _ = ready.send(());
+        };
+        serve_at(address.port(), service, stop, ready).await
+    })?;
     let count = listening.iter().take(order.cores.len()).count();
     if count == order.cores.len() {
         announce(address)?;
         until_stdin_ends()?;
         watch.look();
     }
-    drop(stops);
-    for thread in loops {
-        thread.join().expect("a loop panicked")?;
-    }
+    drop(ends);
+    shards.join()?;
     ensure!(count == order.cores.len(), "only {count} loops listened");
     Ok(())
-}
-
-fn on_core(
-    core: usize,
-    port: u16,
-    service: Service,
-    stop: PipeReader,
-    ready: mpsc::Sender<()>,
-) -> anyhow::Result<()> {
-    meter::confine(&[core])?;
-    meter::note("loop thread");
-    one_of_several(port, service, stop.into(), move || {
-        // Nobody listens when another loop has failed, which is reported there.
-        let _ = ready.send(());
-    })
 }
 
 fn until_stdin_ends() -> anyhow::Result<()> {

@@ -185,7 +185,7 @@ pub(super) fn warnings(environment: &Value) -> Vec<String> {
     let busy = load.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
     if busy.is_some_and(|busy| busy > BUSY * cores as f64) {
         warnings.push(format!(
-            "the machine is busy (load {load} on {cores} cores): figures will be worse than they \
+            "the machine is busy or was building (load {load} on {cores} cores): figures will be worse than they \
              should be, and spread"
         ));
     }
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(warnings(&quiet), Vec::<String>::new());
         let busy = json!({"allowed_cores": [0, 1], "load": "1.90 0.00 0.00", "debug": true});
         let warnings = warnings(&busy);
-        assert!(warnings[0].contains("busy (load 1.90"), "{warnings:?}");
+        assert!(warnings[0].contains("busy or was building (load 1.90"), "{warnings:?}");
         assert!(warnings[1].contains("debugging"), "{warnings:?}");
     }
 

@@ -2,14 +2,17 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, ColumnConstraint, Table, Width};
 
 use super::sample::Pin;
 use super::summary::{Fate, Figures, Summary};
 use super::text::{marked, mib, seconds, three_digits};
 use super::verdict;
 
-const HEADER: [&str; 13] = [
+/// Columns of a remark, which is broken beyond them.
+const REMARK: u16 = 44;
+
+const HEADER: [&str; 12] = [
     "model",
     "wall",
     "±",
@@ -18,7 +21,6 @@ const HEADER: [&str; 13] = [
     "cores busy",
     "peak MiB",
     "threads",
-    "processes",
     "switches",
     "p50",
     "p99",
@@ -44,8 +46,11 @@ pub(super) fn render(summary: &Summary, cores: usize) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
+    if let Some(column) = table.column_mut(HEADER.len() - 1) {
+        column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(REMARK)));
+    }
     let mut text = format!(
-        "{}: {}, {} {}\n\n{table}\n\n",
+        "{}: {}; {} {}\n\n{table}\n\n",
         workload.name, workload.about, summary.size, workload.unit
     );
     for (model, figures) in summary.measured() {
@@ -53,6 +58,14 @@ pub(super) fn render(summary: &Summary, cores: usize) -> String {
     }
     let _ = writeln!(text, "\n  {}", verdict::sentence(summary, cores));
     text
+}
+
+/// `3`, or `6 in 3` processes.
+fn threads(figures: &Figures) -> String {
+    match figures.processes.round() {
+        1.0 => format!("{:.0}", figures.threads),
+        processes => format!("{:.0} in {processes:.0}", figures.threads),
+    }
 }
 
 fn without(remark: String) -> Vec<String> {
@@ -83,8 +96,7 @@ fn measured(figures: &Figures, size: usize) -> Vec<String> {
         marked(part, seconds(figures.cpu_s.median)),
         format!("{:.2}", figures.cores_busy),
         mib(figures.peak_bytes),
-        format!("{:.0}", figures.threads),
-        format!("{:.0}", figures.processes),
+        threads(figures),
         marked(part, format!("{:.0} + {:.0}", figures.voluntary, figures.involuntary)),
         seconds(figures.p50_s),
         seconds(figures.p99_s),

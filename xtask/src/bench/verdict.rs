@@ -78,16 +78,24 @@ fn lead(winner: Entry<'_>, others: &[Entry<'_>]) -> String {
     match (level.is_empty(), next) {
         (true, Some(next)) => format!(", beyond the spread ({next})"),
         (false, Some(next)) => {
-            format!(", level within the spread with {} ({next})", level.join(" and "))
+            format!(", level within the spread with {} ({next})", all_of(&level))
         }
         (_, None) => ", level within the spread with all others".to_owned(),
+    }
+}
+
+/// `a, b and c`
+fn all_of(labels: &[&str]) -> String {
+    match labels {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        _ => labels.concat(),
     }
 }
 
 fn why(summary: &Summary, winner: Entry<'_>, cores: usize) -> String {
     let (model, figures) = winner;
     if model.name == SEQUENTIAL {
-        return "the work is too short, or the machine too small, to pay for anything more".into();
+        return "the work is too short, or the machine too small or too busy, to pay for anything more".into();
     }
     match summary.workload.name {
         "primes" => primes(summary, figures, cores),
@@ -100,6 +108,13 @@ fn why(summary: &Summary, winner: Entry<'_>, cores: usize) -> String {
 
 fn busy(figures: &Figures, cores: usize) -> String {
     format!("{:.1} of {cores} cores busy", figures.cores_busy)
+}
+
+fn threads(figures: &Figures) -> String {
+    match figures.threads.round() {
+        1.0 => "one thread".to_owned(),
+        count => format!("{count:.0} threads"),
+    }
 }
 
 fn primes(summary: &Summary, winner: &Figures, cores: usize) -> String {
@@ -119,8 +134,8 @@ fn primes(summary: &Summary, winner: &Figures, cores: usize) -> String {
 fn sleepers(summary: &Summary, winner: Entry<'_>) -> String {
     let held = |figures: &Figures| {
         format!(
-            "{:.0} threads, {} MiB and {} of CPU",
-            figures.threads,
+            "{}, {} MiB and {} of CPU",
+            threads(figures),
             mib(figures.peak_bytes),
             seconds(figures.cpu_s.median)
         )
@@ -153,10 +168,10 @@ fn copy(summary: &Summary, winner: &Figures, cores: usize) -> String {
     let one = summary.figures("coroutines");
     let one = one.map_or_else(String::new, |figures| {
         format!(
-            "; through the ring on one loop a file costs {} of CPU and {:.0} threads are at work, \
-             since the kernel hands what may block to threads of its own",
+            "; through the ring on one loop a file costs {} of CPU and {} are at work, since the kernel hands what \
+             may block to threads of its own",
             seconds(figures.cpu_s.median / summary.size as f64),
-            figures.threads
+            threads(figures)
         )
     });
     format!(

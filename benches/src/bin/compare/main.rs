@@ -3,6 +3,8 @@
 //! It builds nothing: the programs are those found beside it.
 
 mod echo;
+mod idle;
+mod once;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,7 +39,7 @@ struct How {
     #[arg(long, default_value_t = 10.0, global = true)]
     patience: f64,
     /// Whom ratios are shown against
-    #[arg(long, value_delimiter = ',', default_value = "floor,tokio", global = true)]
+    #[arg(long, value_delimiter = ',', default_value = "floor,futex,tokio", global = true)]
     against: Vec<String>,
     /// Core of the measured program
     #[arg(long, default_value_t = 0, global = true)]
@@ -54,6 +56,14 @@ struct How {
 enum What {
     /// Echo servers: server CPU per request, latency, throughput
     Echo(echo::Options),
+    /// Echo servers: memory of an idle connection
+    Idle(idle::Options),
+    /// Executors: spawn, yield, timeout, memory of a sleeping task
+    Exec(once::Options),
+    /// Messages between two cores: round trip and stream
+    Messages(once::Options),
+    /// Thread pools: round trip, submission, map
+    Pools(once::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -61,6 +71,10 @@ fn main() -> anyhow::Result<()> {
     let environment = environment::record();
     let (kind, comparisons) = match &command.what {
         What::Echo(options) => ("echo", echo::compare(options, &command.how)?),
+        What::Idle(options) => ("idle", idle::compare(options, &command.how)?),
+        What::Exec(options) => ("exec", once::exec(options, &command.how)?),
+        What::Messages(options) => ("messages", once::messages(options, &command.how)?),
+        What::Pools(options) => ("pools", once::pools(options, &command.how)?),
     };
     let how = &command.how;
     let path = report::write(kind, how.json.as_deref(), &environment, &comparisons, &how.against)?;

@@ -1,0 +1,92 @@
+//! The interface of the programs that pass messages between two threads (`msg_*`).
+//!
+//! A program gives one or two functions over a pair of cores and calls [`main`]: "loops" are two
+//! executors on two threads, each pinned to its core; floors are two bare threads.
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::once;
+use crate::process::print_metrics;
+
+/// The cores of the two sides; the first asks or sends.
+pub type Cores = (usize, usize);
+
+/// One way to pass messages.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// The first side sends a number and awaits it back, `count` times.
+    pub round_trip: fn(cores: Cores, count: u64) -> Duration,
+    /// The first side sends `count` numbers; the time until the second has them all.
+    pub one_way: Option<fn(cores: Cores, count: u64) -> Duration>,
+}
+
+/// Room in a bounded channel.
+pub const ROOM: usize = 1024;
+
+/// Measures messages between two threads and prints one line of JSON.
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(subcommand)]
+    what: What,
+    /// Core of the side that asks
+    #[arg(long, default_value_t = 0, global = true)]
+    core: usize,
+    /// Core of the other side
+    #[arg(long, default_value_t = 1, global = true)]
+    other_core: usize,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum What {
+    /// There and back, one at a time
+    RoundTrip,
+    /// A stream in one direction
+    OneWay,
+}
+
+/// The whole of a `msg_*` program. One that has no one-way stream prints an empty object for it.
+///
+/// # Errors
+///
+/// None yet; `Result` for what a program may come to need.
+pub fn main(peer: Peer) -> anyhow::Result<()> {
+    let options = Options::parse();
+    once::limit_life();
+    let cores = (options.core, options.other_core);
+    let measured = match options.what {
+        What::RoundTrip => Some(peer.round_trip),
+        What::OneWay => peer.one_way,
+    };
+    let ns = measured.map(|way| once::nanoseconds_per_unit(|count| way(cores, count)));
+    print_metrics(ns.map(|ns| ("ns", ns)));
+    Ok(())
+}
+
+/// Runs `first` and `second` on threads of their own, pinned; returns what `first` or `second`
+/// timed, whichever is not zero.
+///
+/// # Panics
+///
+/// When a thread cannot be pinned, or either side panics.
+pub fn pair(
+    cores: Cores,
+    first: impl FnOnce() -> Duration + Send,
+    second: impl FnOnce() -> Duration + Send,
+) -> Duration {
+    std::thread::scope(|scope| {
+        let second = scope.spawn(move || {
+            crate::pin::to_core(cores.1).expect("the second core");
+            second()
+        });
+        let first = scope.spawn(move || {
+            crate::pin::to_core(cores.0).expect("the first core");
+            first()
+        });
+        let join = |side: std::thread::ScopedJoinHandle<'_, _>| {
+            side.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        join(first).max(join(second))
+    })
+}
