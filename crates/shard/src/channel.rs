@@ -1,6 +1,6 @@
 //! A bounded channel from one task to one other, on another core as a rule.
 //!
-//! It is a ring of [`spsc`](crate::spsc) and a bell in each direction; nothing in it knows which
+//! It is a ring of `spsc` and a bell in each direction; nothing in it knows which
 //! executor polls it, so the ends may live on two shards, or one in a plain thread.
 //!
 //! What makes it cheap: a message costs no allocation and no lock; the receiver takes messages over

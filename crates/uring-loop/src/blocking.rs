@@ -29,7 +29,8 @@ struct Helpers {
     generation: u32,
 }
 
-static HELPERS: Mutex<Helpers> = Mutex::new(Helpers { calls: VecDeque::new(), idle: 0, alive: 0, generation: 0 });
+static HELPERS: Mutex<Helpers> =
+    Mutex::new(Helpers { calls: VecDeque::new(), idle: 0, alive: 0, generation: 0 });
 static ARRIVED: Condvar = Condvar::new();
 
 fn helpers() -> MutexGuard<'static, Helpers> {

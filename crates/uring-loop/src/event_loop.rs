@@ -22,9 +22,10 @@ use crate::driver::{self, Driver, Entered, InFlight, bufpool};
 use crate::handle::{Gate, Handle, RemoteCall};
 use crate::spin::Spin;
 use crate::statistics::Statistics;
+use crate::task::door::Door;
+use crate::task::inbox::{Node, Taken};
 use crate::task::queue::Tasks;
 use crate::task::raw::Header;
-use crate::task::remote::Door;
 use crate::task::{JoinError, Task, TaskInfo};
 use crate::time::clock::Clock;
 use crate::time::wheel::Timers;
@@ -34,6 +35,10 @@ use crate::wake::LocalWaker;
 const BATCH: (usize, usize) = (64, 1024);
 /// After how many polls beyond the first batch the queues are looked at.
 const LOOK_EVERY: usize = 16;
+
+/// Most entries of the door that are seen to in one turn, so that threads that send without pause
+/// hold up neither timers nor completions.
+const ARRIVALS: usize = 1024;
 
 /// Ids of loops; never used twice (a program that makes four billion loops stops).
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
@@ -47,6 +52,8 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) gate: std::sync::Arc<Gate>,
     door: &'static Door,
+    /// Taken from the door and not yet seen to.
+    arrived: RefCell<Taken>,
     names: RefCell<HashMap<u32, String>>,
     origin: Cell<Origin>,
     holds: Rc<Cell<u32>>,
@@ -93,9 +100,7 @@ impl Core {
         driver::count(&self.turns);
         self.driver.next_turn();
         // 1. The door: what other threads sent.
-        if self.door.inbox.knocked() {
-            self.open_door();
-        }
+        self.open_door();
         // 2. The ready tasks, in budget.
         self.run_ready();
         // 3. The timers that are due.
@@ -110,22 +115,62 @@ impl Core {
         }
     }
 
+    /// Sees to what other threads sent, oldest first, but not to more than a turn can bear.
     fn open_door(&self) {
-        self.door.inbox.wake_up();
-        for node in self.door.inbox.take() {
-            // SAFETY: nodes in a door are alive until taken; which kind, the id says.
-            let id = unsafe { &*node }.id;
-            if id == 0 {
-                // SAFETY: id 0 is a leaked `RemoteCall`, ours since it was taken.
-                let call = unsafe { Box::from_raw(node.cast::<RemoteCall>()) };
-                if call.node.loop_id == self.id {
-                    (call.run)(self);
-                }
-            } else {
-                let header = NonNull::new(node.cast::<Header>()).expect("a node is not null");
-                // SAFETY: another id is a task's header, taken from our door.
-                unsafe { self.tasks.receive(header) };
+        if !self.has_arrivals() {
+            if !self.door.inbox.knocked() {
+                return;
             }
+            self.take_arrivals();
+        }
+        for _ in 0..ARRIVALS {
+            // Not borrowed while it is seen to: a call may do anything.
+            let Some(node) = self.arrived.borrow_mut().next() else { return };
+            // SAFETY: fresh from the door.
+            if let Some(call) = unsafe { self.receive(node) } {
+                (call.run)(self);
+            }
+        }
+    }
+
+    /// Takes over all that lies in the door. What had been taken before is seen to.
+    fn take_arrivals(&self) {
+        self.door.inbox.wake_up();
+        let left = self.arrived.replace(self.door.inbox.take());
+        debug_assert!(left.is_empty(), "entries of the door are lost");
+    }
+
+    fn has_arrivals(&self) -> bool {
+        !self.arrived.borrow().is_empty()
+    }
+
+    /// Makes a woken task ready, or gives the call that `node` is.
+    ///
+    /// # Safety
+    ///
+    /// `node` was just taken from this loop's door.
+    unsafe fn receive(&self, node: *mut Node) -> Option<Box<RemoteCall>> {
+        // SAFETY: nodes in a door are alive until taken; which kind, the id says.
+        let id = unsafe { &*node }.id;
+        if id == 0 {
+            // SAFETY: id 0 is a leaked `RemoteCall`, ours since it was taken.
+            let call = unsafe { Box::from_raw(node.cast::<RemoteCall>()) };
+            return (call.node.loop_id == self.id).then_some(call);
+        }
+        let header = NonNull::new(node.cast::<Header>()).expect("a node is not null");
+        // SAFETY: another id is a task's header, taken from our door.
+        unsafe { self.tasks.receive(header) };
+        None
+    }
+
+    /// The loop goes: tasks in the door are let go of, calls dropped.
+    fn empty_door(&self) {
+        while self.has_arrivals() || self.door.inbox.knocked() {
+            // SAFETY: fresh from the door.
+            while let Some(node) = { self.arrived.borrow_mut().next() } {
+                drop(unsafe { self.receive(node) });
+            }
+            self.take_arrivals();
         }
     }
 
@@ -159,7 +204,7 @@ impl Core {
 
     /// The one enter of a turn, if there is any reason for it.
     fn enter(&self, done: bool) -> Entered {
-        if self.tasks.ready() > 0 || done {
+        if self.tasks.ready() > 0 || done || self.has_arrivals() {
             if self.driver.unsubmitted() || self.driver.hints().any() {
                 return self.enter_kernel(Wait::Poll);
             }
@@ -320,6 +365,7 @@ impl EventLoop {
             gate: Gate::new(door, id),
             clock,
             door,
+            arrived: RefCell::default(),
             names: RefCell::default(),
             origin: Cell::new(0),
             holds: Rc::default(),
@@ -411,7 +457,7 @@ impl Drop for EventLoop {
             // Futures that are dropped now may look for their loop.
             let _entered = context::replace(&self.core);
             self.core.tasks.discard_all();
-            self.core.open_door();
+            self.core.empty_door();
             self.core.tasks.discard_all();
         }
         self.core.driver.shutdown(self.patience);

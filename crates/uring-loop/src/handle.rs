@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -11,7 +12,8 @@ use crate::context;
 use crate::event_loop::Core;
 use crate::oneshot::{self, Receiver};
 use crate::task::JoinError;
-use crate::task::remote::{Door, Node};
+use crate::task::door::Door;
+use crate::task::inbox::Node;
 
 /// A closure on its way to a loop. Made here, leaked into the door, taken back by the loop.
 #[repr(C)]
@@ -108,14 +110,22 @@ impl Handle {
         context::core("Handle::current", |core| Handle::new(core.gate.clone()))
     }
 
-    /// Runs a closure on the loop, in its next turn.
+    /// Runs a closure on the loop, in its next turn. A thread's calls run in the order in which
+    /// they were sent; while more come in than a turn can bear, they wait for later ones.
+    ///
+    /// A panic in it is logged; the loop goes on. If the loop goes first, the closure is dropped
+    /// without having run.
     ///
     /// # Errors
     ///
     /// [`Closed`] if the loop is gone.
     #[doc(alias = "call_soon_threadsafe")]
     pub fn call(&self, f: impl FnOnce() + Send + 'static) -> Result<(), Closed> {
-        self.gate.send(Box::new(|_| f()))
+        self.gate.send(Box::new(|_| {
+            if catch_unwind(AssertUnwindSafe(f)).is_err() {
+                tracing::error!("a closure that another thread sent to the loop panicked");
+            }
+        }))
     }
 
     /// Makes a future on the loop, from a closure that travels there, and runs it as a task.
@@ -130,9 +140,9 @@ impl Handle {
         let (sender, receiver) = oneshot::channel();
         let location = std::panic::Location::caller();
         let sent = self.gate.send(Box::new(move |core| {
-            let future = make();
             let relay = async move {
-                // A task of its own, so that a panic is caught with its payload.
+                // A task of its own, so that a panic, of `make` too, is caught with its payload.
+                let future = async move { make().await };
                 let task = context::core("a remote spawn", |core| core.spawn(future, location));
                 sender.send(task.await);
             };

@@ -1,8 +1,6 @@
-//! The door: how other threads reach a loop.
+//! How other threads reach a loop: the list and the state word of its [door](super::door).
 //!
 //! # Protocol
-//!
-//! A door is a list and a state word.
 //!
 //! *List*: a stack of [`Node`]s pushed by compare-and-swap. The loop takes the whole stack with one
 //! swap and turns it round, so entries of one thread arrive in the order they were pushed, and
@@ -21,15 +19,6 @@
 //! sender's comes either before the loop's swap to `RUNNING` (the swap acquires the push, the list
 //! that is taken next contains it) or after it; then it turns `RUNNING` or `SLEEPING` into
 //! `NOTIFIED`: the loop's next attempt to sleep fails, or the bell is rung for the present sleep.
-//!
-//! # Life story of a [`Door`]
-//!
-//! Doors are never freed, only reused. A `Waker` may outlive its loop by any length and still
-//! knows its door; were doors counted, each spawn would pay an atomic. So a loop *takes* a door
-//! from a list of free ones (or makes one), and *returns* it when it closes, after emptying it.
-//! A late sender that pushes a task of the old loop through a door that a new loop uses, costs
-//! that loop a spurious wake: it sees the foreign loop id and only drops the reference. There are
-//! at most as many doors, and eventfds for bells, as there were loops alive at one time.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -132,6 +121,18 @@ impl Inbox {
 #[derive(Debug)]
 pub(crate) struct Taken(*mut Node);
 
+impl Taken {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_null()
+    }
+}
+
+impl Default for Taken {
+    fn default() -> Self {
+        Taken(ptr::null_mut())
+    }
+}
+
 impl Iterator for Taken {
     type Item = *mut Node;
 
@@ -144,59 +145,6 @@ impl Iterator for Taken {
         Some(std::mem::replace(&mut self.0, next))
     }
 }
-
-#[cfg(not(loom))]
-mod door {
-    use super::{Inbox, Node};
-    use crate::sys::eventfd::Bell;
-    use std::io;
-    use std::os::fd::RawFd;
-    use std::sync::{Mutex, PoisonError};
-
-    /// An [`Inbox`] with a bell. See the module's life story.
-    #[derive(Debug)]
-    pub(crate) struct Door {
-        pub(crate) inbox: Inbox,
-        bell: Bell,
-    }
-
-    static FREE: Mutex<Vec<&'static Door>> = Mutex::new(Vec::new());
-
-    impl Door {
-        /// A free door, or a new one.
-        pub(crate) fn obtain() -> io::Result<&'static Door> {
-            if let Some(door) = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop() {
-                door.inbox.wake_up();
-                return Ok(door);
-            }
-            Ok(Box::leak(Box::new(Door { inbox: Inbox::new(), bell: Bell::new()? })))
-        }
-
-        /// Gives the door back; its loop has emptied it.
-        pub(crate) fn give_back(&'static self) {
-            FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
-        }
-
-        /// Pushes a node and wakes the loop if it is parked.
-        ///
-        /// # Safety
-        ///
-        /// As [`Inbox::push`].
-        pub(crate) unsafe fn push(&self, node: *mut Node) {
-            // SAFETY: handed on.
-            if unsafe { self.inbox.push(node) } {
-                self.bell.ring();
-            }
-        }
-
-        /// What the ring polls.
-        pub(crate) fn bell(&self) -> RawFd {
-            self.bell.fd()
-        }
-    }
-}
-#[cfg(not(loom))]
-pub(crate) use door::Door;
 
 #[cfg(all(test, loom))]
 mod loom_tests {

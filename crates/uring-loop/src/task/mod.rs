@@ -4,9 +4,11 @@
 //! the handle: await it for the result, cancel it, abort it, or drop it and let it run on.
 
 mod cache;
+pub(crate) mod door;
+pub(crate) mod inbox;
 pub(crate) mod queue;
 pub(crate) mod raw;
-pub(crate) mod remote;
+
 pub(crate) mod state;
 
 use std::any::Any;

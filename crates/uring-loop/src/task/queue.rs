@@ -9,8 +9,8 @@ use std::panic::Location;
 use std::ptr::{self, NonNull};
 
 use super::cache::Cache;
+use super::door::Door;
 use super::raw::{self, Header, Home};
-use super::remote::Door;
 use super::state::flags;
 
 /// The tasks of one loop.

@@ -28,7 +28,8 @@ use std::task::{Context, Poll, RawWaker, Waker};
 
 use super::JoinError;
 use super::cache::{self, Cache};
-use super::remote::{Door, Node};
+use super::door::Door;
+use super::inbox::Node;
 use super::state::{Shared, flags};
 use crate::cancel::{Children, Link, LinkKind, ScopeRef, TASK};
 use crate::context;

@@ -146,3 +146,27 @@ fn a_child_has_a_loop_of_its_own() {
         });
     });
 }
+
+fn eventfds() -> usize {
+    let links = std::fs::read_dir("/proc/self/fd").expect("proc").filter_map(Result::ok);
+    links
+        .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+        .filter(|link| link.to_string_lossy().contains("eventfd"))
+        .count()
+}
+
+/// A bell shared with the parent would wake the one when the other is meant.
+#[test]
+fn a_loop_of_the_child_has_a_bell_of_its_own() {
+    in_child("fork::a_loop_of_the_child_has_a_bell_of_its_own", || {
+        drop(EventLoop::new().expect("a ring"));
+        let before = eventfds();
+        drop(EventLoop::new().expect("a ring"));
+        assert_eq!(eventfds(), before, "the bell is kept for the next loop");
+        in_fork(|| {
+            let event_loop = EventLoop::new().expect("a ring");
+            assert_eq!(eventfds(), before + 1);
+            drop(event_loop);
+        });
+    });
+}

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod cancel_trees;
+mod door;
 mod drops;
 mod drops_kernel;
 mod edges;
