@@ -3,11 +3,21 @@
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::driver::ring::{Cqe, Ring, Sqe, Wait, cqe_flags, opcode, socket_flags, sqe_flags};
 use crate::testing::sim::{Peer, Sim, SimConfig, SimHandle, layout, memory};
 
-/// Memory that entries may point to: leaked, so that no test can free it too early.
+/// Memory is never freed, and kept in sight here, so that a leak checker looks at the product only.
+static KEPT_BYTES: Mutex<Vec<&'static [AtomicU8]>> = Mutex::new(Vec::new());
+static KEPT_WORDS: Mutex<Vec<&'static [AtomicU64]>> = Mutex::new(Vec::new());
+
+fn keep<T>(kept: &Mutex<Vec<&'static [T]>>, memory: &'static [T]) -> &'static [T] {
+    kept.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+    memory
+}
+
+/// Memory that entries may point to: never freed, so that no test can do it too early.
 #[derive(Clone, Copy)]
 pub(super) struct Memory(&'static [AtomicU8]);
 
@@ -17,7 +27,8 @@ impl Memory {
     }
 
     pub(super) fn of(bytes: &[u8]) -> Self {
-        Memory(Box::leak(bytes.iter().map(|byte| AtomicU8::new(*byte)).collect()))
+        let bytes: Box<[_]> = bytes.iter().map(|byte| AtomicU8::new(*byte)).collect();
+        Memory(keep(&KEPT_BYTES, Box::leak(bytes)))
     }
 
     pub(super) fn address(self) -> u64 {
@@ -73,11 +84,11 @@ impl BufferRing {
     }
 }
 
-/// Leaked words that begin at a page.
+/// Words that begin at a page; never freed.
 pub(super) fn page_of_words(words: usize) -> &'static [AtomicU64] {
     const PAGE: usize = 4096;
     let room: Vec<AtomicU64> = (0..words + PAGE / 8).map(|_| AtomicU64::new(0)).collect();
-    let room: &'static [AtomicU64] = room.leak();
+    let room = keep(&KEPT_WORDS, room.leak());
     let skip = (PAGE - room.as_ptr().addr() % PAGE) % PAGE / 8;
     &room[skip..skip + words]
 }
