@@ -77,7 +77,7 @@ where
 {
     let (sender, receiver) = oneshot::channel();
     enqueue(Box::new(move || sender.send(catch_unwind(AssertUnwindSafe(f)))))?;
-    let _hold = crate::event_loop::hold("unblock");
+    let _hold = crate::hold::hold("unblock");
     match receiver.await {
         Some(Ok(value)) => Ok(value),
         Some(Err(panic)) => std::panic::resume_unwind(panic),

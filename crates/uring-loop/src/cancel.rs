@@ -356,7 +356,7 @@ impl Scope {
     /// As an origin: asks the catchers below. `false`: there is none, drop the future.
     pub(crate) fn request(&self) -> bool {
         if self.id.get() == TASK {
-            self.id.set(context::core("a cancel scope", crate::event_loop::Core::next_origin));
+            self.id.set(context::core("a cancel scope", crate::turn::Core::next_origin));
         }
         let any = self.children.request(self.id.get());
         if any {

@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use crate::cancel::ScopeRef;
 use crate::driver::Driver;
-use crate::event_loop::Core;
 use crate::task::raw::Header;
+use crate::turn::Core;
 
 /// What every leaf may ask without being handed anything.
 struct Context {

@@ -1,308 +1,23 @@
-//! The joint: the loop itself, its turn, its beginning and its end.
-//!
-//! This is the one file that knows the driver, the tasks and the timers. A turn has five steps,
-//! in [`Core::turn`], and enters the kernel at most once.
+//! The loop as its users see it: making one, running it, looking into it, its end.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::panic::Location;
-use std::ptr::NonNull;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::builder::Builder;
-use crate::cancel::{Cancelled, Origin};
+use crate::cancel::Cancelled;
 use crate::context;
-use crate::driver::ring::{Ring, Wait};
-use crate::driver::{self, Driver, Entered, InFlight, bufpool};
-use crate::handle::{Gate, Handle, RemoteCall};
+use crate::driver::ring::Ring;
+use crate::driver::{InFlight, bufpool};
+use crate::handle::Handle;
 use crate::spin::Spin;
 use crate::statistics::Statistics;
-use crate::task::door::Door;
-use crate::task::inbox::{Node, Taken};
-use crate::task::queue::Tasks;
-use crate::task::raw::Header;
 use crate::task::{JoinError, Task, TaskInfo};
 use crate::time::clock::Clock;
-use crate::time::wheel::Timers;
-use crate::wake::LocalWaker;
-
-/// Least and most tasks polled in one turn, when so many are ready.
-const BATCH: (usize, usize) = (64, 1024);
-/// After how many polls beyond the first batch the queues are looked at.
-const LOOK_EVERY: usize = 16;
-
-/// Most entries of the door that are seen to in one turn, so that threads that send without pause
-/// hold up neither timers nor completions.
-const ARRIVALS: usize = 1024;
-
-/// Ids of loops; never used twice (a program that makes four billion loops stops).
-static NEXT_ID: AtomicU32 = AtomicU32::new(1);
-
-/// The insides of a loop, which leaves reach through [`context`].
-pub(crate) struct Core {
-    pub(crate) id: u32,
-    pub(crate) driver: Rc<Driver>,
-    pub(crate) tasks: Tasks,
-    pub(crate) timers: Timers,
-    pub(crate) clock: Clock,
-    pub(crate) gate: std::sync::Arc<Gate>,
-    door: &'static Door,
-    /// Taken from the door and not yet seen to.
-    arrived: RefCell<Taken>,
-    names: RefCell<HashMap<u32, String>>,
-    origin: Cell<Origin>,
-    holds: Rc<Cell<u32>>,
-    spin: Spin,
-    turns: Cell<u64>,
-    parks: Cell<u64>,
-    wakes: Cell<u64>,
-    due: RefCell<Vec<(u64, LocalWaker)>>,
-}
-
-impl Core {
-    pub(crate) fn spawn<F>(
-        &self,
-        future: F,
-        location: &'static Location<'static>,
-    ) -> Task<F::Output>
-    where
-        F: Future + 'static,
-        F::Output: 'static,
-    {
-        // SAFETY: future and output borrow nothing.
-        let header = unsafe { self.tasks.spawn(future, location) };
-        // SAFETY: fresh from `spawn`, with this output.
-        unsafe { Task::from_raw(header) }
-    }
-
-    /// An id for an origin of cancel requests; not 0, which is the task.
-    pub(crate) fn next_origin(&self) -> Origin {
-        let next = self.origin.get().wrapping_add(1).max(1);
-        self.origin.set(next);
-        next
-    }
-
-    pub(crate) fn name_task(&self, id: u32, name: String) {
-        self.names.borrow_mut().insert(id, name);
-    }
-
-    pub(crate) fn task_name(&self, id: u32) -> Option<String> {
-        self.names.borrow().get(&id).cloned()
-    }
-
-    /// One pass: see the numbered steps. It does not wait in the kernel once `done` says so.
-    fn turn(&self, done: impl Fn() -> bool) {
-        driver::count(&self.turns);
-        self.driver.next_turn();
-        // 1. The door: what other threads sent.
-        self.open_door();
-        // 2. The ready tasks, in budget.
-        self.run_ready();
-        // 3. The timers that are due.
-        self.expire_timers();
-        // 4. The kernel: hand over what was submitted, wait if nothing is ready.
-        let entered = self.enter(done());
-        // 5. What has completed.
-        let reaped = self.driver.reap(self.door.bell());
-        if reaped == 0 && entered == Entered::Refused && self.tasks.ready() == 0 {
-            // The kernel is out of memory and nothing completes: do not spin on it.
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// Sees to what other threads sent, oldest first, but not to more than a turn can bear.
-    fn open_door(&self) {
-        if !self.has_arrivals() {
-            if !self.door.inbox.knocked() {
-                return;
-            }
-            self.take_arrivals();
-        }
-        for _ in 0..ARRIVALS {
-            // Not borrowed while it is seen to: a call may do anything.
-            let Some(node) = self.arrived.borrow_mut().next() else { return };
-            // SAFETY: fresh from the door.
-            if let Some(call) = unsafe { self.receive(node) } {
-                (call.run)(self);
-            }
-        }
-    }
-
-    /// Takes over all that lies in the door. What had been taken before is seen to.
-    fn take_arrivals(&self) {
-        self.door.inbox.wake_up();
-        let left = self.arrived.replace(self.door.inbox.take());
-        debug_assert!(left.is_empty(), "entries of the door are lost");
-    }
-
-    fn has_arrivals(&self) -> bool {
-        !self.arrived.borrow().is_empty()
-    }
-
-    /// Makes a woken task ready, or gives the call that `node` is.
-    ///
-    /// # Safety
-    ///
-    /// `node` was just taken from this loop's door.
-    unsafe fn receive(&self, node: *mut Node) -> Option<Box<RemoteCall>> {
-        // SAFETY: nodes in a door are alive until taken; which kind, the id says.
-        let id = unsafe { &*node }.id;
-        if id == 0 {
-            // SAFETY: id 0 is a leaked `RemoteCall`, ours since it was taken.
-            let call = unsafe { Box::from_raw(node.cast::<RemoteCall>()) };
-            return (call.node.loop_id == self.id).then_some(call);
-        }
-        let header = NonNull::new(node.cast::<Header>()).expect("a node is not null");
-        // SAFETY: another id is a task's header, taken from our door.
-        unsafe { self.tasks.receive(header) };
-        None
-    }
-
-    /// The loop goes: tasks in the door are let go of, calls dropped.
-    fn empty_door(&self) {
-        while self.has_arrivals() || self.door.inbox.knocked() {
-            // SAFETY: fresh from the door.
-            while let Some(node) = { self.arrived.borrow_mut().next() } {
-                drop(unsafe { self.receive(node) });
-            }
-            self.take_arrivals();
-        }
-    }
-
-    fn run_ready(&self) {
-        let batch = self.tasks.ready().clamp(BATCH.0, BATCH.1);
-        let first = self.tasks.ready().min(batch);
-        for polled in 0..batch {
-            if !self.tasks.run_one() {
-                return;
-            }
-            // What was ready at the start has had its turn; now completions come first.
-            if polled >= first && polled % LOOK_EVERY == 0 && self.driver.hints().any() {
-                return;
-            }
-        }
-    }
-
-    fn expire_timers(&self) {
-        let Some(next) = self.timers.next() else { return };
-        let now = self.clock.now();
-        if next > now {
-            return;
-        }
-        let mut due = self.due.take();
-        self.timers.expire(now, &mut due);
-        for (_, waker) in due.drain(..) {
-            waker.wake();
-        }
-        self.due.replace(due);
-    }
-
-    /// The one enter of a turn, if there is any reason for it.
-    fn enter(&self, done: bool) -> Entered {
-        if self.tasks.ready() > 0 || done || self.has_arrivals() {
-            if self.driver.unsubmitted() || self.driver.hints().any() {
-                return self.enter_kernel(Wait::Poll);
-            }
-            return Entered::Normally;
-        }
-        #[cfg(any(test, feature = "testing"))]
-        if let Some(sim) = self.driver.simulated() {
-            return self.enter_simulated(&sim);
-        }
-        if self.clock.is_virtual() && self.may_jump() {
-            return self.enter_or_jump();
-        }
-        if self.spin.until(|| self.driver.hints().any() || self.door.inbox.knocked())
-            || !self.door.inbox.try_sleep()
-        {
-            self.door.inbox.wake_up();
-            return self.enter_kernel(Wait::Poll);
-        }
-        driver::count(&self.parks);
-        let entered = self.enter_kernel(match self.timers.next() {
-            Some(deadline) if !self.clock.is_virtual() => Wait::Until(deadline),
-            _ => Wait::Forever,
-        });
-        if self.door.inbox.wake_up() {
-            driver::count(&self.wakes);
-        }
-        entered
-    }
-
-    /// A simulated kernel has the only clock: the loop's follows it.
-    #[cfg(any(test, feature = "testing"))]
-    fn enter_simulated(&self, sim: &crate::testing::SimHandle) -> Entered {
-        if !self.door.inbox.try_sleep() {
-            self.door.inbox.wake_up();
-            return self.enter_kernel(Wait::Poll);
-        }
-        driver::count(&self.parks);
-        let deadline = self.timers.next().filter(|_| self.holds.get() == 0);
-        let entered = self.enter_kernel(deadline.map_or(Wait::Forever, Wait::Until));
-        self.clock.advance_to(sim.now());
-        self.door.inbox.wake_up();
-        entered
-    }
-
-    fn enter_kernel(&self, wait: Wait) -> Entered {
-        match self.driver.enter(wait) {
-            Ok(entered) => entered,
-            Err(_) if self.driver.closing() => crate::sys::fork::refuse(),
-            Err(error) => panic!("io_uring_enter failed in a way that no retry can mend: {error}"),
-        }
-    }
-
-    /// Whether a virtual clock has somewhere to go and nobody who holds it.
-    fn may_jump(&self) -> bool {
-        self.timers.next().is_some() && self.holds.get() == 0 && !self.driver.holds_clock()
-    }
-
-    /// A look without waiting; if it brings nothing, the virtual clock jumps to the next timer.
-    fn enter_or_jump(&self) -> Entered {
-        let entered = self.enter_kernel(Wait::Poll);
-        let reaped = self.driver.reap(self.door.bell());
-        // Completion work comes in bounded batches: nothing reaped is not nothing left.
-        let quiet = reaped == 0 && !self.driver.hints().any() && !self.door.inbox.knocked();
-        if quiet && self.tasks.ready() == 0 && self.may_jump() {
-            self.clock.advance_to(self.timers.next().unwrap_or(0));
-        }
-        entered
-    }
-}
-
-/// Keeps a virtual clock from jumping while it lives; made by [`hold`].
-#[must_use = "the clock is held as long as this lives"]
-pub struct Hold(Rc<Cell<u32>>);
-
-/// Tells the loop of this thread that work is going on where it can't see it (in another thread or
-/// process), so that a virtual clock must not jump meanwhile. On a real clock it does nothing.
-///
-/// # Panics
-///
-/// If no loop runs on this thread; the message names `what` was tried.
-#[track_caller]
-pub fn hold(what: &str) -> Hold {
-    let holds = context::core(what, |core| core.holds.clone());
-    holds.set(holds.get() + 1);
-    Hold(holds)
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-impl fmt::Debug for Hold {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hold")
-    }
-}
+use crate::turn::Core;
 
 /// A completion-based, single-threaded event loop.
 ///
@@ -351,30 +66,7 @@ impl EventLoop {
         spin: Spin,
         patience: Duration,
     ) -> io::Result<Self> {
-        crate::sys::fork::watch();
-        let door = Door::obtain()?;
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        assert_ne!(id, 0, "four billion event loops were made");
-        let driver = Driver::new(ring, buffers);
-        driver.listen_to_bell(door.bell());
-        let core = Core {
-            id,
-            driver,
-            tasks: Tasks::new(door, id),
-            timers: Timers::new(clock.now()),
-            gate: Gate::new(door, id),
-            clock,
-            door,
-            arrived: RefCell::default(),
-            names: RefCell::default(),
-            origin: Cell::new(0),
-            holds: Rc::default(),
-            spin,
-            turns: Cell::new(0),
-            parks: Cell::new(0),
-            wakes: Cell::new(0),
-            due: RefCell::default(),
-        };
+        let core = Core::new(ring, buffers, clock, spin)?;
         Ok(EventLoop { core: Rc::new(core), patience })
     }
 
@@ -427,18 +119,8 @@ impl EventLoop {
 
     /// The tasks that are not complete, youngest first.
     pub fn tasks(&self) -> Vec<TaskInfo> {
-        tasks_of(&self.core)
+        self.core.task_infos()
     }
-}
-
-pub(crate) fn tasks_of(core: &Core) -> Vec<TaskInfo> {
-    let mut tasks = Vec::with_capacity(core.tasks.alive());
-    core.tasks.for_each(|header| {
-        let name = core.task_name(header.node.id);
-        let name = name.unwrap_or_else(|| format!("Task-{}", header.node.id));
-        tasks.push(TaskInfo::of(header, name));
-    });
-    tasks
 }
 
 /// Completes the main task on every way out.
@@ -452,16 +134,7 @@ impl<T> Drop for AbortOnDrop<T> {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        self.core.gate.close();
-        {
-            // Futures that are dropped now may look for their loop.
-            let _entered = context::replace(&self.core);
-            self.core.tasks.discard_all();
-            self.core.empty_door();
-            self.core.tasks.discard_all();
-        }
-        self.core.driver.shutdown(self.patience);
-        self.core.door.give_back();
+        self.core.shut_down(self.patience);
     }
 }
 
@@ -473,13 +146,6 @@ impl fmt::Debug for EventLoop {
             .field("tasks", &self.core.tasks.alive())
             .field("timers", &self.core.timers)
             .finish()
-    }
-}
-
-/// Counters for [`Statistics::of`].
-impl Core {
-    pub(crate) fn counted(&self) -> (u64, u64, u64) {
-        (self.turns.get(), self.parks.get(), self.wakes.get())
     }
 }
 

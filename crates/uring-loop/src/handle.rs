@@ -9,11 +9,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::context;
-use crate::event_loop::Core;
 use crate::oneshot::{self, Receiver};
 use crate::task::JoinError;
 use crate::task::door::Door;
 use crate::task::inbox::Node;
+use crate::turn::Core;
 
 /// A closure on its way to a loop. Made here, leaked into the door, taken back by the loop.
 #[repr(C)]

@@ -47,6 +47,7 @@ mod context;
 mod driver;
 mod event_loop;
 mod handle;
+mod hold;
 pub mod net;
 mod oneshot;
 mod ops;
@@ -57,14 +58,16 @@ mod task;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;
+mod turn;
 mod wake;
 
 pub use blocking::unblock;
 pub use builder::Builder;
 pub use cancel::{Cancelled, CatchCancel, catch_cancel};
 pub use driver::InFlight;
-pub use event_loop::{EventLoop, Hold, hold, run};
+pub use event_loop::{EventLoop, run};
 pub use handle::{Closed, Handle, RemoteError, RemoteTask};
+pub use hold::{Hold, hold};
 pub use statistics::Statistics;
 pub use sys::probe::Refused;
 pub use sys::uring::{Examination, Rung, Setup, examine};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::event_loop::Core;
+use crate::turn::Core;
 
 /// Counters of a loop since it was made, and a few levels of the moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

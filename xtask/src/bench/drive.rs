@@ -185,8 +185,8 @@ pub(super) fn warnings(environment: &Value) -> Vec<String> {
     let busy = load.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
     if busy.is_some_and(|busy| busy > BUSY * cores as f64) {
         warnings.push(format!(
-            "the machine is busy or was building (load {load} on {cores} cores): figures will be worse than they \
-             should be, and spread"
+            "the machine is busy or was building (load {load} on {cores} cores): figures will be \
+             worse than they should be, and spread"
         ));
     }
     if environment["debug"].as_bool() == Some(true) {

@@ -95,7 +95,9 @@ fn all_of(labels: &[&str]) -> String {
 fn why(summary: &Summary, winner: Entry<'_>, cores: usize) -> String {
     let (model, figures) = winner;
     if model.name == SEQUENTIAL {
-        return "the work is too short, or the machine too small or too busy, to pay for anything more".into();
+        return "the work is too short, or the machine too small or too busy, to pay for anything \
+                more"
+            .into();
     }
     match summary.workload.name {
         "primes" => primes(summary, figures, cores),
@@ -168,8 +170,8 @@ fn copy(summary: &Summary, winner: &Figures, cores: usize) -> String {
     let one = summary.figures("coroutines");
     let one = one.map_or_else(String::new, |figures| {
         format!(
-            "; through the ring on one loop a file costs {} of CPU and {} are at work, since the kernel hands what \
-             may block to threads of its own",
+            "; through the ring on one loop a file costs {} of CPU and {} are at work, since the \
+             kernel hands what may block to threads of its own",
             seconds(figures.cpu_s.median / summary.size as f64),
             threads(figures)
         )

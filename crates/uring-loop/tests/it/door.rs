@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use uring_loop::time::{sleep, timeout};
-use uring_loop::{Closed, EventLoop, Handle, JoinError, RemoteError, spawn, yield_now};
+use uring_loop::{Closed, EventLoop, Handle, RemoteError, spawn, yield_now};
 
 const THREADS: usize = 4;
 const ROUNDS: usize = 500;

@@ -95,7 +95,7 @@ fn polling_the_parents_operations_on_a_new_loop_is_refused() {
             (pair().await, TcpListener::bind("127.0.0.1:0").expect("free"))
         });
         // Not submitted yet; its driver is the parent's.
-        let nop = run(&mut event_loop, async { Driver::current().submit(Nop) });
+        let nop = run(&mut event_loop, async { Some(Driver::current().submit(Nop)) });
         in_fork(|| {
             let mut own = EventLoop::new().expect("a ring for the child");
             let (mut fresh, _) = fresh;
@@ -103,7 +103,7 @@ fn polling_the_parents_operations_on_a_new_loop_is_refused() {
             is_refused(|| run(&mut own, async { fresh.recv().await.map(|_| ()) }));
             is_refused(|| run(&mut own, async { fresh.write_all("x").await.0 }));
             is_refused(|| run(&mut own, async { listener.accept().await.map(|_| ()) }));
-            is_refused(|| run(&mut own, nop));
+            is_refused(|| run(&mut own, nop.expect("made")));
             // The child's copies close without a word.
             drop((other, fresh, listener));
             run(&mut own, async { sleep(Duration::from_millis(1)).await });
