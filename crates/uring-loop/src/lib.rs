@@ -84,6 +84,6 @@ pub mod op {
     pub use crate::driver::ring::{
         Cqe, Sqe, cancel_flags, cqe_flags, opcode, socket_flags, sqe_flags,
     };
-    pub use crate::driver::{Driver, Op, Submit};
-    pub use crate::ops::ring::Nop;
+    pub use crate::driver::{Chain, Chained, Driver, Hard, Op, Submit};
+    pub use crate::ops::ring::{LinkTimeout, Nop};
 }

@@ -19,6 +19,8 @@
 
 pub(crate) mod buf;
 pub(crate) mod bufpool;
+mod chain;
+mod completion;
 pub(crate) mod fd;
 mod in_flight;
 pub(crate) mod op;
@@ -38,12 +40,14 @@ use std::task::{Context, Poll};
 
 use crate::sys::fork;
 use crate::wake::LocalWaker;
+pub use chain::{Chain, Chained, Hard};
+use completion::reclaim;
 pub use in_flight::InFlight;
 use op::{Many, MultishotOp, Once, Resident, VtableOf};
 pub use op::{Op, Submit};
 use ring::{Cqe, Ring, Sqe, Wait, opcode, sqe_flags};
 pub(crate) use slab::Key;
-use slab::{Arena, Kind, Payload, State, Vtable};
+use slab::{Arena, Kind, Payload, State};
 
 /// The ring of a loop, as owned operations.
 pub struct Driver {
@@ -80,18 +84,6 @@ pub(crate) struct Counters {
 /// Adds one.
 pub(crate) fn count(counter: &Cell<u64>) {
     counter.set(counter.get() + 1);
-}
-
-/// What a completion asks for, once the driver is no longer borrowed.
-enum Action {
-    Nothing,
-    Wake(LocalWaker),
-    Reclaim(Payload, &'static Vtable, Cqe),
-    /// The op has more than its owner takes: stop it.
-    Stop(Key),
-    Bell {
-        rearm: bool,
-    },
 }
 
 impl Driver {
@@ -149,6 +141,23 @@ impl Driver {
     }
 
     fn place<R: Resident>(&self, resident: R) -> Key {
+        let (key, sqe) = self.settle(resident);
+        let mut inner = self.inner();
+        if inner.closing {
+            self.complete_unsubmitted(&mut inner, key);
+        } else {
+            self.push(&mut inner, sqe);
+        }
+        key
+    }
+
+    /// The first half of [`start`](Self::start): the op lies in its slot, and here is its entry.
+    fn start_later<T: Op>(&self, op: T) -> (Key, Sqe) {
+        self.settle(Once(op))
+    }
+
+    /// Moves a resident into a slot and has it fill in its entry, which is to be pushed next.
+    fn settle<R: Resident>(&self, resident: R) -> (Key, Sqe) {
         let (key, payload) =
             self.inner().arena.insert(const { &VtableOf::<R>::VTABLE }, self.turn.get());
         let mut sqe = Sqe::default();
@@ -159,16 +168,10 @@ impl Driver {
             (*op::locate::<R>(payload)).prepare(&mut sqe);
         }
         sqe.user_data = key.user_data();
-        let mut inner = self.inner();
-        if let Some(head) = inner.arena.get(key) {
+        if let Some(head) = self.inner().arena.get(key) {
             head.set_opcode(sqe.opcode);
         }
-        if inner.closing {
-            self.complete_unsubmitted(&mut inner, key);
-        } else {
-            self.push(&mut inner, sqe);
-        }
-        key
+        (key, sqe)
     }
 
     /// A forked child polls what is its parent's.
@@ -396,30 +399,6 @@ impl Driver {
         }
     }
 
-    /// Takes the completions that are there and acts on each. `bell` is told when the door's
-    /// rang. Answers how many there were.
-    pub(crate) fn reap(&self, bell: RawFd) -> usize {
-        let mut reaped = 0;
-        loop {
-            let action = {
-                let mut inner = self.inner();
-                let Some(cqe) = inner.ring.pop() else { break };
-                inner.on_completion(cqe)
-            };
-            reaped += 1;
-            match action {
-                Action::Nothing => {}
-                Action::Wake(waker) => waker.wake(),
-                Action::Reclaim(payload, vtable, cqe) => reclaim(payload, vtable, cqe),
-                Action::Stop(key) => self.cancel(key),
-                Action::Bell { rearm: false } => {}
-                Action::Bell { rearm: true } => self.listen_to_bell(bell),
-            }
-        }
-        self.counters.completions.set(self.counters.completions.get() + reaped as u64);
-        reaped
-    }
-
     /// Counts turns, for the in-flight table.
     pub(crate) fn next_turn(&self) {
         self.turn.set(self.turn.get().wrapping_add(1));
@@ -505,69 +484,27 @@ pub(crate) enum Entered {
     Refused,
 }
 
-fn reclaim(mut payload: Payload, vtable: &'static Vtable, cqe: Cqe) {
-    // SAFETY: the payload was moved out of a slot with this vtable after the terminal completion.
-    unsafe { (vtable.reclaim)(&raw mut payload, cqe) };
-}
-
 impl Inner {
-    /// Moves what waits in the backlog to the queue.
+    /// Moves what waits in the backlog to the queue. A chain goes over as a whole: the kernel
+    /// ends one where an enter ends.
     fn refill(&mut self) {
-        while let Some(sqe) = self.backlog.front() {
-            if !self.ring.push(sqe) {
+        while !self.backlog.is_empty() {
+            let chained = self.backlog.iter().take_while(|sqe| chain::is_linked(sqe)).count() + 1;
+            if chained > 1 && (chained as u32) > self.room() {
                 return;
             }
-            self.backlog.pop_front();
+            for sqe in self.backlog.iter().take(chained) {
+                if !self.ring.push(sqe) {
+                    return;
+                }
+            }
+            self.backlog.drain(..chained);
         }
     }
 
-    fn on_completion(&mut self, cqe: Cqe) -> Action {
-        let key = match Key::decode(cqe.user_data) {
-            (Some(Kind::Op), key) => key,
-            (Some(Kind::Bell), _) => return Action::Bell { rearm: !cqe.more() && !self.closing },
-            (Some(Kind::Ignore) | None, _) => return Action::Nothing,
-        };
-        let payload = match self.arena.get(key) {
-            Some(_) => self.arena.payload(key),
-            None => {
-                tracing::error!(?cqe, "a completion for a slot that has no such operation");
-                return Action::Nothing;
-            }
-        };
-        let Some(head) = self.arena.get(key) else { return Action::Nothing };
-        let vtable = head.vtable();
-        if cqe.more() {
-            head.result = cqe.result;
-            head.flags = cqe.flags;
-            let waker = if vtable.multishot { head.waker.take() } else { None };
-            // SAFETY: the slot holds what the vtable was made for. Residents' `more` is code of
-            // this crate that calls nothing foreign (`MultishotOp` is private).
-            let stop = unsafe { (vtable.more)(payload, cqe) };
-            return match waker {
-                Some(waker) => Action::Wake(waker),
-                None if stop => Action::Stop(key),
-                None => Action::Nothing,
-            };
-        }
-        if !cqe.notification() {
-            head.result = cqe.result;
-            head.flags = cqe.flags;
-        }
-        if vtable.multishot && cqe.buffer_id().is_some() && head.state() == State::InFlight {
-            // Its last buffer is held from now on, not only when somebody takes it: else the pool
-            // would seem to have more than it has.
-            head.flags &= !ring::cqe_flags::BUFFER;
-            // SAFETY: as above.
-            unsafe { (vtable.more)(payload, cqe) };
-        }
-        let result = Cqe { user_data: cqe.user_data, result: head.result, flags: head.flags };
-        if head.state() == State::Orphan {
-            let (payload, vtable) = self.arena.remove(key);
-            return Action::Reclaim(payload, vtable, result);
-        }
-        let waker = head.waker.take();
-        self.arena.finish(key);
-        waker.map_or(Action::Nothing, Action::Wake)
+    /// Entries that the submission queue takes before it is full.
+    fn room(&self) -> u32 {
+        self.ring.capacity() - self.ring.unsubmitted()
     }
 
     /// This is a forked child: the ring and all that is in flight belong to the parent. The

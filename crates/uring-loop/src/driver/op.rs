@@ -218,6 +218,11 @@ impl<T: Op> Submit<T> {
     pub(super) fn new(driver: Rc<Driver>, op: T) -> Self {
         Submit { driver, state: Submission::New(op) }
     }
+
+    /// The wait for an op that lies in its slot.
+    pub(super) fn started(driver: Rc<Driver>, key: Key) -> Self {
+        Submit { driver, state: Submission::InFlight(key) }
+    }
 }
 
 // An op is moved into its slot at submission; nothing is pinned in the future.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 use crate::driver::Op;
 use crate::driver::ring::{Cqe, Sqe, opcode};
@@ -20,6 +21,72 @@ unsafe impl Op for Nop {
 
     fn complete(self, cqe: Cqe) -> io::Result<()> {
         cqe.into_result().map(drop)
+    }
+}
+
+/// `IORING_OP_LINK_TIMEOUT` (5.5): limits the time of the operation before it in a
+/// [chain](crate::op::Driver::chain). When the time is over, that operation is cancelled.
+///
+/// The time runs in the kernel, from the start of the watched operation, on the real clock (a
+/// virtual clock waits for it).
+///
+/// Its output is whether the time was over first. If it was, the kernel reports the watched
+/// operation as `ECANCELED`; the rest of the chain too.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use uring_loop::op::{Driver, LinkTimeout, Nop};
+///
+/// uring_loop::run(async {
+///     let limit = LinkTimeout::after(Duration::from_secs(1));
+///     let (nop, expired) = Driver::current().chain((Nop, limit)).await;
+///     assert!(nop.is_ok() && !expired.unwrap());
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct LinkTimeout(Timespec);
+
+/// `struct __kernel_timespec`.
+#[derive(Debug)]
+#[repr(C)]
+struct Timespec {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+impl LinkTimeout {
+    /// The operation before it may take so long.
+    #[must_use]
+    pub fn after(limit: Duration) -> Self {
+        LinkTimeout(Timespec {
+            seconds: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+            nanoseconds: i64::from(limit.subsec_nanos()),
+        })
+    }
+}
+
+// SAFETY: the entry points into `self`, which the kernel reads while it takes the entry in.
+unsafe impl Op for LinkTimeout {
+    type Output = io::Result<bool>;
+
+    fn prepare(&mut self, sqe: &mut Sqe) {
+        sqe.opcode = opcode::LINK_TIMEOUT;
+        sqe.fd = -1;
+        sqe.addr = (&raw const self.0).expose_provenance() as u64;
+        sqe.len = 1;
+    }
+
+    fn complete(self, cqe: Cqe) -> io::Result<bool> {
+        match -cqe.result {
+            // EALREADY: over, but the operation was past the point where it can be stopped.
+            libc::ETIME | libc::EALREADY => Ok(true),
+            // ENOENT: it completed while the time ran out.
+            libc::ECANCELED | libc::ENOENT => Ok(false),
+            _ => cqe.into_result().map(|_| false),
+        }
     }
 }
 

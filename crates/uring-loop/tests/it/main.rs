@@ -2,6 +2,7 @@
 
 mod cancel;
 mod cancel_trees;
+mod chain;
 mod door;
 mod drops;
 mod drops_kernel;

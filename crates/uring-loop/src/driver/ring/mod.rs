@@ -72,6 +72,16 @@ impl Ring {
         }
     }
 
+    /// Entries that the submission queue has room for when it is empty.
+    pub(crate) fn capacity(&self) -> u32 {
+        match self {
+            Ring::Kernel(ring) => ring.uring.ring.params().sq_entries(),
+            #[cfg(any(test, feature = "testing"))]
+            Ring::Sim(ring) => ring.capacity(),
+            Ring::Closed => 0,
+        }
+    }
+
     /// Entries pushed and not yet consumed by an enter.
     pub(crate) fn unsubmitted(&self) -> u32 {
         match self {

@@ -118,6 +118,11 @@ impl Sim {
         room
     }
 
+    /// Entries that the submission queue has room for when it is empty.
+    pub(crate) fn capacity(&self) -> u32 {
+        self.handle.world_quietly().config.submissions as u32
+    }
+
     /// Takes the oldest completion.
     pub(crate) fn pop(&mut self) -> Option<Cqe> {
         self.handle.world_quietly().completions.pop()

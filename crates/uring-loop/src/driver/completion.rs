@@ -1,0 +1,103 @@
+//! What a completion does: to whom it belongs, and what happens then.
+
+use std::os::fd::RawFd;
+
+use super::ring::{self, Cqe};
+use super::slab::{Key, Kind, Payload, State, Vtable};
+use super::{Driver, Inner};
+use crate::wake::LocalWaker;
+
+/// What a completion asks for, once the driver is no longer borrowed.
+enum Action {
+    Nothing,
+    Wake(LocalWaker),
+    Reclaim(Payload, &'static Vtable, Cqe),
+    /// The op has more than its owner takes: stop it.
+    Stop(Key),
+    Bell {
+        rearm: bool,
+    },
+}
+
+impl Driver {
+    /// Takes the completions that are there and acts on each. `bell` is told when the door's
+    /// rang. Answers how many there were.
+    pub(crate) fn reap(&self, bell: RawFd) -> usize {
+        let mut reaped = 0;
+        loop {
+            let action = {
+                let mut inner = self.inner();
+                let Some(cqe) = inner.ring.pop() else { break };
+                inner.on_completion(cqe)
+            };
+            reaped += 1;
+            match action {
+                Action::Nothing => {}
+                Action::Wake(waker) => waker.wake(),
+                Action::Reclaim(payload, vtable, cqe) => reclaim(payload, vtable, cqe),
+                Action::Stop(key) => self.cancel(key),
+                Action::Bell { rearm: false } => {}
+                Action::Bell { rearm: true } => self.listen_to_bell(bell),
+            }
+        }
+        self.counters.completions.set(self.counters.completions.get() + reaped as u64);
+        reaped
+    }
+}
+
+/// Drops what an op without an owner has yielded.
+pub(super) fn reclaim(mut payload: Payload, vtable: &'static Vtable, cqe: Cqe) {
+    // SAFETY: the payload was moved out of a slot with this vtable after the terminal completion.
+    unsafe { (vtable.reclaim)(&raw mut payload, cqe) };
+}
+
+impl Inner {
+    fn on_completion(&mut self, cqe: Cqe) -> Action {
+        let key = match Key::decode(cqe.user_data) {
+            (Some(Kind::Op), key) => key,
+            (Some(Kind::Bell), _) => return Action::Bell { rearm: !cqe.more() && !self.closing },
+            (Some(Kind::Ignore) | None, _) => return Action::Nothing,
+        };
+        let payload = match self.arena.get(key) {
+            Some(_) => self.arena.payload(key),
+            None => {
+                tracing::error!(?cqe, "a completion for a slot that has no such operation");
+                return Action::Nothing;
+            }
+        };
+        let Some(head) = self.arena.get(key) else { return Action::Nothing };
+        let vtable = head.vtable();
+        if cqe.more() {
+            head.result = cqe.result;
+            head.flags = cqe.flags;
+            let waker = if vtable.multishot { head.waker.take() } else { None };
+            // SAFETY: the slot holds what the vtable was made for. Residents' `more` is code of
+            // this crate that calls nothing foreign (`MultishotOp` is private).
+            let stop = unsafe { (vtable.more)(payload, cqe) };
+            return match waker {
+                Some(waker) => Action::Wake(waker),
+                None if stop => Action::Stop(key),
+                None => Action::Nothing,
+            };
+        }
+        if !cqe.notification() {
+            head.result = cqe.result;
+            head.flags = cqe.flags;
+        }
+        if vtable.multishot && cqe.buffer_id().is_some() && head.state() == State::InFlight {
+            // Its last buffer is held from now on, not only when somebody takes it: else the pool
+            // would seem to have more than it has.
+            head.flags &= !ring::cqe_flags::BUFFER;
+            // SAFETY: as above.
+            unsafe { (vtable.more)(payload, cqe) };
+        }
+        let result = Cqe { user_data: cqe.user_data, result: head.result, flags: head.flags };
+        if head.state() == State::Orphan {
+            let (payload, vtable) = self.arena.remove(key);
+            return Action::Reclaim(payload, vtable, result);
+        }
+        let waker = head.waker.take();
+        self.arena.finish(key);
+        waker.map_or(Action::Nothing, Action::Wake)
+    }
+}
