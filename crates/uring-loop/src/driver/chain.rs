@@ -61,8 +61,8 @@ impl Driver {
     ///
     /// # Cancel safety
     ///
-    /// Weak: dropped, every operation that is not complete is cancelled, but the first ones may have
-    /// taken effect.
+    /// Weak: dropped, every operation that is not complete is cancelled, but the first ones may
+    /// have taken effect.
     ///
     /// # Examples
     ///
