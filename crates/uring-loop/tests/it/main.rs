@@ -7,6 +7,7 @@ mod door;
 mod drops;
 mod drops_kernel;
 mod edges;
+mod edges_kernel;
 mod fork;
 mod net;
 mod refusal;
