@@ -8,8 +8,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::ring::{Ring, Sqe, Wait, cancel_flags, opcode};
-use super::{Driver, Entered, InFlight};
+use super::ring::{Cqe, Ring, Sqe, Wait, cancel_flags, opcode};
+use super::{Driver, Entered, InFlight, reclaim};
 use crate::sys::clock::{monotonic_ns, saturating_ns};
 
 impl Driver {
@@ -74,5 +74,22 @@ impl Driver {
         inner.arena.leak();
         self.buffers.leak();
         drop(ring);
+    }
+}
+
+impl Drop for Driver {
+    /// What is done and was never taken belongs to futures that were forgotten: nobody who could
+    /// come for it is left, for whoever may holds the driver, himself or through a stream.
+    fn drop(&mut self) {
+        loop {
+            let inner = self.inner.get_mut();
+            let Some(key) = inner.arena.any_done() else { return };
+            let Some(head) = inner.arena.get(key) else { return };
+            let cqe = Cqe { user_data: 0, result: head.result, flags: head.flags };
+            let waker = head.waker.take();
+            let (payload, vtable) = inner.arena.remove(key);
+            drop(waker);
+            reclaim(payload, vtable, cqe);
+        }
     }
 }

@@ -317,6 +317,13 @@ impl Arena {
         }
     }
 
+    /// An op that is done and was not taken.
+    pub(super) fn any_done(&self) -> Option<Key> {
+        let slots = self.pages.iter().flat_map(|page| page.iter()).zip(0..);
+        let (slot, index) = { slots }.find(|(slot, _)| slot.head.state() == State::Done)?;
+        Some(Key { index, generation: slot.head.generation() })
+    }
+
     /// Gives the memory up for good: the kernel may still write to it.
     pub(super) fn leak(&mut self) {
         std::mem::forget(std::mem::take(&mut self.pages));

@@ -15,7 +15,7 @@ use uring_loop::testing::{Fault, Faults, Peer, SimConfig, SimHandle, opcode};
 use uring_loop::time::sleep;
 use uring_loop::{spawn, yield_now};
 
-use crate::support::{on_sim, on_sim_with, poll_once, small};
+use crate::support::{forget, on_sim, on_sim_with, poll_once, small};
 
 /// How a future ends before it is ready.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,7 +40,7 @@ async fn run_for<F: Future>(future: F, turns: usize, end: End) -> Option<F::Outp
     }
     match end {
         End::Drop => drop(future),
-        End::Forget => std::mem::forget(future),
+        End::Forget => forget(future),
         End::Select => match select(future, ready(())).await {
             Either::Left((output, _)) => return Some(output),
             Either::Right(((), rest)) => drop(rest),
@@ -271,7 +271,9 @@ fn a_write_that_ends_early_keeps_its_buffer_until_the_kernel_lets_go() {
                 assert!(peer.recv().iter().all(|byte| *byte == 7), "a freed buffer was sent");
             }
         });
-        if end != End::Forget {
+        // Forgotten before the first poll it lies in the future, afterwards in its slot, which
+        // goes with the loop.
+        if end != End::Forget || turns > 0 {
             assert_eq!(alive.get(), 0, "the buffer was not dropped");
         }
     });

@@ -70,12 +70,31 @@ pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Outp
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
 }
 
+/// Forgets a value: it is never dropped. It stays in sight of leak checkers.
+pub(crate) fn forget<T>(value: T) {
+    static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    let place = Box::into_raw(Box::new(value));
+    KEPT.lock().expect("no panic").push(place.expose_provenance());
+}
+
 /// Runs `body` in a child process: this test program again, with this one test. For whatever
 /// concerns the whole process: descriptors, signals, limits, filters, forks.
 ///
 /// `test` is the full name of the test that calls.
 #[track_caller]
 pub(crate) fn in_child(test: &str, body: impl FnOnce()) {
+    in_child_with(&[], test, body);
+}
+
+/// The same for a test that leaks on purpose: a leak checker that watches this run is told not to
+/// look.
+#[track_caller]
+pub(crate) fn in_leaking_child(test: &str, body: impl FnOnce()) {
+    in_child_with(&[("ASAN_OPTIONS", "detect_leaks=0")], test, body);
+}
+
+#[track_caller]
+fn in_child_with(variables: &[(&str, &str)], test: &str, body: impl FnOnce()) {
     const MARK: &str = "URING_LOOP_TEST_CHILD";
     if std::env::var_os(MARK).is_some_and(|name| name == test) {
         return body();
@@ -83,7 +102,8 @@ pub(crate) fn in_child(test: &str, body: impl FnOnce()) {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command
         .args([test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
-        .env(MARK, test);
+        .env(MARK, test)
+        .envs(variables.iter().copied());
     let (success, text) = run_to_end(command);
     assert!(success && text.contains("1 passed"), "{test} in a child process:\n{text}");
 }
