@@ -70,9 +70,11 @@ fn a_kernel_without_io_uring_is_named() {
 #[test]
 fn a_process_without_descriptors_is_told_so() {
     in_child("refusal::a_process_without_descriptors_is_told_so", || {
-        use nix::sys::resource::{Resource, setrlimit};
-        setrlimit(Resource::RLIMIT_NOFILE, 3, 3).expect("lower than before");
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("known");
+        setrlimit(Resource::RLIMIT_NOFILE, 3, hard).expect("lower than before");
         let (_, refused, text) = refused();
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).expect("as before");
         assert_eq!(refused.errno, libc::EMFILE);
         assert!(refused.fix.contains("ulimit -n"), "{text}");
     });

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use uring_loop::net::{TcpListener, TcpStream};
@@ -14,7 +15,7 @@ use uring_loop::op::{Cqe, Driver, Op, Sqe, opcode};
 use uring_loop::testing::{Fault, SimConfig};
 use uring_loop::{EventLoop, spawn, yield_now};
 
-use crate::support::{logged, poll_once, small};
+use crate::support::{in_leaking_child, logged, poll_once, small};
 
 const MIB: usize = 1 << 20;
 const READS: usize = 32;
@@ -29,12 +30,16 @@ struct Watched {
     freed: Rc<Cell<usize>>,
 }
 
+/// Where all of it lies: in sight of leak checkers.
+static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
 impl Watched {
     fn new(length: usize, freed: &Rc<Cell<usize>>) -> Self {
         let layout = std::alloc::Layout::from_size_align(length, 4096).expect("a power of two");
         // SAFETY: the layout is not empty.
         let memory = unsafe { std::alloc::alloc_zeroed(layout) };
         assert!(!memory.is_null());
+        KEPT.lock().expect("no panic").push(memory.expose_provenance());
         Watched { memory, length, freed: freed.clone() }
     }
 
@@ -90,8 +95,14 @@ fn direct_file(name: &str) -> Option<(PathBuf, Rc<OwnedFd>)> {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, vec![0x11; READS * MIB]).expect("32 MiB of disk");
     std::fs::File::open(&path).and_then(|file| file.sync_all()).expect("on the disk");
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path);
-    file.ok().map(|file| (path, Rc::new(file.into())))
+    match std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path) {
+        Ok(file) => Some((path, Rc::new(file.into()))),
+        Err(error) => {
+            eprintln!("{name}: skipped, {} has no O_DIRECT: {error}", path.display());
+            std::fs::remove_file(&path).expect("ours");
+            None
+        }
+    }
 }
 
 /// Starts all the reads; answers where their memory is.
@@ -187,51 +198,59 @@ fn endless_read(sim: &uring_loop::testing::SimHandle, freed: &Rc<Cell<usize>>) -
 
 #[test]
 fn what_the_kernel_keeps_beyond_the_deadline_is_leaked_and_logged() {
-    for patience in [Duration::ZERO, Duration::from_millis(30)] {
-        for forgotten in [true, false] {
-            let freed = Rc::new(Cell::new(0));
-            let builder = small().shutdown_patience(patience);
-            let (mut event_loop, sim) =
-                builder.build_simulated(SimConfig::seeded(1)).expect("a ring");
-            event_loop
-                .run_until_complete(async {
-                    let mut read = Driver::current().submit(endless_read(&sim, &freed));
-                    assert!(poll_once(&mut read).await.is_pending());
-                    yield_now().await;
-                    if forgotten {
-                        std::mem::forget(read);
-                    }
-                })
-                .expect("not cancelled");
-            let ((), log) = logged(|| drop(event_loop));
-            assert_eq!(freed.get(), 0, "the kernel may still write to it");
-            assert!(log.contains("ERROR") && log.contains("READ 0x"), "{log}");
-            assert!(log.contains("their memory is leaked"), "{log}");
-        }
-    }
+    in_leaking_child(
+        "shutdown::what_the_kernel_keeps_beyond_the_deadline_is_leaked_and_logged",
+        || {
+            for patience in [Duration::ZERO, Duration::from_millis(30)] {
+                for forgotten in [true, false] {
+                    let freed = Rc::new(Cell::new(0));
+                    let builder = small().shutdown_patience(patience);
+                    let (mut event_loop, sim) =
+                        builder.build_simulated(SimConfig::seeded(1)).expect("a ring");
+                    event_loop
+                        .run_until_complete(async {
+                            let mut read = Driver::current().submit(endless_read(&sim, &freed));
+                            assert!(poll_once(&mut read).await.is_pending());
+                            yield_now().await;
+                            if forgotten {
+                                std::mem::forget(read);
+                            }
+                        })
+                        .expect("not cancelled");
+                    let ((), log) = logged(|| drop(event_loop));
+                    assert_eq!(freed.get(), 0, "the kernel may still write to it");
+                    assert!(log.contains("ERROR") && log.contains("READ 0x"), "{log}");
+                    assert!(log.contains("their memory is leaked"), "{log}");
+                }
+            }
+        },
+    );
 }
 
 #[test]
 fn received_bytes_outlive_a_loop_that_leaked() {
-    let freed = Rc::new(Cell::new(0));
-    let builder = small().shutdown_patience(Duration::ZERO);
-    let (mut event_loop, sim) = builder.build_simulated(SimConfig::seeded(2)).expect("a ring");
-    let (bytes, stream) = event_loop
-        .run_until_complete(async {
-            let listener = TcpListener::bind("127.0.0.1:0").expect("free");
-            let peer = sim.peer_connect(listener.local_addr().expect("bound")).expect("listens");
-            let mut stream = listener.accept().await.expect("accepted");
-            peer.send("kept").expect("open");
-            let bytes = stream.recv().await.expect("open");
-            std::mem::forget(Driver::current().submit(endless_read(&sim, &freed)));
-            let mut read = Driver::current().submit(endless_read(&sim, &freed));
-            assert!(poll_once(&mut read).await.is_pending());
-            (bytes, stream)
-        })
-        .expect("not cancelled");
-    drop(event_loop);
-    assert_eq!(&*bytes, b"kept");
-    drop((stream, bytes));
+    in_leaking_child("shutdown::received_bytes_outlive_a_loop_that_leaked", || {
+        let freed = Rc::new(Cell::new(0));
+        let builder = small().shutdown_patience(Duration::ZERO);
+        let (mut event_loop, sim) = builder.build_simulated(SimConfig::seeded(2)).expect("a ring");
+        let (bytes, stream) = event_loop
+            .run_until_complete(async {
+                let listener = TcpListener::bind("127.0.0.1:0").expect("free");
+                let peer =
+                    sim.peer_connect(listener.local_addr().expect("bound")).expect("listens");
+                let mut stream = listener.accept().await.expect("accepted");
+                peer.send("kept").expect("open");
+                let bytes = stream.recv().await.expect("open");
+                std::mem::forget(Driver::current().submit(endless_read(&sim, &freed)));
+                let mut read = Driver::current().submit(endless_read(&sim, &freed));
+                assert!(poll_once(&mut read).await.is_pending());
+                (bytes, stream)
+            })
+            .expect("not cancelled");
+        drop(event_loop);
+        assert_eq!(&*bytes, b"kept");
+        drop((stream, bytes));
+    });
 }
 
 #[test]
