@@ -13,7 +13,7 @@
 //! | taken | nothing is left |
 //!
 //! Forgotten in flight, it stays in its slot until it completes and is kept as *done* until the
-//! loop goes.
+//! driver goes, after the loop (a forgotten `Submit` keeps the driver, and so itself, for good).
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use super::addr::numeric;
 use super::{TcpStream, ToAddress};
@@ -14,8 +15,13 @@ use crate::context;
 use crate::driver::fd::Fd;
 use crate::driver::{Driver, Key, Next};
 use crate::ops::net::Accept;
+use crate::time::{now, sleep_until};
 
 const BACKLOG: i32 = 4096;
+
+/// How long an accept waits after one that failed for want of descriptors or memory. They come
+/// back when other connections end; asking at once would find none again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A TCP socket that accepts connections.
 ///
@@ -45,7 +51,15 @@ const BACKLOG: i32 = 4096;
 /// ```
 pub struct TcpListener {
     accepting: Cell<Key>,
+    /// Nothing is asked for before this.
+    paused_until: Cell<Option<Instant>>,
     fd: Fd,
+}
+
+/// No descriptor or no memory is left, for now.
+fn exhausted(error: &io::Error) -> bool {
+    let errno = error.raw_os_error();
+    matches!(errno, Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 impl TcpListener {
@@ -87,7 +101,7 @@ impl TcpListener {
         let raw = driver.listen(&address, BACKLOG, reuse_port).map_err(|error| {
             io::Error::new(error.kind(), format!("listening on {address}: {error}"))
         })?;
-        Ok(TcpListener { accepting: Cell::new(Key::NONE), fd: Fd::new(driver, raw) })
+        Ok(Self::new(Fd::new(driver, raw)))
     }
 
     /// Takes over a listening socket that somebody else made, as a supervisor's. It should not be
@@ -98,20 +112,29 @@ impl TcpListener {
     /// If no loop runs on this thread.
     #[track_caller]
     pub fn from_owned_fd(fd: OwnedFd) -> Self {
-        TcpListener { accepting: Cell::new(Key::NONE), fd: Fd::from_owned(Driver::current(), fd) }
+        Self::new(Fd::from_owned(Driver::current(), fd))
+    }
+
+    fn new(fd: Fd) -> Self {
+        TcpListener { accepting: Cell::new(Key::NONE), paused_until: Cell::new(None), fd }
     }
 
     /// The next connection, in the order in which they arrived. TCP_NODELAY is on.
     ///
     /// # Errors
     ///
-    /// Those of accept(2). After EMFILE and the like the listener stays usable; the next call tries
-    /// again. A connection that its peer took back (ECONNABORTED) is skipped.
+    /// Those of accept(2). If descriptors or memory were short (EMFILE, ENFILE, ENOBUFS, ENOMEM)
+    /// the listener stays usable: the next call tries again, 100 ms later, so that a server which
+    /// just goes on does not spin. A connection that its peer took back (ECONNABORTED) is skipped.
     ///
     /// # Cancel safety
     ///
     /// Strict: a connection that was accepted for a dropped call is given to the next one.
     pub async fn accept(&self) -> io::Result<TcpStream> {
+        if let Some(moment) = self.paused_until.get() {
+            sleep_until(moment).await;
+            self.paused_until.set(None);
+        }
         poll_fn(|cx| self.poll_accept(cx)).await
     }
 
@@ -138,6 +161,9 @@ impl TcpListener {
                 Ok(fd) => return Poll::Ready(Ok(TcpStream::new(fd))),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
+                    if exhausted(&error) {
+                        self.paused_until.set(Some(now() + PAUSE));
+                    }
                     let text = format!("accepting a connection: {error}");
                     return Poll::Ready(Err(io::Error::new(error.kind(), text)));
                 }

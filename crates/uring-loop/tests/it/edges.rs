@@ -2,6 +2,7 @@
 //! interrupted enters, multishot operations that end early, an empty pool of buffers. That nothing
 //! spins on them is read from the loop's own counters.
 
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -209,6 +210,44 @@ fn an_accept_without_descriptors_fails_once_and_works_again() {
         drop(listener.accept().await.expect("there are descriptors again"));
         drop(peers);
     });
+}
+
+/// A server that goes on after every error: it neither spins nor forgets the connections.
+#[test]
+fn a_server_without_descriptors_pauses_and_recovers() {
+    let config = SimConfig { descriptors: 6, ..SimConfig::seeded(9) };
+    let (mut event_loop, sim) = small().build_simulated(config).expect("a ring");
+    let streams = Rc::new(RefCell::new(Vec::new()));
+    let errors = Rc::new(Cell::new(0));
+    let mut peers = Vec::new();
+    let spent = enters_of(&mut event_loop, async {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("free");
+        let address = listener.local_addr().expect("bound");
+        peers.extend((0..20).map(|_| sim.peer_connect(address).expect("it listens")));
+        let (streams, errors) = (streams.clone(), errors.clone());
+        drop(spawn(async move {
+            loop {
+                match listener.accept().await {
+                    Ok(stream) => streams.borrow_mut().push(stream),
+                    Err(_) => errors.set(errors.get() + 1),
+                }
+            }
+        }));
+        sleep(Duration::from_secs(10)).await;
+    });
+    let failed = errors.get();
+    assert!((10..=101).contains(&failed), "{failed} errors in ten seconds");
+    assert!(spent < 500, "{spent} enters in ten idle seconds");
+    // As connections end, those that wait get their turn.
+    let mut served = streams.borrow().len();
+    assert!(served < 6);
+    while served < 20 {
+        streams.borrow_mut().clear();
+        crate::support::settle(&mut event_loop);
+        let more = streams.borrow().len();
+        assert!(more > 0, "only {served} of 20 connections were served");
+        served += more;
+    }
 }
 
 #[test]

@@ -425,6 +425,9 @@ fn an_accept_without_descriptors_says_so_and_works_again() {
             let error = listener.accept().await.expect_err("no descriptor is left");
             assert_eq!(error.to_string().split(": ").next(), Some("accepting a connection"));
             assert!(error.to_string().contains("os error 24"), "{error}");
+            let start = now();
+            listener.accept().await.expect_err("still none");
+            assert!(now() - start >= Duration::from_millis(100), "it did not pause");
             limit(hard.min(1024));
             drop(listener.accept().await.expect("there are descriptors again"));
         });
