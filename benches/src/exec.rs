@@ -26,6 +26,8 @@ pub struct Peer {
     pub yields: fn(tasks: usize, rounds: u64) -> Duration,
     /// Awaits [`Yield`] within a timeout of 60 s, `count` times, one after the other.
     pub timeout: fn(count: u64) -> Duration,
+    /// Awaits a future that is ready at once, the same way: a timeout that need not be armed.
+    pub timeout_ready: fn(count: u64) -> Duration,
     /// Spawns `count` tasks that call [`asleep`] and then sleep for [`LONG`]; looks every
     /// [`SHORT`] whether [`count_asleep`] is there, and then calls `probe`.
     pub sleepers: fn(count: usize, probe: Probe),
@@ -115,6 +117,8 @@ enum What {
     },
     /// A timeout round a future that is ready after one yield
     Timeout,
+    /// A timeout round a future that is ready at once
+    TimeoutReady,
     /// Memory of sleeping tasks
     Sleep {
         /// Tasks
@@ -136,6 +140,9 @@ pub fn main(peer: Peer) -> anyhow::Result<()> {
         What::Spawn => print_metrics([("ns", once::nanoseconds_per_unit(peer.spawn))]),
         What::SpawnMany => print_metrics([("ns", once::nanoseconds_per_unit(peer.spawn_many))]),
         What::Timeout => print_metrics([("ns", once::nanoseconds_per_unit(peer.timeout))]),
+        What::TimeoutReady => {
+            print_metrics([("ns", once::nanoseconds_per_unit(peer.timeout_ready))]);
+        }
         What::Yield { tasks } => {
             let per_round = once::nanoseconds_per_unit(|rounds| (peer.yields)(tasks, rounds));
             print_metrics([("ns", per_round / tasks as f64)]);

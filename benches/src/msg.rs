@@ -1,7 +1,9 @@
 //! The interface of the programs that pass messages between two threads (`msg_*`).
 //!
-//! A program gives one or two functions over a pair of cores and calls [`main`]: "loops" are two
+//! A program gives up to four functions over a pair of cores and calls [`main`]: "loops" are two
 //! executors on two threads, each pinned to its core; floors are two bare threads.
+
+pub mod ours;
 
 use std::time::Duration;
 
@@ -20,10 +22,28 @@ pub struct Peer {
     pub round_trip: fn(cores: Cores, count: u64) -> Duration,
     /// The first side sends `count` numbers; the time until the second has them all.
     pub one_way: Option<fn(cores: Cores, count: u64) -> Duration>,
+    /// As `one_way`, but [`BATCH`] numbers are handed over at a time, and received up to
+    /// [`BATCHES_TAKEN`] of those at a time.
+    pub batched: Option<fn(cores: Cores, count: u64) -> Duration>,
+    /// The first side has a closure run on the other's executor and awaits the number it gives,
+    /// `count` times.
+    pub call: Option<fn(cores: Cores, count: u64) -> Duration>,
+}
+
+impl Peer {
+    /// A way that has nothing but the round trip.
+    #[must_use]
+    pub fn new(round_trip: fn(cores: Cores, count: u64) -> Duration) -> Self {
+        Self { round_trip, one_way: None, batched: None, call: None }
+    }
 }
 
 /// Room in a bounded channel.
 pub const ROOM: usize = 1024;
+/// Numbers handed over together in [`Peer::batched`].
+pub const BATCH: usize = 128;
+/// The receiver takes so many batches at once, if so many are there.
+pub const BATCHES_TAKEN: usize = 2;
 
 /// Measures messages between two threads and prints one line of JSON.
 #[derive(Debug, Parser)]
@@ -44,9 +64,13 @@ enum What {
     RoundTrip,
     /// A stream in one direction
     OneWay,
+    /// A stream in one direction, 128 messages at a time
+    Batched,
+    /// A closure that runs on the other loop, and its result
+    Call,
 }
 
-/// The whole of a `msg_*` program. One that has no one-way stream prints an empty object for it.
+/// The whole of a `msg_*` program. For what it has not it prints an empty object.
 ///
 /// # Errors
 ///
@@ -58,6 +82,8 @@ pub fn main(peer: Peer) -> anyhow::Result<()> {
     let measured = match options.what {
         What::RoundTrip => Some(peer.round_trip),
         What::OneWay => peer.one_way,
+        What::Batched => peer.batched,
+        What::Call => peer.call,
     };
     let ns = measured.map(|way| once::nanoseconds_per_unit(|count| way(cores, count)));
     print_metrics(ns.map(|ns| ("ns", ns)));

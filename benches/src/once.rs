@@ -10,7 +10,7 @@ const LONG_ENOUGH: Duration = Duration::from_millis(200);
 ///
 /// The shorter runs before it are the warm-up.
 pub fn nanoseconds_per_unit(mut work: impl FnMut(u64) -> Duration) -> f64 {
-    let mut count = 100;
+    let mut count = 1;
     loop {
         let took = work(count);
         if took >= LONG_ENOUGH {

@@ -21,8 +21,9 @@ pub trait Pool {
     /// Has a worker double `number`, and waits for the result.
     fn double(&mut self, number: u64) -> u64;
 
-    /// Submits a task without waiting for it.
-    fn submit(&mut self, task: impl FnOnce() + Send + 'static);
+    /// Submits `count` trivial tasks without waiting for any; the time until all are submitted, and
+    /// the time until the last has run. Where tasks are closures this is [`count_down`].
+    fn submissions(&mut self, count: u64) -> (Duration, Duration);
 
     /// Doubles every item, in chunks of [`CHUNK`]; `None` when the pool has no such thing.
     fn map(&mut self, items: &[u64]) -> Option<Vec<u64>>;
@@ -71,7 +72,7 @@ pub fn main<P: Pool>() -> anyhow::Result<()> {
             let mut tasks = 1;
             let done = once::nanoseconds_per_unit(|count| {
                 tasks = count;
-                let (submitted, done) = submissions(&mut pool, count);
+                let (submitted, done) = pool.submissions(count);
                 submitting = submitted;
                 done
             });
@@ -90,23 +91,32 @@ fn round_trips(pool: &mut impl Pool, count: u64) -> Duration {
 }
 
 /// Counts tasks down and wakes the submitter at the last one.
+#[derive(Debug)]
 struct Countdown {
     left: AtomicU64,
     submitter: Thread,
 }
 
-/// The time to submit `count` tasks, and the time until the last has run.
-fn submissions(pool: &mut impl Pool, count: u64) -> (Duration, Duration) {
+/// A trivial task: it says that it has run.
+#[derive(Debug)]
+pub struct Task(Arc<Countdown>);
+
+impl Task {
+    /// Runs it.
+    pub fn run(self) {
+        if self.0.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.submitter.unpark();
+        }
+    }
+}
+
+/// Hands `count` tasks to `submit`: the time that took, and the time until the last has run.
+pub fn count_down(count: u64, mut submit: impl FnMut(Task)) -> (Duration, Duration) {
     let submitter = std::thread::current();
     let countdown = Arc::new(Countdown { left: AtomicU64::new(count), submitter });
     let begin = Instant::now();
     for _ in 0..count {
-        let countdown = countdown.clone();
-        pool.submit(move || {
-            if countdown.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-                countdown.submitter.unpark();
-            }
-        });
+        submit(Task(countdown.clone()));
     }
     let submitted = begin.elapsed();
     while countdown.left.load(Ordering::Acquire) > 0 {

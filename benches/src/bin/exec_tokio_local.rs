@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use benches::exec::{self, LONG, MANY, Peer, Probe, SHORT, TIMEOUT, Yield};
 
 fn main() -> anyhow::Result<()> {
-    exec::main(Peer { spawn, spawn_many, yields, timeout, sleepers })
+    exec::main(Peer { spawn, spawn_many, yields, timeout, timeout_ready, sleepers })
 }
 
 fn run<T: Send + 'static>(future: impl Future<Output = T> + 'static) -> T {
@@ -56,6 +56,16 @@ fn timeout(count: u64) -> Duration {
         let begin = Instant::now();
         for _ in 0..count {
             tokio::time::timeout(TIMEOUT, Yield::default()).await.expect("in time");
+        }
+        begin.elapsed()
+    })
+}
+
+fn timeout_ready(count: u64) -> Duration {
+    run(async move {
+        let begin = Instant::now();
+        for _ in 0..count {
+            tokio::time::timeout(TIMEOUT, std::future::ready(())).await.expect("in time");
         }
         begin.elapsed()
     })

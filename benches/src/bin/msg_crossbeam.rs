@@ -6,7 +6,7 @@ use benches::msg::{self, Cores, Peer, ROOM};
 use crossbeam_channel::bounded;
 
 fn main() -> anyhow::Result<()> {
-    msg::main(Peer { round_trip, one_way: Some(one_way) })
+    msg::main(Peer { one_way: Some(one_way), ..Peer::new(round_trip) })
 }
 
 fn round_trip(cores: Cores, count: u64) -> Duration {

@@ -6,7 +6,7 @@ use benches::msg::{self, Cores, Peer};
 use nix::sys::eventfd::EventFd;
 
 fn main() -> anyhow::Result<()> {
-    msg::main(Peer { round_trip, one_way: None })
+    msg::main(Peer::new(round_trip))
 }
 
 fn round_trip(cores: Cores, count: u64) -> Duration {

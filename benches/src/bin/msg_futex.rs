@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use benches::msg::{self, Cores, Peer};
 
 fn main() -> anyhow::Result<()> {
-    msg::main(Peer { round_trip, one_way: None })
+    msg::main(Peer::new(round_trip))
 }
 
 /// A counter the other side waits on. Alone on its cache lines.

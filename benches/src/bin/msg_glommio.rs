@@ -7,7 +7,7 @@ use glommio::LocalExecutorBuilder;
 use glommio::channels::shared_channel::new_bounded;
 
 fn main() -> anyhow::Result<()> {
-    msg::main(Peer { round_trip, one_way: Some(one_way) })
+    msg::main(Peer { one_way: Some(one_way), ..Peer::new(round_trip) })
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use benches::msg::{self, Cores, Peer};
 
 fn main() -> anyhow::Result<()> {
-    msg::main(Peer { round_trip, one_way: None })
+    msg::main(Peer::new(round_trip))
 }
 
 /// Alone on its cache lines (two: the neighbour is prefetched with it).

@@ -1,5 +1,7 @@
 //! Peer: the usual pool by hand: threads that take boxed jobs from a crossbeam channel.
 
+use std::time::Duration;
+
 use benches::pools::{self, Pool};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
@@ -9,6 +11,12 @@ struct Crossbeam {
     jobs: Sender<Job>,
     reply: Sender<u64>,
     replied: Receiver<u64>,
+}
+
+impl Crossbeam {
+    fn send(&self, job: impl FnOnce() + Send + 'static) {
+        self.jobs.send(Box::new(job)).expect("the workers live");
+    }
 }
 
 impl Pool for Crossbeam {
@@ -25,12 +33,12 @@ impl Pool for Crossbeam {
 
     fn double(&mut self, number: u64) -> u64 {
         let reply = self.reply.clone();
-        self.submit(move || reply.send(2 * number).expect("the submitter waits"));
+        self.send(move || reply.send(2 * number).expect("the submitter waits"));
         self.replied.recv().expect("we hold a sender ourselves")
     }
 
-    fn submit(&mut self, task: impl FnOnce() + Send + 'static) {
-        self.jobs.send(Box::new(task)).expect("the workers live");
+    fn submissions(&mut self, count: u64) -> (Duration, Duration) {
+        pools::count_down(count, |task| self.send(|| task.run()))
     }
 
     fn map(&mut self, _: &[u64]) -> Option<Vec<u64>> {

@@ -1,5 +1,7 @@
 //! Peer: rayon's pool: install, spawn, and an indexed parallel map.
 
+use std::time::Duration;
+
 use benches::pools::{self, CHUNK, Pool};
 use rayon::prelude::*;
 
@@ -15,8 +17,8 @@ impl Pool for Rayon {
         self.0.install(move || 2 * number)
     }
 
-    fn submit(&mut self, task: impl FnOnce() + Send + 'static) {
-        self.0.spawn(task);
+    fn submissions(&mut self, count: u64) -> (Duration, Duration) {
+        pools::count_down(count, |task| self.0.spawn(|| task.run()))
     }
 
     fn map(&mut self, items: &[u64]) -> Option<Vec<u64>> {

@@ -1,5 +1,7 @@
 //! Peer: tokio's spawn_blocking.
 
+use std::time::Duration;
+
 use benches::pools::{self, Pool};
 use tokio::runtime::{Builder, Runtime};
 
@@ -16,8 +18,8 @@ impl Pool for Tokio {
         self.0.block_on(task).expect("no panic")
     }
 
-    fn submit(&mut self, task: impl FnOnce() + Send + 'static) {
-        drop(self.0.spawn_blocking(task));
+    fn submissions(&mut self, count: u64) -> (Duration, Duration) {
+        pools::count_down(count, |task| drop(self.0.spawn_blocking(|| task.run())))
     }
 
     fn map(&mut self, _: &[u64]) -> Option<Vec<u64>> {
