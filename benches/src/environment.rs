@@ -17,6 +17,8 @@ pub struct Environment {
     pub commit: String,
     /// `rustc --version` of the compiler found now, which is normally the one that built us.
     pub rustc: String,
+    /// Whether the comparing program, and so its neighbours, was built without debug assertions.
+    pub optimised: bool,
     /// Kernel release and version.
     pub kernel: String,
     /// Processor model.
@@ -41,6 +43,7 @@ pub fn record() -> Environment {
         command: std::env::args().collect(),
         commit: output("git", &["describe", "--always", "--dirty", "--tags"]),
         rustc: output("rustc", &["--version"]),
+        optimised: !cfg!(debug_assertions),
         kernel: format!(
             "{} {}",
             read("/proc/sys/kernel/osrelease"),

@@ -37,11 +37,13 @@ impl Column {
     }
 }
 
-/// Renders `comparison`; the ratio columns compare with those of `baselines` that took part.
+/// Renders `comparison`; the ratio columns compare with those it is `against`. Who never measured
+/// the first column is left out.
 #[must_use]
-pub fn table(comparison: &Comparison, columns: &[Column], baselines: &[String]) -> String {
-    let baselines: Vec<&String> =
-        baselines.iter().filter(|name| comparison.subjects.contains(name)).collect();
+pub fn table(comparison: &Comparison, columns: &[Column]) -> String {
+    let first = columns.first().map_or("", |column| column.metric);
+    let baselines = comparison.who_have(&comparison.against, first);
+    let subjects = comparison.who_have(&comparison.subjects, first);
     let mut header = vec![String::new()];
     for column in columns {
         header.push(column.header.to_owned());
@@ -53,7 +55,7 @@ pub fn table(comparison: &Comparison, columns: &[Column], baselines: &[String]) 
     let width = header.len();
     let mut table = Table::new();
     table.load_style(comfy_table::presets::ASCII_MARKDOWN).set_header(header);
-    for subject in &comparison.subjects {
+    for &subject in &subjects {
         let mut row = vec![subject.clone()];
         for column in columns {
             let summary = comparison.summary(subject, column.metric);
@@ -87,8 +89,68 @@ fn ratio_text(ratio: Summary) -> String {
     format!("{:.3} [{:.3}, {:.3}]", ratio.median, ratio.low, ratio.high)
 }
 
+/// The JSON record of a run. It is on the disk, whole, after every comparison: a run that is broken
+/// off keeps what it had.
+#[derive(Debug)]
+pub struct Record {
+    path: PathBuf,
+    environment: Environment,
+    comparisons: Vec<Comparison>,
+}
+
+impl Record {
+    /// Begins a record at `path`, or at `target/measurements/KIND-TIME.json`, so that a path that
+    /// cannot be written is refused before anything was measured.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn begin(
+        kind: &str,
+        path: Option<&Path>,
+        environment: Environment,
+    ) -> anyhow::Result<Self> {
+        let path = path.map_or_else(
+            || PathBuf::from(format!("target/measurements/{kind}-{}.json", environment.time)),
+            Path::to_owned,
+        );
+        let record = Self { path, environment, comparisons: Vec::new() };
+        record.write()?;
+        Ok(record)
+    }
+
+    /// Adds a comparison.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn add(&mut self, comparison: Comparison) -> anyhow::Result<()> {
+        self.comparisons.push(comparison);
+        self.write()
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn write(&self) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(&Layout {
+            format: 1,
+            environment: &self.environment,
+            comparisons: self.comparisons.iter().map(entry).collect(),
+        })?;
+        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        directory
+            .map_or(Ok(()), fs::create_dir_all)
+            .and_then(|()| fs::write(&self.path, text))
+            .with_context(|| format!("writing the record {}", self.path.display()))
+    }
+}
+
 #[derive(Serialize)]
-struct Record<'a> {
+struct Layout<'a> {
     /// Version of this layout.
     format: u32,
     environment: &'a Environment,
@@ -105,34 +167,7 @@ struct Entry<'a> {
     ratios: BTreeMap<String, BTreeMap<String, Summary>>,
 }
 
-/// Writes all comparisons of a run as one JSON file and returns its path: `path`, or
-/// `target/measurements/KIND-TIME.json`.
-///
-/// # Errors
-///
-/// When the file cannot be written.
-pub fn write(
-    kind: &str,
-    path: Option<&Path>,
-    environment: &Environment,
-    comparisons: &[Comparison],
-    baselines: &[String],
-) -> anyhow::Result<PathBuf> {
-    let path = path.map_or_else(
-        || PathBuf::from(format!("target/measurements/{kind}-{}.json", environment.time)),
-        Path::to_owned,
-    );
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
-    }
-    let comparisons = comparisons.iter().map(|comparison| entry(comparison, baselines)).collect();
-    let record = Record { format: 1, environment, comparisons };
-    let text = serde_json::to_string_pretty(&record)?;
-    fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
-    Ok(path)
-}
-
-fn entry<'a>(comparison: &'a Comparison, baselines: &[String]) -> Entry<'a> {
+fn entry(comparison: &Comparison) -> Entry<'_> {
     let mut summaries = BTreeMap::new();
     let mut ratios = BTreeMap::new();
     for metric in comparison.metrics() {
@@ -141,7 +176,7 @@ fn entry<'a>(comparison: &'a Comparison, baselines: &[String]) -> Entry<'a> {
         for subject in &comparison.subjects {
             let summary = comparison.summary(subject, &metric);
             by_subject.extend(summary.map(|summary| (subject.as_str(), summary)));
-            for baseline in baselines.iter().filter(|baseline| *baseline != subject) {
+            for baseline in comparison.against.iter().filter(|baseline| *baseline != subject) {
                 let ratio = comparison.ratio(subject, baseline, &metric);
                 by_pair.extend(ratio.map(|ratio| (format!("{subject} / {baseline}"), ratio)));
             }
@@ -169,22 +204,31 @@ mod tests {
             Ok(Metrics::from([("cpu_ns".to_owned(), ns)]))
         })
         .unwrap()
+        .against(&["floor".to_owned()])
     }
 
     #[test]
     fn the_table_shows_medians_and_ratios_to_others() {
         let columns = [Column::new("cpu_ns", "us", 1000.0, 2).with_ratios()];
-        let text = table(&comparison(), &columns, &["floor".to_owned(), "absent".to_owned()]);
+        let text = table(&comparison(), &columns);
         assert!(text.contains("1.050 [1.050, 1.050]"), "{text}");
-        assert!(!text.contains("absent"), "{text}");
         let floor = text.lines().find(|line| line.contains("| floor")).unwrap();
         assert!(floor.contains("2.00") && !floor.contains('['), "{text}");
     }
 
     #[test]
+    fn who_does_not_measure_this_is_left_out() {
+        let mut comparison = comparison();
+        comparison.subjects.push("absent".to_owned());
+        comparison.against.push("absent".to_owned());
+        let text = table(&comparison, &[Column::new("cpu_ns", "ns", 1.0, 0).with_ratios()]);
+        assert!(!text.contains("absent"), "{text}");
+    }
+
+    #[test]
     fn the_record_holds_samples_summaries_and_ratios() {
         let comparison = comparison();
-        let record = entry(&comparison, &["floor".to_owned()]);
+        let record = entry(&comparison);
         let json = serde_json::to_value(&record).unwrap();
         assert_eq!(json["samples"].as_array().unwrap().len(), 18);
         assert_eq!(json["summaries"]["cpu_ns"]["ours"]["median"], 2100.0);

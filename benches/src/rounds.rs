@@ -1,6 +1,7 @@
 //! Interleaved rounds: A B C, B C A, C A B ... so that drift of the machine meets all alike.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -50,6 +51,8 @@ pub struct Comparison {
     pub parameters: BTreeMap<String, f64>,
     /// Who took part, in the order asked for.
     pub subjects: Vec<String>,
+    /// Whom the others are compared with.
+    pub against: Vec<String>,
     /// Every sample, in the order taken.
     pub samples: Vec<Sample>,
 }
@@ -77,6 +80,13 @@ fn quiet_sample(
     }
 }
 
+/// Shows what is going on, in place of what was shown last, where somebody looks.
+fn progress(text: &str) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{text}");
+    }
+}
+
 impl Comparison {
     /// Measures every subject once per round, each round beginning with another. A sample that
     /// was disturbed is taken anew, as often as `schedule` says.
@@ -97,15 +107,34 @@ impl Comparison {
         for round in 0..rounds {
             for turn in 0..subjects.len() {
                 let subject = &subjects[(round + turn) % subjects.len()];
-                eprint!("\r\x1b[K{title}: round {} of {rounds}, {subject}", round + 1);
+                progress(&format!("{title}: round {} of {rounds}, {subject}", round + 1));
                 let sample = quiet_sample(schedule, &mut best_pace, || measure(subject));
                 let context = || format!("{subject}, round {}, {title}", round + 1);
                 let sample = sample.with_context(context)?;
                 samples.push(Sample { round, subject: subject.clone(), ..sample });
             }
         }
-        eprint!("\r\x1b[K");
-        Ok(Self { title, parameters: BTreeMap::new(), subjects: subjects.to_vec(), samples })
+        progress("");
+        Ok(Self {
+            title,
+            parameters: BTreeMap::new(),
+            subjects: subjects.to_vec(),
+            against: Vec::new(),
+            samples,
+        })
+    }
+
+    /// Sets whom the others are compared with.
+    #[must_use]
+    pub fn against(mut self, baselines: &[String]) -> Self {
+        self.against = baselines.to_vec();
+        self
+    }
+
+    /// Those of `names` who measured `metric` at least once: not every program has every row.
+    #[must_use]
+    pub fn who_have<'a>(&self, names: &'a [String], metric: &str) -> Vec<&'a String> {
+        names.iter().filter(|name| !self.values(name, metric).is_empty()).collect()
     }
 
     /// Adds numbers that describe the work.

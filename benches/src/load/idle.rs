@@ -1,4 +1,4 @@
-//! What idle connections cost: open many, let each echo once, leave them alone.
+//! What idle connections cost: open many, let each echo a little, leave them alone.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,22 +9,37 @@ use anyhow::{Context, ensure};
 use super::connection::open;
 use super::pattern::Pattern;
 
-/// Opens `count` connections and sends 64 bytes over each and back, so that the server has built
-/// whatever it builds for a connection. They stay open, silent, until dropped.
+/// What each connection exchanges before it falls silent, so that the server has built whatever it
+/// builds for a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Before {
+    /// Messages there and back, one at a time.
+    pub messages: usize,
+    /// Bytes of each; at most what a socket takes without being read, 64 KiB.
+    pub size: usize,
+}
+
+/// Opens `count` connections and lets each exchange what `before` says. They stay open, silent,
+/// until dropped.
 ///
 /// # Errors
 ///
-/// When a connection is refused or its echo is not what was sent within ten seconds.
-pub fn settle(server: SocketAddr, count: usize) -> anyhow::Result<Vec<TcpStream>> {
-    let pattern = Pattern::new(64);
+/// When a connection is refused or an echo is not what was sent within ten seconds.
+pub fn settle(server: SocketAddr, count: usize, before: Before) -> anyhow::Result<Vec<TcpStream>> {
+    let pattern = Pattern::new(before.size);
+    let mut echoed = vec![0; before.size];
     let mut streams = open(server, count)?;
     for (number, stream) in streams.iter_mut().enumerate() {
-        let sent = pattern.at(Pattern::start(number), 64);
-        let mut echoed = [0; 64];
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        stream.write_all(sent)?;
-        stream.read_exact(&mut echoed).with_context(|| format!("echo of connection {number}"))?;
-        ensure!(echoed[..] == *sent, "connection {number} got back something else");
+        let mut position = Pattern::start(number);
+        for _ in 0..before.messages {
+            let sent = pattern.at(position, before.size);
+            stream.write_all(sent)?;
+            let read = stream.read_exact(&mut echoed);
+            read.with_context(|| format!("the echo of connection {number}"))?;
+            ensure!(echoed == sent, "connection {number} got back something else");
+            position = Pattern::advance(position, before.size);
+        }
     }
     Ok(streams)
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crate::uring::{Buffers, Parts};
 
-pub use idle::settle;
+pub use idle::{Before, settle};
 
 /// How the client meets the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use benches::load::{self, Client, Plan};
+use benches::load::{self, Before, Client, Plan};
 
 use crate::{SERVERS, start};
 
@@ -60,7 +60,7 @@ fn the_floor_with_fewer_buffers_than_connections_starves_nobody() {
 fn a_silent_connection_costs_the_others_nothing() {
     for program in SERVERS {
         let server = start(program, &[]);
-        let _silent = load::settle(server.address, 50).unwrap();
+        let _silent = load::settle(server.address, 50, Before { messages: 1, size: 64 }).unwrap();
         check(&plan(server.address, Client::Epoll));
     }
 }

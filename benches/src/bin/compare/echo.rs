@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use benches::load::{self, Client, Plan};
 use benches::process::{Metrics, Server, sibling};
 use benches::report::Column;
@@ -10,7 +10,7 @@ use benches::rounds::Comparison;
 use benches::usage::Usage;
 use clap::Args;
 
-use crate::{How, show, subjects};
+use crate::how::{How, Run, against, count, seconds, subjects};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -18,19 +18,19 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',')]
     servers: Vec<String>,
     /// Connections; several make several tables
-    #[arg(long, value_delimiter = ',', default_value = "50,1000,4000")]
+    #[arg(long, value_delimiter = ',', default_value = "50,1000,4000", value_parser = count)]
     connections: Vec<usize>,
     /// Bytes of a message
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = count)]
     size: usize,
     /// Messages under way per connection
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = count)]
     depth: usize,
     /// Counted seconds per run; short, because quiet spells are
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 0.5, value_parser = seconds)]
     seconds: f64,
     /// Seconds before counting
-    #[arg(long, default_value_t = 0.2)]
+    #[arg(long, default_value_t = 0.2, value_parser = seconds)]
     warm_up: f64,
     /// The load maker's engine: epoll stays below saturation of good servers, uring saturates
     #[arg(long, value_enum, default_value = "epoll")]
@@ -53,9 +53,11 @@ const COLUMNS: [(&str, &str, f64, usize); 7] = [
     ("rss_bytes", "RSS MiB", 1048576.0, 1),
 ];
 
-pub(crate) fn compare(options: &Options, how: &How) -> anyhow::Result<Vec<Comparison>> {
+pub(crate) fn compare(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
+    let how = run.how;
     let servers = subjects(&options.servers, "echo_")?;
-    let mut comparisons = Vec::new();
+    check(options, &servers)?;
+    let against = against(how, &servers, &["floor", "tokio"])?;
     for &connections in &options.connections {
         let title = format!(
             "echo, {connections} connections, {} bytes, {} deep, {:?} client{}",
@@ -67,16 +69,36 @@ pub(crate) fn compare(options: &Options, how: &How) -> anyhow::Result<Vec<Compar
         let comparison = Comparison::run(title, &servers, how.schedule(), |server| {
             measure(server, connections, options, how)
         })?
+        .against(&against)
         .with([
             ("connections", connections as f64),
             ("size", options.size as f64),
             ("depth", options.depth as f64),
             ("seconds", options.seconds),
         ]);
-        show(&comparison, &columns(), how);
-        comparisons.push(comparison);
+        run.done(comparison, &columns())?;
     }
-    Ok(comparisons)
+    Ok(())
+}
+
+fn check(options: &Options, servers: &[String]) -> anyhow::Result<()> {
+    ensure!(options.seconds >= 0.01, "--seconds is at least 0.01: CPU time is kept in ticks");
+    for option in &options.option {
+        let named = option.split_once('=').map(|(name, _)| name);
+        ensure!(
+            named.is_some_and(|name| servers.iter().any(|server| server == name)),
+            "--option {option}: NAME=OPTION is meant, where NAME is one of {}",
+            servers.join(", ")
+        );
+    }
+    let most = options.connections.iter().max().copied().unwrap_or(0);
+    let (files, needed) = (benches::pin::raise_file_limit()?, most as u64 + 100);
+    ensure!(
+        files >= needed,
+        "{most} connections need a limit of {needed} open files, and it is {files}: raise it \
+         (ulimit -Hn), or give --connections"
+    );
+    Ok(())
 }
 
 fn columns() -> Vec<Column> {

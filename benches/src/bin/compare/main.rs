@@ -3,53 +3,37 @@
 //! It builds nothing: the programs are those found beside it.
 
 mod echo;
+mod how;
 mod idle;
 mod once;
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::process::ExitCode;
 
-use benches::report::{self, Column};
-use benches::rounds::{Comparison, Schedule};
-use benches::{environment, process};
-use clap::{Args, Parser, Subcommand};
+use benches::environment;
+use benches::report::Record;
+use clap::{Parser, Subcommand};
+
+use crate::how::{How, Run};
 
 /// Compares runtimes with each other and with hand-written floors, side by side.
+///
+/// Every sample is a fresh process. Rounds are interleaved (A B C, B C A, ...), so that drift of
+/// the machine meets all alike, and ratios are those of samples of the same round. Before a sample
+/// it waits until the machine is quiet; a sample that others disturbed is taken anew.
+///
+/// Shown are medians, half the width of their 95 % interval in per cent (±), and ratios with their
+/// interval. All samples go into a JSON record, with the machine, the kernel and the commit.
 #[derive(Debug, Parser)]
+#[command(after_help = "\
+Build first:  cargo build --profile bench -p benches --bins
+Then, e.g.:   target/release/compare echo --servers ours,floor,tokio --connections 1000
+              target/release/compare exec --rows spawn,yield
+              target/release/compare pools --rounds 1 --patience 0 --retakes 0   (a quick look)")]
 struct Command {
     #[command(subcommand)]
     what: What,
     #[command(flatten)]
     how: How,
-}
-
-#[derive(Debug, Args)]
-struct How {
-    /// Rounds; nine or more decide a difference within noise
-    #[arg(long, default_value_t = 9, global = true)]
-    rounds: usize,
-    /// Cores others may keep busy during a sample, and share the machine may be slower than its
-    /// best
-    #[arg(long, default_value_t = 0.15, global = true)]
-    tolerance: f64,
-    /// How often a sample is taken anew when that is exceeded
-    #[arg(long, default_value_t = 3, global = true)]
-    retakes: usize,
-    /// Seconds to wait for quiet before each attempt
-    #[arg(long, default_value_t = 10.0, global = true)]
-    patience: f64,
-    /// Whom ratios are shown against
-    #[arg(long, value_delimiter = ',', default_value = "floor,futex,tokio", global = true)]
-    against: Vec<String>,
-    /// Core of the measured program
-    #[arg(long, default_value_t = 0, global = true)]
-    core: usize,
-    /// Core of the load maker, or of the second thread
-    #[arg(long, default_value_t = 1, global = true)]
-    other_core: usize,
-    /// Where the JSON record goes [default: target/measurements/WHAT-TIME.json]
-    #[arg(long, global = true)]
-    json: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,51 +43,51 @@ enum What {
     /// Echo servers: memory of an idle connection
     Idle(idle::Options),
     /// Executors: spawn, yield, timeout, memory of a sleeping task
+    #[command(after_help = "Rows: spawn, spawn-many, yield, timeout, timeout-ready, sleep")]
     Exec(once::Options),
-    /// Messages between two cores: round trip and stream
+    /// Messages between two cores: round trip, stream, batches, calls
+    #[command(after_help = "Rows: round-trip, one-way, batched, call")]
     Messages(once::Options),
-    /// Thread pools: round trip, submission, map
+    /// Pools of two workers: round trip, submission, map
+    #[command(after_help = "Rows: round-trip, submit, map")]
     Pools(once::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    let command = Command::parse();
-    let environment = environment::record();
-    let (kind, comparisons) = match &command.what {
-        What::Echo(options) => ("echo", echo::compare(options, &command.how)?),
-        What::Idle(options) => ("idle", idle::compare(options, &command.how)?),
-        What::Exec(options) => ("exec", once::exec(options, &command.how)?),
-        What::Messages(options) => ("messages", once::messages(options, &command.how)?),
-        What::Pools(options) => ("pools", once::pools(options, &command.how)?),
-    };
-    let how = &command.how;
-    let path = report::write(kind, how.json.as_deref(), &environment, &comparisons, &how.against)?;
-    eprintln!("load {} -> {}", environment.load, environment::load_average());
-    println!("record: {}", path.display());
-    Ok(())
-}
-
-impl How {
-    fn schedule(&self) -> Schedule {
-        Schedule {
-            rounds: self.rounds,
-            tolerance: self.tolerance,
-            retakes: self.retakes,
-            patience: Duration::from_secs_f64(self.patience),
+fn main() -> ExitCode {
+    match run(&Command::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The causes, and no backtrace: nothing here is a bug of this program's.
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
         }
     }
 }
 
-/// Prints one comparison as soon as it is complete.
-fn show(comparison: &Comparison, columns: &[Column], how: &How) {
-    println!("{}", report::table(comparison, columns, &how.against));
-    let disturbed = comparison.samples.iter().filter(|sample| sample.disturbed).count();
-    if disturbed > 0 {
-        println!("{disturbed} of {} samples were disturbed by others\n", comparison.samples.len());
+fn run(command: &Command) -> anyhow::Result<()> {
+    let how = &command.how;
+    how.check_cores(matches!(command.what, What::Echo(_) | What::Messages(_)))?;
+    let environment = environment::record();
+    if !environment.optimised {
+        eprintln!("built without optimisation, so the figures say nothing: use --profile bench");
     }
-}
-
-/// Those asked for, or all that are built.
-fn subjects(asked: &[String], prefix: &str) -> anyhow::Result<Vec<String>> {
-    if asked.is_empty() { process::siblings(prefix) } else { Ok(asked.to_vec()) }
+    let kind = match &command.what {
+        What::Echo(_) => "echo",
+        What::Idle(_) => "idle",
+        What::Exec(_) => "exec",
+        What::Messages(_) => "messages",
+        What::Pools(_) => "pools",
+    };
+    let load = environment.load.clone();
+    let mut run = Run { how, record: Record::begin(kind, how.json.as_deref(), environment)? };
+    match &command.what {
+        What::Echo(options) => echo::compare(options, &mut run)?,
+        What::Idle(options) => idle::compare(options, &mut run)?,
+        What::Exec(options) => once::exec(options, &mut run)?,
+        What::Messages(options) => once::messages(options, &mut run)?,
+        What::Pools(options) => once::pools(options, &mut run)?,
+    }
+    eprintln!("load {load} -> {}", environment::load_average());
+    println!("record: {}", run.record.path().display());
+    Ok(())
 }

@@ -1,18 +1,19 @@
 //! `compare exec`, `compare messages`, `compare pools`: programs that measure themselves once.
 
+use anyhow::ensure;
 use benches::process::{measure_once, sibling};
 use benches::report::Column;
 use benches::rounds::Comparison;
 use clap::Args;
 
-use crate::{How, show, subjects};
+use crate::how::{Run, against, subjects};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Programs by name, as in PREFIX_NAME [default: all that are built]
     #[arg(long, value_delimiter = ',')]
     programs: Vec<String>,
-    /// Only these rows, as in spawn or one-way [default: all]
+    /// Only these rows [default: all]
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
 }
@@ -54,6 +55,12 @@ const EXEC: &[Row] = &[
         columns: NS,
     },
     Row {
+        name: "timeout-ready",
+        title: "timeout(60 s) round a future that is ready at once",
+        arguments: &["timeout-ready"],
+        columns: NS,
+    },
+    Row {
         name: "sleep",
         title: "200 000 sleeping tasks, resident memory each",
         arguments: &["sleep", "--tasks=200000"],
@@ -73,6 +80,18 @@ const MESSAGES: &[Row] = &[
         title: "one way between two cores, per message",
         arguments: &["one-way"],
         columns: NS,
+    },
+    Row {
+        name: "batched",
+        title: "one way between two cores, 128 at a time, per message",
+        arguments: &["batched"],
+        columns: NS,
+    },
+    Row {
+        name: "call",
+        title: "a closure run on another core's loop, and its result",
+        arguments: &["call"],
+        columns: US,
     },
 ];
 
@@ -97,41 +116,68 @@ const POOLS: &[Row] = &[
     },
 ];
 
-pub(crate) fn exec(options: &Options, how: &How) -> anyhow::Result<Vec<Comparison>> {
-    let core = format!("--core={}", how.core);
-    compare("exec_", EXEC, &[core], options, how)
+pub(crate) fn exec(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
+    let how = run.how;
+    let common = vec![format!("--core={}", how.core)];
+    Kind { prefix: "exec_", rows: EXEC, usual: &["floor", "tokio"], common }.compare(options, run)
 }
 
-pub(crate) fn messages(options: &Options, how: &How) -> anyhow::Result<Vec<Comparison>> {
-    let cores = [format!("--core={}", how.core), format!("--other-core={}", how.other_core)];
-    compare("msg_", MESSAGES, &cores, options, how)
+pub(crate) fn messages(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
+    let how = run.how;
+    let common = vec![format!("--core={}", how.core), format!("--other-core={}", how.other_core)];
+    let usual = &["spin", "futex", "tokio"];
+    Kind { prefix: "msg_", rows: MESSAGES, usual, common }.compare(options, run)
 }
 
-pub(crate) fn pools(options: &Options, how: &How) -> anyhow::Result<Vec<Comparison>> {
-    compare("pool_", POOLS, &[], options, how)
+pub(crate) fn pools(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
+    let usual = &["crossbeam", "rayon", "tokio"];
+    Kind { prefix: "pool_", rows: POOLS, usual, common: Vec::new() }.compare(options, run)
 }
 
-fn compare(
-    prefix: &str,
-    rows: &[Row],
-    common: &[String],
-    options: &Options,
-    how: &How,
-) -> anyhow::Result<Vec<Comparison>> {
-    let programs = subjects(&options.programs, prefix)?;
-    let wanted = |row: &&Row| options.rows.is_empty() || options.rows.iter().any(|r| r == row.name);
-    let mut comparisons = Vec::new();
-    for row in rows.iter().filter(wanted) {
-        let comparison = Comparison::run(row.title, &programs, how.schedule(), |program| {
+/// Programs that measure the same rows.
+struct Kind {
+    prefix: &'static str,
+    rows: &'static [Row],
+    /// Whom the others are compared with, unless the user says otherwise.
+    usual: &'static [&'static str],
+    /// Arguments of every program.
+    common: Vec<String>,
+}
+
+impl Kind {
+    fn compare(&self, options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
+        let programs = subjects(&options.programs, self.prefix)?;
+        let against = against(run.how, &programs, self.usual)?;
+        let rows = self.wanted(&options.rows)?;
+        rows.into_iter().try_for_each(|row| self.row(row, &programs, &against, run))
+    }
+
+    fn wanted(&self, names: &[String]) -> anyhow::Result<Vec<&'static Row>> {
+        let known = |name: &String| self.rows.iter().any(|row| row.name == name);
+        for name in names {
+            let all: Vec<_> = self.rows.iter().map(|row| row.name).collect();
+            ensure!(known(name), "there is no row {name}; there are {}", all.join(", "));
+        }
+        let wanted = |row: &&Row| names.is_empty() || names.iter().any(|name| name == row.name);
+        Ok(self.rows.iter().filter(wanted).collect())
+    }
+
+    fn row(
+        &self,
+        row: &Row,
+        programs: &[String],
+        against: &[String],
+        run: &mut Run<'_>,
+    ) -> anyhow::Result<()> {
+        let comparison = Comparison::run(row.title, programs, run.how.schedule(), |program| {
             let own = row.arguments.iter().map(|&argument| argument.to_owned());
-            let program = sibling(&format!("{prefix}{program}"))?;
-            measure_once(&program, own.chain(common.iter().cloned()))
-        })?;
+            let program = sibling(&format!("{}{program}", self.prefix))?;
+            measure_once(&program, own.chain(self.common.iter().cloned()))
+        })?
+        .against(against);
         let columns = row.columns.iter().map(|&(metric, header, scale, digits)| {
             Column::new(metric, header, scale, digits).with_ratios()
         });
-        show(&comparison, &columns.collect::<Vec<_>>(), how);
-        comparisons.push(comparison);
+        run.done(comparison, &columns.collect::<Vec<_>>())
     }
-    Ok(comparisons)
 }
