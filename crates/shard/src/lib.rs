@@ -31,6 +31,10 @@
 //! `Shards::builder().event_loop(|options| options.spin(Duration::from_micros(50)))`. It adapts:
 //! where looking brings nothing it becomes rare. By default loops sleep at once.
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(not(loom))]
 mod builder;
 #[cfg(not(loom))]
