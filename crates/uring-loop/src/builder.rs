@@ -57,8 +57,8 @@ impl Builder {
         self
     }
 
-    /// Entries of the completion queue, rounded up to a power of two. Default: four times
-    /// [`submissions`](Self::submissions).
+    /// Entries of the completion queue, rounded up to a power of two; not fewer than
+    /// [`submissions`](Self::submissions). Default: four times as many.
     pub fn completions(mut self, entries: u32) -> Self {
         self.completions = Some(entries);
         self
@@ -126,6 +126,13 @@ impl Builder {
         }
         if self.wanted.submissions == 0 {
             return bad("a submission queue of 0 entries: give at least 1".into());
+        }
+        let submissions = self.wanted.submissions;
+        if let Some(entries) = self.completions.filter(|entries| *entries < submissions) {
+            return bad(format!(
+                "a completion queue of {entries} entries is shorter than the submission queue of \
+                 {submissions}: give at least as many, or make the other shorter"
+            ));
         }
         match env::var("URING_LOOP_RING").as_deref() {
             Ok("auto" | "kernel" | "") | Err(_) => Ok(()),

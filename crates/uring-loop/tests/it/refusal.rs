@@ -4,7 +4,7 @@
 use std::io;
 
 use uring_loop::testing::SimConfig;
-use uring_loop::{EventLoop, Refused};
+use uring_loop::{Builder, EventLoop, Refused};
 
 use crate::support::in_child;
 
@@ -137,4 +137,20 @@ fn io_uring_disabled_for_the_machine_is_named() {
     assert_eq!(refused.errno, libc::EPERM);
     assert!(refused.cause.contains("kernel.io_uring_disabled = 2"), "{text}");
     assert!(refused.fix.contains("sysctl -w kernel.io_uring_disabled=0"), "{text}");
+}
+
+#[test]
+fn queues_and_buffers_that_make_no_sense_are_refused_in_words() {
+    let said = |builder: Builder| {
+        let error = builder.build().expect_err("it makes no sense");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        error.to_string()
+    };
+    let builder = EventLoop::builder;
+    assert!(said(builder().submissions(0)).contains("give at least 1"));
+    let short = said(builder().submissions(64).completions(32));
+    assert!(short.contains("32 entries is shorter than the submission queue of 64"), "{short}");
+    assert!(said(builder().completions(0)).contains("give at least as many"));
+    assert!(said(builder().buffers(3, 4096)).contains("a power of two"));
+    assert!(said(builder().buffers(4, 0)).contains("the size more than 0"));
 }
