@@ -255,6 +255,7 @@ impl Driver {
     /// Notes whom to wake. A waker's clone and drop are foreign code: not under the borrow.
     pub(super) fn set_waker(&self, key: Key, cx: &Context<'_>) {
         self.refuse_in_fork();
+        self.refuse_after_leak(key);
         let fresh = LocalWaker::new(cx.waker());
         let mut inner = self.inner();
         let stale = inner.arena.get(key).map(|head| head.waker.replace(fresh));

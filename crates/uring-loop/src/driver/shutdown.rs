@@ -9,6 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::ring::{Cqe, Ring, Sqe, Wait, cancel_flags, opcode};
+use super::slab::{Key, State};
 use super::{Driver, Entered, InFlight, reclaim};
 use crate::sys::clock::{monotonic_ns, saturating_ns};
 
@@ -71,9 +72,25 @@ impl Driver {
             "an event loop was closed with operations that the kernel did not give back in time; \
              their memory is leaked, for the kernel may still write to it"
         );
-        inner.arena.leak();
+        // The arena leaks what is in flight when it goes (`Arena::drop`). Until then who kept a
+        // future can take what is done, and is told about the rest.
+        let wakers = inner.arena.take_wakers();
         self.buffers.leak();
         drop(ring);
+        drop(inner);
+        drop(wakers);
+    }
+
+    /// Somebody waits for what was given up at the deadline: it never completes.
+    pub(super) fn refuse_after_leak(&self, key: Key) {
+        let mut inner = self.inner();
+        let closed = matches!(inner.ring, Ring::Closed);
+        let in_flight = inner.arena.get(key).is_some_and(|head| head.state() == State::InFlight);
+        assert!(
+            !(closed && in_flight),
+            "the event loop of this operation was closed, and the kernel had not given it back in \
+             time: nothing will come of it (see Builder::shutdown_patience)"
+        );
     }
 }
 

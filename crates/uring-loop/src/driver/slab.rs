@@ -307,6 +307,14 @@ impl Arena {
         (payload, vtable)
     }
 
+    /// Takes the wakers of all ops that the kernel has not finished with.
+    pub(super) fn take_wakers(&mut self) -> Vec<LocalWaker> {
+        let heads =
+            self.pages.iter_mut().flat_map(|page| page.iter_mut()).map(|slot| &mut slot.head);
+        let active = heads.filter(|head| matches!(head.state(), State::InFlight | State::Orphan));
+        active.filter_map(|head| head.waker.take()).collect()
+    }
+
     /// Calls `f` for every op the kernel has not finished with, youngest first.
     pub(super) fn for_each_active(&self, mut f: impl FnMut(Key, &Head)) {
         let mut at = self.first_active;
@@ -323,11 +331,15 @@ impl Arena {
         let (slot, index) = { slots }.find(|(slot, _)| slot.head.state() == State::Done)?;
         Some(Key { index, generation: slot.head.generation() })
     }
+}
 
-    /// Gives the memory up for good: the kernel may still write to it.
-    pub(super) fn leak(&mut self) {
-        std::mem::forget(std::mem::take(&mut self.pages));
-        *self = Arena::new();
+impl Drop for Arena {
+    /// With ops that the kernel has not finished with, the memory is given up for good: it may
+    /// still be written to.
+    fn drop(&mut self) {
+        if self.active_count > 0 {
+            std::mem::forget(std::mem::take(&mut self.pages));
+        }
     }
 }
 

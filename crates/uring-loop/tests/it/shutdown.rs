@@ -13,6 +13,7 @@ use std::time::Duration;
 use uring_loop::net::{TcpListener, TcpStream};
 use uring_loop::op::{Cqe, Driver, Op, Sqe, opcode};
 use uring_loop::testing::{Fault, SimConfig};
+use uring_loop::time::sleep;
 use uring_loop::{EventLoop, spawn, yield_now};
 
 use crate::support::{in_leaking_child, logged, poll_once, small};
@@ -32,6 +33,9 @@ struct Watched {
 
 /// Where all of it lies: in sight of leak checkers.
 static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+/// And which of it was freed.
+static FREED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
 impl Watched {
     fn new(length: usize, freed: &Rc<Cell<usize>>) -> Self {
@@ -59,6 +63,7 @@ impl Drop for Watched {
         // SAFETY: ours; by the contract of `Op` the kernel has let go of it.
         unsafe { self.memory.write_bytes(POISON, self.length) };
         self.freed.set(self.freed.get() + 1);
+        FREED.lock().expect("no panic").push(self.memory as usize);
     }
 }
 
@@ -189,6 +194,33 @@ fn reads_in_flight_when_the_main_task_panics() {
     std::fs::remove_file(path).expect("ours");
 }
 
+/// The same without any patience: what the kernel still reads into is leaked.
+#[test]
+fn reads_in_flight_when_the_loop_has_no_patience() {
+    in_leaking_child("shutdown::reads_in_flight_when_the_loop_has_no_patience", || {
+        let Some((path, file)) = direct_file("reads_no_patience") else { return };
+        let freed = Rc::new(Cell::new(0));
+        for kept in [true, false] {
+            freed.set(0);
+            let builder = EventLoop::builder().shutdown_patience(Duration::ZERO);
+            let mut event_loop = builder.build().expect("a ring");
+            let (reads, memory) =
+                event_loop.run_until_complete(start_reads(&file, &freed)).expect("not cancelled");
+            let kept = kept.then_some(reads);
+            let ((), log) = logged(|| drop(event_loop));
+            drop(kept);
+            let leaked = log.matches("READ 0x").count();
+            assert!(leaked > 0, "all reads were over: this proves nothing");
+            assert_eq!(freed.get() + leaked, READS);
+            let over = FREED.lock().expect("no panic").clone();
+            no_write_comes_after_the_free(&over);
+            assert!(over.iter().all(|address| memory.contains(address)));
+            FREED.lock().expect("no panic").clear();
+        }
+        std::fs::remove_file(path).expect("ours");
+    });
+}
+
 /// A file read that takes for ever, and of which a cancel gets no hold, as of a disk's.
 fn endless_read(sim: &uring_loop::testing::SimHandle, freed: &Rc<Cell<usize>>) -> ReadAt {
     sim.next(opcode::READ, Fault::Latency(u64::MAX / 2));
@@ -223,6 +255,72 @@ fn what_the_kernel_keeps_beyond_the_deadline_is_leaked_and_logged() {
                     assert!(log.contains("their memory is leaked"), "{log}");
                 }
             }
+        },
+    );
+}
+
+/// As above, on the way out of a panic: it goes on, and nothing is freed either.
+#[test]
+fn what_the_kernel_keeps_is_leaked_when_the_main_task_panics_too() {
+    in_leaking_child(
+        "shutdown::what_the_kernel_keeps_is_leaked_when_the_main_task_panics_too",
+        || {
+            let freed = Rc::new(Cell::new(0));
+            let builder = small().shutdown_patience(Duration::from_millis(5));
+            let (event_loop, sim) = builder.build_simulated(SimConfig::seeded(1)).expect("a ring");
+            let (unwound, log) = logged(|| {
+                catch_unwind(AssertUnwindSafe(|| {
+                    let mut event_loop = event_loop;
+                    let _ = event_loop.run_until_complete(async {
+                        let mut read = Driver::current().submit(endless_read(&sim, &freed));
+                        assert!(poll_once(&mut read).await.is_pending());
+                        yield_now().await;
+                        panic!("with a read in flight");
+                    });
+                    // The loop is dropped by the unwinding.
+                }))
+            });
+            let panic = unwound.expect_err("it goes on");
+            assert_eq!(panic.downcast_ref(), Some(&"with a read in flight"));
+            assert_eq!(freed.get(), 0, "the kernel may still write to it");
+            assert!(log.contains("their memory is leaked"), "{log}");
+        },
+    );
+}
+
+/// Futures that the caller kept: one is ready, of the other nothing will come, and it says so.
+#[test]
+fn futures_of_a_loop_that_leaked_are_ready_or_say_what_happened() {
+    in_leaking_child(
+        "shutdown::futures_of_a_loop_that_leaked_are_ready_or_say_what_happened",
+        || {
+            let freed = Rc::new(Cell::new(0));
+            let builder = small().shutdown_patience(Duration::ZERO);
+            let (mut event_loop, sim) =
+                builder.build_simulated(SimConfig::seeded(1)).expect("a ring");
+            let (ready, never) = event_loop
+                .run_until_complete(async {
+                    let mut never = Driver::current().submit(endless_read(&sim, &freed));
+                    assert!(poll_once(&mut never).await.is_pending());
+                    yield_now().await; // it has met the fault
+                    let file = sim.create_file(vec![1; 64]);
+                    let buffer = Watched::new(64, &freed);
+                    let read = ReadAt { fd: file, offset: 0, buffer, _file: None };
+                    let mut ready = Driver::current().submit(read);
+                    assert!(poll_once(&mut ready).await.is_pending());
+                    sleep(Duration::from_millis(1)).await;
+                    (ready, never)
+                })
+                .expect("not cancelled");
+            drop(event_loop);
+            uring_loop::run(async {
+                assert_eq!(ready.await.expect("64 bytes"), 64);
+                assert_eq!(freed.get(), 1);
+                let never = spawn(never).await.expect_err("a panic").to_string();
+                assert!(never.contains("the kernel had not given it back in time"), "{never}");
+            })
+            .expect("a ring");
+            assert_eq!(freed.get(), 1, "the kernel may still write to it");
         },
     );
 }
