@@ -12,5 +12,6 @@ mod fork;
 mod net;
 mod refusal;
 mod shutdown;
+mod shutdown_late;
 mod support;
 mod tasks;
