@@ -361,3 +361,76 @@ impl std::fmt::Debug for Arena {
 }
 
 const _: () = assert!(size_of::<Slot>() <= 72, "an idle connection pays for every byte");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTHING: Vtable =
+        Vtable { multishot: false, holds_clock: true, more: |_, _| false, reclaim: |_, _| () };
+
+    fn insert(arena: &mut Arena) -> Key {
+        arena.insert(&NOTHING, 0).0
+    }
+
+    #[test]
+    fn a_stale_key_does_not_find_the_slots_next_tenant() {
+        let mut arena = Arena::new();
+        let first = insert(&mut arena);
+        arena.finish(first);
+        arena.remove(first);
+        assert!(arena.get(first).is_none(), "freed");
+        let second = insert(&mut arena);
+        assert_eq!(first.index, second.index, "the slot is used again");
+        assert_ne!(first.user_data(), second.user_data(), "a late cancel would hit it");
+        assert!(arena.get(first).is_none() && arena.get(second).is_some());
+        assert_eq!(Key::decode(second.user_data()), (Some(Kind::Op), second));
+        arena.finish(second);
+        arena.remove(second);
+    }
+
+    #[test]
+    fn generations_go_round() {
+        let mut arena = Arena::new();
+        let first = insert(&mut arena);
+        arena.slot(first.index).head.generation |= (1 << GENERATION_BITS) - 1;
+        let last = Key { generation: (1 << GENERATION_BITS) - 1, ..first };
+        arena.finish(last);
+        arena.remove(last);
+        let next = insert(&mut arena);
+        assert_eq!((next.index, next.generation), (first.index, 0));
+        assert!(arena.get(next).is_some_and(|head| head.state() == State::InFlight));
+        arena.finish(next);
+        arena.remove(next);
+    }
+
+    #[test]
+    fn what_is_in_flight_is_listed_and_counted_whatever_leaves_first() {
+        let mut arena = Arena::new();
+        let keys: Vec<Key> = (0..200).map(|_| insert(&mut arena)).collect();
+        assert_eq!((arena.active(), arena.orphans(), arena.holding_clock()), (200, 0, 200));
+        for key in keys.iter().step_by(3) {
+            arena.orphan(*key);
+        }
+        assert_eq!(arena.orphans(), 67);
+        for (at, key) in keys.iter().enumerate().filter(|(at, _)| at % 2 == 0) {
+            if at % 3 != 0 {
+                arena.finish(*key);
+            }
+            arena.remove(*key);
+        }
+        let mut left = Vec::new();
+        arena.for_each_active(|key, _| left.push(key));
+        left.reverse();
+        let odd: Vec<Key> = keys.iter().copied().skip(1).step_by(2).collect();
+        assert_eq!(left, odd);
+        assert_eq!((arena.active(), arena.orphans(), arena.holding_clock()), (100, 33, 100));
+        for key in odd {
+            if arena.get(key).is_some_and(|head| head.state() == State::InFlight) {
+                arena.finish(key);
+            }
+            arena.remove(key);
+        }
+        assert_eq!((arena.active(), arena.any_done()), (0, None));
+    }
+}

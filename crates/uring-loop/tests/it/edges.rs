@@ -160,6 +160,25 @@ fn a_queue_of_completions_that_overflows_loses_none() {
     }
 }
 
+/// A loop with tasks that are always ready never waits; that completions wait for room it must
+/// learn from the flag.
+#[test]
+fn completions_that_wait_for_room_come_while_tasks_are_always_ready() {
+    let config = SimConfig { completions: 2, submissions: 2, ..SimConfig::seeded(6) };
+    on_sim(config, |_| async {
+        let busy = spawn(async {
+            for _ in 0..20_000 {
+                yield_now().await;
+            }
+        });
+        let driver = Driver::current();
+        let nops = join_all((0..64).map(|_| driver.submit(Nop))).await;
+        assert!(nops.iter().all(Result::is_ok));
+        assert!(!busy.is_done(), "they came only when nothing else was to be done");
+        busy.abort();
+    });
+}
+
 #[test]
 fn a_multishot_accept_that_ends_early_is_armed_again() {
     on_sim(SimConfig::seeded(7), |sim| async move {
@@ -231,6 +250,9 @@ fn a_server_without_descriptors_pauses_and_recovers() {
                     Ok(stream) => streams.borrow_mut().push(stream),
                     Err(_) => errors.set(errors.get() + 1),
                 }
+                if errors.get() > 1000 {
+                    return;
+                }
             }
         }));
         sleep(Duration::from_secs(10)).await;
@@ -284,6 +306,19 @@ fn short_sends_are_finished() {
         }
         writer.await.expect("no panic");
         assert_eq!(got, [sent.clone(), sent].concat());
+    });
+}
+
+/// Closing goes behind what was pushed before, so that is still done.
+#[test]
+fn a_write_begun_before_the_stream_goes_is_sent() {
+    on_sim(SimConfig::seeded(12), |sim| async move {
+        let (mut stream, peer) = connections(&sim, 1).await.remove(0);
+        assert!(poll_once(&mut stream.write_all("farewell")).await.is_pending());
+        drop(stream);
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(peer.recv(), b"farewell");
+        assert!(peer.ended());
     });
 }
 
