@@ -43,7 +43,10 @@ impl AsFd for Fd {
 
 impl Drop for Fd {
     fn drop(&mut self) {
-        self.driver.close(self.raw);
+        match cfg!(mutant = "closed-ahead-of-its-operations") {
+            true => self.driver.close_now(self.raw),
+            false => self.driver.close(self.raw),
+        }
     }
 }
 

@@ -218,6 +218,9 @@ impl Driver {
     }
 
     fn push_cancel(&self, inner: &mut Inner, key: Key) {
+        if cfg!(mutant = "cancel-lost-when-full") && !inner.backlog.is_empty() {
+            return;
+        }
         let sqe =
             Sqe { opcode: opcode::ASYNC_CANCEL, fd: -1, addr: key.user_data(), ..Sqe::default() };
         self.push_silent(inner, sqe);
@@ -306,6 +309,12 @@ impl Driver {
             State::InFlight => {
                 let waker = head.waker.take();
                 inner.arena.orphan(key);
+                if cfg!(mutant = "slot-freed-at-drop") {
+                    let (payload, vtable) = inner.arena.remove(key);
+                    drop(inner);
+                    let cqe = Cqe { user_data: 0, result: -libc::ECANCELED, flags: 0 };
+                    return reclaim(payload, vtable, cqe);
+                }
                 if !inner.closing {
                     self.push_cancel(&mut inner, key);
                 }

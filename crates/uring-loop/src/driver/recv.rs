@@ -61,7 +61,9 @@ impl Resident for Streaming {
 
     fn reclaim(mut self, cqe: Cqe) {
         while self.chain.pop(&self.pool).is_some() {}
-        drop(bufpool::lend_completed(&self.pool, cqe));
+        if !cfg!(mutant = "late-buffer-kept") {
+            drop(bufpool::lend_completed(&self.pool, cqe));
+        }
     }
 }
 
@@ -194,7 +196,11 @@ impl Receiver {
                 // Ended early, with bytes that were taken before this: arm anew.
                 1.. => {}
                 0 => self.mode.set(Mode::Ended),
-                errno if errno == -libc::ENOBUFS => self.mode.set(Mode::Private),
+                errno if errno == -libc::ENOBUFS => {
+                    if !cfg!(mutant = "empty-pool-asked-again-at-once") {
+                        self.mode.set(Mode::Private);
+                    }
+                }
                 errno if transient(errno) => self.mode.set(Mode::Waiting),
                 // Our own stop, or the loop's end: the arming tells which.
                 errno if errno == -libc::ECANCELED && !driver.closing() => {}

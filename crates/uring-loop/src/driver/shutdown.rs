@@ -60,6 +60,11 @@ impl Driver {
         for sqe in inner.backlog.drain(..).filter(|sqe| sqe.opcode == opcode::CLOSE) {
             self.close_now(sqe.fd);
         }
+        if cfg!(mutant = "freed-at-the-deadline") && !leaked.is_empty() {
+            let mut keys = Vec::new();
+            inner.arena.for_each_active(|key, _| keys.push(key));
+            keys.into_iter().for_each(|key| inner.arena.finish(key));
+        }
         if leaked.is_empty() {
             drop(ring);
             drop(inner);
@@ -99,6 +104,9 @@ impl Drop for Driver {
     /// come for it is left, for whoever may holds the driver, himself or through a stream.
     fn drop(&mut self) {
         loop {
+            if cfg!(mutant = "forgotten-op-never-dropped") {
+                return;
+            }
             let inner = self.inner.get_mut();
             let Some(key) = inner.arena.any_done() else { return };
             let Some(head) = inner.arena.get(key) else { return };

@@ -251,7 +251,8 @@ impl Arena {
     pub(super) fn get(&mut self, key: Key) -> Option<&mut Head> {
         let page = self.pages.get_mut(key.index as usize / PAGE)?;
         let head = &mut page[key.index as usize % PAGE].head;
-        (head.generation() == key.generation && head.state() != State::Free).then_some(head)
+        let same = head.generation() == key.generation || cfg!(mutant = "generation-not-compared");
+        (same && head.state() != State::Free).then_some(head)
     }
 
     pub(super) fn payload(&mut self, key: Key) -> *mut Payload {

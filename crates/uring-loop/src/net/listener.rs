@@ -14,7 +14,7 @@ use super::{TcpStream, ToAddress};
 use crate::context;
 use crate::driver::fd::Fd;
 use crate::driver::{Driver, Key, Next};
-use crate::ops::net::Accept;
+use crate::ops::net::{Accept, exhausted};
 use crate::time::{now, sleep_until};
 
 const BACKLOG: i32 = 4096;
@@ -54,12 +54,6 @@ pub struct TcpListener {
     /// Nothing is asked for before this.
     paused_until: Cell<Option<Instant>>,
     fd: Fd,
-}
-
-/// No descriptor or no memory is left, for now.
-fn exhausted(error: &io::Error) -> bool {
-    let errno = error.raw_os_error();
-    matches!(errno, Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 impl TcpListener {
@@ -153,7 +147,9 @@ impl TcpListener {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Next::More(accepted)) => accepted,
                 Poll::Ready(Next::Last(accepted)) => {
-                    self.accepting.set(Key::NONE);
+                    if !cfg!(mutant = "multishot-not-armed-again") {
+                        self.accepting.set(Key::NONE);
+                    }
                     accepted
                 }
             };
@@ -161,7 +157,7 @@ impl TcpListener {
                 Ok(fd) => return Poll::Ready(Ok(TcpStream::new(fd))),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    if exhausted(&error) {
+                    if exhausted(&error) && !cfg!(mutant = "no-pause-without-descriptors") {
                         self.paused_until.set(Some(now() + PAUSE));
                     }
                     let text = format!("accepting a connection: {error}");

@@ -35,6 +35,12 @@ unsafe impl MultishotOp for Accept {
     }
 }
 
+/// Whether it failed for want of descriptors or memory, which others may give back.
+pub(crate) fn exhausted(error: &io::Error) -> bool {
+    let errno = error.raw_os_error();
+    matches!(errno, Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
 /// `IORING_OP_CONNECT` (5.5).
 pub(crate) struct Connect {
     pub(crate) fd: RawFd,

@@ -189,6 +189,9 @@ impl Tasks {
             // SAFETY: as above.
             unsafe { raw::discard(header) };
             self.forget(task);
+            if cfg!(mutant = "only-one-task-dropped-with-the-loop") {
+                break;
+            }
         }
         while let Some(header) = self.pop() {
             // SAFETY: popped, hence alive; every task is complete now.

@@ -106,11 +106,15 @@ impl<F: Future> TaskCell<F> {
         let waker = ManuallyDrop::new(unsafe {
             Waker::from_raw(RawWaker::new(header.as_ptr().cast_const().cast(), &TASK_WAKER))
         });
-        let polled = catch_unwind(AssertUnwindSafe(|| {
+        let poll = || {
             // SAFETY: the future is there (caller), in a heap cell that never moves: pinned.
             let future = unsafe { Pin::new_unchecked(&mut *(*Self::stage(header)).future) };
             future.poll(&mut Context::from_waker(&waker))
-        }));
+        };
+        let polled = match cfg!(mutant = "panic-not-caught") {
+            true => Ok(poll()),
+            false => catch_unwind(AssertUnwindSafe(poll)),
+        };
         let output = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(value)) => Ok(value),

@@ -203,6 +203,9 @@ impl Wheel {
         entry.next.set(head);
         tail.next.set(entry);
         head_ref.prev.set(entry);
+        if cfg!(mutant = "youngest-timer-first") {
+            self.buckets[bucket] = entry;
+        }
     }
 
     /// Takes `entry` out of this wheel; nothing happens if it is idle.

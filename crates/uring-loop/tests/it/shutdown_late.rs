@@ -15,26 +15,26 @@ use uring_loop::{EventLoop, spawn, yield_now};
 
 use crate::support::{in_child, logged, open_descriptors, poll_once, small};
 
-/// Where the listener or stream is when the loop goes.
+/// Who has the listener or stream when the loop goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Held {
-    ByATask,
-    ByTheCaller,
+    Task,
+    Caller,
     /// Dropped in the turn before: its operation is an orphan.
-    ByNobody,
+    Nobody,
 }
 
-const HELD: [Held; 3] = [Held::ByATask, Held::ByTheCaller, Held::ByNobody];
+const HELD: [Held; 3] = [Held::Task, Held::Caller, Held::Nobody];
 
 /// Puts `thing` where it is to be; answers it if that is with the caller.
 async fn place<T: 'static>(thing: T, held: Held) -> Option<T> {
     match held {
-        Held::ByATask => drop(spawn(async move {
+        Held::Task => drop(spawn(async move {
             let _thing = thing;
             pending::<()>().await;
         })),
-        Held::ByTheCaller => return Some(thing),
-        Held::ByNobody => drop(thing),
+        Held::Caller => return Some(thing),
+        Held::Nobody => drop(thing),
     }
     None
 }
@@ -171,7 +171,7 @@ fn a_shutdown_whose_enters_are_refused_and_interrupted_goes_on_to_the_end() {
             for errno in [libc::EBUSY, libc::EAGAIN, libc::EINTR, libc::EAGAIN, libc::EBUSY] {
                 sim.next_enter(errno);
             }
-            place((listener, stream), Held::ByATask).await;
+            place((listener, stream), Held::Task).await;
         })
         .expect("not cancelled");
     let ((), log) = logged(|| drop(event_loop));
