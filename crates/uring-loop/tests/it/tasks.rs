@@ -225,20 +225,24 @@ fn dropping_the_handle_detaches() {
 
 #[test]
 fn dropping_the_loop_drops_every_task() {
-    let (flag, dropped) = Flag::new();
+    let (flags, dropped): (Vec<_>, Vec<_>) = (0..50).map(|_| Flag::new()).unzip();
     let mut event_loop = EventLoop::new().expect("a ring");
     event_loop
         .run_until_complete(async {
-            drop(spawn(async move {
-                let _flag = flag;
-                pending::<()>().await;
-            }));
-            yield_now().await;
+            for (index, flag) in flags.into_iter().enumerate() {
+                drop(spawn(async move {
+                    let _flag = flag;
+                    pending::<()>().await;
+                }));
+                if index < 25 {
+                    yield_now().await; // the others are never polled
+                }
+            }
         })
         .expect("not cancelled");
-    assert!(!dropped.get());
+    assert!(dropped.iter().all(|dropped| !dropped.get()));
     drop(event_loop);
-    assert!(dropped.get());
+    assert!(dropped.iter().all(|dropped| dropped.get()));
 }
 
 #[test]
