@@ -1,0 +1,52 @@
+//! The parts of the loop, the channel and the pool, each alone, through their public items.
+//!
+//! These are for somebody who works on a part: has it become slower? What it costs beside another
+//! runtime, and what the kernel adds, the programs that `compare` drives tell.
+//!
+//! `cargo bench -p benches` runs all, `cargo bench -p benches -- timers` those whose names say so.
+//! Whatever is called "each of 1000" was done a thousand times, and the time is that of one.
+
+mod channel;
+mod door;
+mod operations;
+mod pools;
+mod tasks;
+mod timers;
+
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use uring_loop::EventLoop;
+
+/// Things done at once where one alone would measure the turn of the loop.
+const MANY: u64 = 1000;
+
+/// Two seconds for each; `-- --measurement-time 10` for a closer look.
+fn short() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1500))
+        .sample_size(30)
+}
+
+/// A loop whose memory is warm after the first sample, for all samples of a measurement.
+fn event_loop() -> EventLoop {
+    EventLoop::new().expect("an event loop")
+}
+
+/// Runs `timed` as the main task.
+fn run(event_loop: &mut EventLoop, timed: impl Future<Output = Duration>) -> Duration {
+    event_loop.run_until_complete(timed).expect("nobody cancels the main task")
+}
+
+/// The time of `batches` batches of [`MANY`], per thing.
+fn each(batches: Duration) -> Duration {
+    batches / MANY as u32
+}
+
+criterion_group! {
+    name = parts;
+    config = short();
+    targets = timers::all, tasks::all, door::all, operations::all, channel::all, pools::all
+}
+criterion_main!(parts);
