@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::once::{self, Length};
 use crate::process::print_metrics;
-use crate::{once, pin, usage};
+use crate::{pin, usage};
 
 /// One executor. Every function builds its own, on the calling thread, which is pinned already, and
 /// does its work in a spawned task: the future given to `block_on` is a special case in some.
@@ -98,6 +99,8 @@ pub fn count_asleep() -> usize {
 struct Options {
     #[command(subcommand)]
     what: What,
+    #[command(flatten)]
+    length: Length,
     /// Core to run on
     #[arg(long, default_value_t = 0, global = true)]
     core: usize,
@@ -137,14 +140,17 @@ pub fn main(peer: Peer) -> anyhow::Result<()> {
     once::limit_life();
     pin::to_core(options.core)?;
     match options.what {
-        What::Spawn => print_metrics([("ns", once::nanoseconds_per_unit(peer.spawn))]),
-        What::SpawnMany => print_metrics([("ns", once::nanoseconds_per_unit(peer.spawn_many))]),
-        What::Timeout => print_metrics([("ns", once::nanoseconds_per_unit(peer.timeout))]),
+        What::Spawn => print_metrics([("ns", options.length.nanoseconds_per_unit(peer.spawn))]),
+        What::SpawnMany => {
+            print_metrics([("ns", options.length.nanoseconds_per_unit(peer.spawn_many))])
+        }
+        What::Timeout => print_metrics([("ns", options.length.nanoseconds_per_unit(peer.timeout))]),
         What::TimeoutReady => {
-            print_metrics([("ns", once::nanoseconds_per_unit(peer.timeout_ready))]);
+            print_metrics([("ns", options.length.nanoseconds_per_unit(peer.timeout_ready))]);
         }
         What::Yield { tasks } => {
-            let per_round = once::nanoseconds_per_unit(|rounds| (peer.yields)(tasks, rounds));
+            let per_round =
+                options.length.nanoseconds_per_unit(|rounds| (peer.yields)(tasks, rounds));
             print_metrics([("ns", per_round / tasks as f64)]);
         }
         What::Sleep { tasks } => sleep(peer, tasks)?,

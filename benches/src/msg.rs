@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::once;
+use crate::once::{self, Length};
 use crate::process::print_metrics;
 
 /// The cores of the two sides; the first asks or sends.
@@ -50,6 +50,8 @@ pub const BATCHES_TAKEN: usize = 2;
 struct Options {
     #[command(subcommand)]
     what: What,
+    #[command(flatten)]
+    length: Length,
     /// Core of the side that asks
     #[arg(long, default_value_t = 0, global = true)]
     core: usize,
@@ -85,7 +87,7 @@ pub fn main(peer: Peer) -> anyhow::Result<()> {
         What::Batched => peer.batched,
         What::Call => peer.call,
     };
-    let ns = measured.map(|way| once::nanoseconds_per_unit(|count| way(cores, count)));
+    let ns = measured.map(|way| options.length.nanoseconds_per_unit(|count| way(cores, count)));
     print_metrics(ns.map(|ns| ("ns", ns)));
     Ok(())
 }

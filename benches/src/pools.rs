@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 
-use crate::once;
+use crate::once::{self, Length};
 use crate::process::print_metrics;
 
 /// One pool of threads, alive from `new` until dropped.
@@ -38,6 +38,8 @@ const MAP_ITEMS: u64 = 1_000_000;
 struct Options {
     #[command(subcommand)]
     what: What,
+    #[command(flatten)]
+    length: Length,
     /// Threads of the pool
     #[arg(long, default_value_t = 2, global = true)]
     workers: usize,
@@ -64,13 +66,13 @@ pub fn main<P: Pool>() -> anyhow::Result<()> {
     let mut pool = P::new(options.workers);
     match options.what {
         What::RoundTrip => {
-            let ns = once::nanoseconds_per_unit(|count| round_trips(&mut pool, count));
+            let ns = options.length.nanoseconds_per_unit(|count| round_trips(&mut pool, count));
             print_metrics([("ns", ns)]);
         }
         What::Submit => {
             let mut submitting = Duration::ZERO;
             let mut tasks = 1;
-            let done = once::nanoseconds_per_unit(|count| {
+            let done = options.length.nanoseconds_per_unit(|count| {
                 tasks = count;
                 let (submitted, done) = pool.submissions(count);
                 submitting = submitted;
@@ -79,7 +81,7 @@ pub fn main<P: Pool>() -> anyhow::Result<()> {
             let submit = submitting.as_nanos() as f64 / tasks as f64;
             print_metrics([("submit_ns", submit), ("ns", done)]);
         }
-        What::Map => print_metrics(map(&mut pool).map(|ns| ("ns", ns))),
+        What::Map => print_metrics(map(&mut pool, options.length).map(|ns| ("ns", ns))),
     }
     Ok(())
 }
@@ -125,10 +127,10 @@ pub fn count_down(count: u64, mut submit: impl FnMut(Task)) -> (Duration, Durati
     (submitted, begin.elapsed())
 }
 
-fn map(pool: &mut impl Pool) -> Option<f64> {
+fn map(pool: &mut impl Pool, length: Length) -> Option<f64> {
     let items: Vec<u64> = (0..MAP_ITEMS).collect();
     pool.map(&items)?; // whether it has one at all, and the warm-up
-    let per_map = once::nanoseconds_per_unit(|count| {
+    let per_map = length.nanoseconds_per_unit(|count| {
         let begin = Instant::now();
         for _ in 0..count {
             let doubled = pool.map(&items);

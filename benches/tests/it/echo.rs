@@ -9,6 +9,7 @@ use benches::load::{self, Before, Client, Plan};
 use crate::{SERVERS, start};
 
 const FLOOR: &str = env!("CARGO_BIN_EXE_echo_floor");
+const OURS: &str = env!("CARGO_BIN_EXE_echo_ours");
 const EPOLL: &str = env!("CARGO_BIN_EXE_echo_epoll");
 
 fn plan(server: SocketAddr, client: Client) -> Plan {
@@ -25,8 +26,8 @@ fn plan(server: SocketAddr, client: Client) -> Plan {
     }
 }
 
-fn check(plan: &Plan) {
-    let outcome = load::run(plan, || ()).unwrap();
+fn check(program: &str, plan: &Plan) {
+    let outcome = load::run(plan, || ()).unwrap_or_else(|error| panic!("{program}: {error:#}"));
     assert!(outcome.requests > 0 && outcome.latency.len() == outcome.requests, "{outcome:?}");
 }
 
@@ -34,8 +35,8 @@ fn check(plan: &Plan) {
 fn every_server_answers_both_load_makers() {
     for program in SERVERS {
         let server = start(program, &[]);
-        check(&plan(server.address, Client::Epoll));
-        check(&plan(server.address, Client::Uring));
+        check(program, &plan(server.address, Client::Epoll));
+        check(program, &plan(server.address, Client::Uring));
     }
 }
 
@@ -43,8 +44,8 @@ fn every_server_answers_both_load_makers() {
 fn messages_larger_than_the_servers_buffer_come_back_whole() {
     for program in SERVERS {
         let server = start(program, &["--buffer=1000"]);
-        check(&Plan { size: 40_000, depth: 2, ..plan(server.address, Client::Epoll) });
-        check(&Plan { size: 40_000, depth: 2, ..plan(server.address, Client::Uring) });
+        check(program, &Plan { size: 40_000, depth: 2, ..plan(server.address, Client::Epoll) });
+        check(program, &Plan { size: 40_000, depth: 2, ..plan(server.address, Client::Uring) });
     }
 }
 
@@ -52,7 +53,7 @@ fn messages_larger_than_the_servers_buffer_come_back_whole() {
 fn the_floor_with_fewer_buffers_than_connections_starves_nobody() {
     for options in [["--buffers=2", "--batch=1"], ["--buffers=2", "--direct"]] {
         let server = start(FLOOR, &options);
-        check(&plan(server.address, Client::Uring));
+        check(FLOOR, &plan(server.address, Client::Uring));
     }
 }
 
@@ -61,7 +62,7 @@ fn a_silent_connection_costs_the_others_nothing() {
     for program in SERVERS {
         let server = start(program, &[]);
         let _silent = load::settle(server.address, 50, Before { messages: 1, size: 64 }).unwrap();
-        check(&plan(server.address, Client::Epoll));
+        check(program, &plan(server.address, Client::Epoll));
     }
 }
 
@@ -86,7 +87,8 @@ fn exchange_under_pressure(server: SocketAddr, length: usize) {
 
 #[test]
 fn a_client_that_reads_late_gets_every_byte_in_order() {
-    for (program, options) in [(EPOLL, &[][..]), (FLOOR, &[]), (FLOOR, &["--direct"])] {
+    for (program, options) in [(EPOLL, &[][..]), (OURS, &[]), (FLOOR, &[]), (FLOOR, &["--direct"])]
+    {
         let server = start(program, options);
         exchange_under_pressure(server.address, 16 << 20);
     }
@@ -94,7 +96,8 @@ fn a_client_that_reads_late_gets_every_byte_in_order() {
 
 #[test]
 fn a_connection_reset_in_the_middle_leaves_the_server_alive() {
-    for (program, options) in [(EPOLL, &[][..]), (FLOOR, &[]), (FLOOR, &["--direct"])] {
+    for (program, options) in [(EPOLL, &[][..]), (OURS, &[]), (FLOOR, &[]), (FLOOR, &["--direct"])]
+    {
         let server = start(program, options);
         for _ in 0..20 {
             let mut stream = TcpStream::connect(server.address).unwrap();

@@ -1,8 +1,20 @@
-//! Programs that measure themselves once.
+//! Programs that measure themselves once, in a short form. That the work they time is done and
+//! right (every number comes back, in order) they assert themselves, and fail otherwise.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use benches::process::measure_once;
+
+const SHORT: &str = "--milliseconds=5";
+
+/// Whether `program` has `row`: it prints a figure, or nothing for a row that it has not.
+fn has(program: &str, row: &str) -> bool {
+    let metrics = measure_once(Path::new(program), [row, SHORT]).unwrap();
+    let sound = metrics.values().all(|&value| value.is_finite() && value > 0.0);
+    assert!(sound, "{program} {row} {metrics:?}");
+    metrics.contains_key("ns")
+}
 
 #[test]
 fn every_executor_measures_every_row() {
@@ -10,13 +22,13 @@ fn every_executor_measures_every_row() {
         env!("CARGO_BIN_EXE_exec_compio"),
         env!("CARGO_BIN_EXE_exec_glommio"),
         env!("CARGO_BIN_EXE_exec_monoio"),
+        env!("CARGO_BIN_EXE_exec_ours"),
         env!("CARGO_BIN_EXE_exec_tokio"),
         env!("CARGO_BIN_EXE_exec_tokio_local"),
     ];
     for program in programs {
-        for row in ["spawn", "spawn-many", "yield", "timeout"] {
-            let metrics = measure_once(Path::new(program), [row]).unwrap();
-            assert!(metrics["ns"] > 0.0, "{program} {row} {metrics:?}");
+        for row in ["spawn", "spawn-many", "yield", "timeout", "timeout-ready"] {
+            assert!(has(program, row), "{program} {row}");
         }
         let metrics = measure_once(Path::new(program), ["sleep", "--tasks=5000"]).unwrap();
         assert!(metrics["bytes"] > 50.0, "{program} {metrics:?}");
@@ -24,34 +36,72 @@ fn every_executor_measures_every_row() {
 }
 
 #[test]
-fn messages_pass_in_both_rows_or_the_row_is_left_out() {
-    let both = [env!("CARGO_BIN_EXE_msg_crossbeam"), env!("CARGO_BIN_EXE_msg_tokio")];
-    let one = [env!("CARGO_BIN_EXE_msg_eventfd"), env!("CARGO_BIN_EXE_msg_pipe")];
-    for program in both.iter().chain(&one) {
-        let there_and_back = measure_once(Path::new(program), ["round-trip"]).unwrap();
-        assert!(there_and_back["ns"] > 0.0, "{program}");
-        let stream = measure_once(Path::new(program), ["one-way"]).unwrap();
-        assert_eq!(stream.contains_key("ns"), both.contains(program), "{program}");
+fn messages_pass_in_every_row_that_a_program_has() {
+    let rows = ["round-trip", "one-way", "batched", "call"];
+    let programs = [
+        (env!("CARGO_BIN_EXE_msg_ours"), 4),
+        (env!("CARGO_BIN_EXE_msg_ours_spin"), 4),
+        (env!("CARGO_BIN_EXE_msg_tokio"), 4),
+        (env!("CARGO_BIN_EXE_msg_crossbeam"), 2),
+        (env!("CARGO_BIN_EXE_msg_glommio"), 2),
+        (env!("CARGO_BIN_EXE_msg_eventfd"), 1),
+        (env!("CARGO_BIN_EXE_msg_futex"), 1),
+        (env!("CARGO_BIN_EXE_msg_pipe"), 1),
+        (env!("CARGO_BIN_EXE_msg_spin"), 1),
+    ];
+    for (program, first) in programs {
+        for (number, row) in rows.iter().enumerate() {
+            assert_eq!(has(program, row), number < first, "{program} {row}");
+        }
     }
 }
 
 #[test]
 fn pools_run_all_their_tasks() {
     let programs = [
-        env!("CARGO_BIN_EXE_pool_crossbeam"),
-        env!("CARGO_BIN_EXE_pool_rayon"),
-        env!("CARGO_BIN_EXE_pool_tokio"),
+        (env!("CARGO_BIN_EXE_pool_crossbeam"), false),
+        (env!("CARGO_BIN_EXE_pool_ours"), true),
+        (env!("CARGO_BIN_EXE_pool_ours_process"), true),
+        (env!("CARGO_BIN_EXE_pool_rayon"), true),
+        (env!("CARGO_BIN_EXE_pool_tokio"), false),
     ];
-    for program in programs {
-        for row in ["round-trip", "submit"] {
-            let metrics = measure_once(Path::new(program), [row]).unwrap();
-            assert!(metrics["ns"] > 0.0, "{program} {row}");
-        }
+    for (program, maps) in programs {
+        assert!(has(program, "round-trip") && has(program, "submit"), "{program}");
+        assert_eq!(has(program, "map"), maps, "{program}");
     }
+}
+
+#[test]
+fn the_ways_to_ring_a_bell_all_wake() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_bell"))
+        .args(["--wakes=20", "--rounds=1"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        ["eventfd", "msg_ring", "send_msg_ring"].iter().all(|way| text.contains(way)),
+        "{text}"
+    );
 }
 
 #[test]
 fn a_program_that_fails_is_an_error_with_its_name() {
     let error = measure_once(Path::new(env!("CARGO_BIN_EXE_exec_tokio")), ["no-such-row"]);
     assert!(format!("{:#}", error.unwrap_err()).contains("exec_tokio failed"));
+}
+
+#[test]
+fn the_manifest_keeps_every_program_out_of_cargo_bench() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let named = manifest.lines().filter_map(|line| {
+        line.trim().strip_prefix("{ name = \"")?.strip_suffix("\", bench = false },")
+    });
+    let named: BTreeSet<_> = named.map(str::to_owned).collect();
+    let there: BTreeSet<_> = std::fs::read_dir(root.join("src/bin"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(named, there);
 }
