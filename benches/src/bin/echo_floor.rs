@@ -245,8 +245,10 @@ impl Floor<'_> {
             self.given += 1;
             buffer = self.lent[buffer as usize].next;
         }
-        let entry = opcode::Shutdown::new(types::Fd(fd), libc::SHUT_RDWR).build().flags(self.flags);
-        // SAFETY: points at nothing; `fd` is open until its close is queued, which is later.
+        // Not a shutdown: the kernel hands that to a worker, which looks the descriptor up when it
+        // gets there, and by then it may be another connection's.
+        let entry = opcode::AsyncCancel::new(token(RECV, 0, fd)).build();
+        // SAFETY: points at nothing.
         unsafe { self.parts.push(&entry.user_data(token(OTHER, 0, fd)))? };
         self.close_if_over(fd)
     }
