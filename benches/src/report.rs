@@ -99,24 +99,24 @@ pub struct Record {
 }
 
 impl Record {
-    /// Begins a record at `path`, or at `target/measurements/KIND-TIME.json`, so that a path that
-    /// cannot be written is refused before anything was measured.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be written.
-    pub fn begin(
-        kind: &str,
-        path: Option<&Path>,
-        environment: Environment,
-    ) -> anyhow::Result<Self> {
+    /// A record that will be at `path`, or at `target/measurements/KIND-TIME.json`.
+    #[must_use]
+    pub fn new(kind: &str, path: Option<&Path>, environment: Environment) -> Self {
         let path = path.map_or_else(
             || PathBuf::from(format!("target/measurements/{kind}-{}.json", environment.time)),
             Path::to_owned,
         );
-        let record = Self { path, environment, comparisons: Vec::new() };
-        record.write()?;
-        Ok(record)
+        Self { path, environment, comparisons: Vec::new() }
+    }
+
+    /// Writes it down without any comparison, so that a path that cannot be written is refused
+    /// before anything was measured.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn begin(&self) -> anyhow::Result<()> {
+        self.write()
     }
 
     /// Adds a comparison.

@@ -5,7 +5,7 @@
 //! ```no_run
 //! use clap::Parser;
 //! fn main() -> anyhow::Result<()> {
-//!     let listener = benches::serve::start(&benches::serve::Options::parse())?;
+//!     let listener = benches::serve::start(&benches::serve::Options::parse().common)?;
 //!     // hand `listener` to the runtime: accept, then read and write back until end of stream
 //! #   drop(listener);
 //!     Ok(())

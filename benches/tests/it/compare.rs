@@ -8,8 +8,13 @@ use serde_json::Value;
 /// One round, on the machine as it is.
 const AT_ONCE: [&str; 3] = ["--rounds=1", "--patience=0", "--retakes=0"];
 
+/// Runs it in an empty directory and checks that it leaves nothing there.
 fn compare(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_compare")).args(arguments).output().unwrap()
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_compare"));
+    let output = command.args(arguments).current_dir(&directory).output().unwrap();
+    assert_eq!(directory.path().read_dir().unwrap().count(), 0, "{arguments:?} left something");
+    output
 }
 
 /// What it prints and what it puts on record.

@@ -58,6 +58,7 @@ pub(crate) fn compare(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()
     let servers = subjects(&options.servers, "echo_")?;
     check(options, &servers)?;
     let against = against(how, &servers, &["floor", "tokio"])?;
+    run.record.begin()?;
     for &connections in &options.connections {
         let title = format!(
             "echo, {connections} connections, {} bytes, {} deep, {:?} client{}",

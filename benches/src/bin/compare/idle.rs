@@ -48,6 +48,7 @@ pub(crate) fn compare(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()
     );
     let servers = subjects(&options.servers, "echo_")?;
     let against = against(how, &servers, &["floor", "tokio"])?;
+    run.record.begin()?;
     let title = format!(
         "{} idle connections, resident bytes each, buffers of {}, after {} bytes",
         options.connections, options.buffer, options.size

@@ -79,7 +79,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         What::Pools(_) => "pools",
     };
     let load = environment.load.clone();
-    let mut run = Run { how, record: Record::begin(kind, how.json.as_deref(), environment)? };
+    let mut run = Run { how, record: Record::new(kind, how.json.as_deref(), environment) };
     match &command.what {
         What::Echo(options) => echo::compare(options, &mut run)?,
         What::Idle(options) => idle::compare(options, &mut run)?,

@@ -149,6 +149,7 @@ impl Kind {
         let programs = subjects(&options.programs, self.prefix)?;
         let against = against(run.how, &programs, self.usual)?;
         let rows = self.wanted(&options.rows)?;
+        run.record.begin()?;
         rows.into_iter().try_for_each(|row| self.row(row, &programs, &against, run))
     }
 
