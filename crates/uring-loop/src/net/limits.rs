@@ -95,10 +95,7 @@ impl Limits {
         let deadline = self.deadline(side);
         if deadline <= now() {
             self.done(side);
-            return Poll::Ready(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the stream was silent for longer than its timeout allows",
-            ));
+            return Poll::Ready(too_late());
         }
         let timer = limit.project_ref().timer;
         timer.set_waker(cx.waker());
@@ -122,6 +119,12 @@ impl Limits {
         limit.since.set(0);
         limit.timer.disarm();
     }
+}
+
+/// What an operation fails with whose time is over.
+pub(super) fn too_late() -> io::Error {
+    let text = "the stream was silent for longer than its timeout allows";
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
 fn now() -> u64 {

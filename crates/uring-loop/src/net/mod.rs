@@ -6,6 +6,8 @@
 mod addr;
 mod limits;
 mod listener;
+#[cfg(test)]
+mod sizes;
 mod split;
 mod stream;
 mod write_all;

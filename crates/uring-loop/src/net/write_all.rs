@@ -4,37 +4,37 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::TcpStream;
-use super::limits::Side;
+use super::limits::{self, Side};
 use crate::driver::Key;
 use crate::driver::buf::IoBuf;
 use crate::ops::net::Send;
 use crate::ops::ring::PollAdd;
 
 /// Future of [`TcpStream::write_all`]; it gives the buffer back beside the result.
-///
-/// *holding*: the buffer is here, nothing is in flight. *sending*: buffer and operation are in
-/// their slot. *waiting*: the buffer is here, and a poll for room is in flight, because the
-/// socket answered EAGAIN. Dropped while something is in flight, that is cancelled.
+// Its state is what is there, for a state of its own would make it larger:
+//
+// | buffer | key | state |
+// |---|---|---|
+// | here | none | *holding*: nothing is in flight |
+// | none | good | *sending*: buffer and operation, a `Send<B>`, are in their slot |
+// | here | good | *waiting*: a `PollAdd` is in flight, because the socket answered EAGAIN |
+// | none | none | *done* |
+//
+// Between two of them it passes through *holding* or *done* only, so that a panic never leaves the
+// key of one operation beside the sign of the other. Dropped while something is in flight, that is
+// cancelled.
 #[must_use = "futures do nothing unless awaited"]
 pub struct WriteAll<'a, B: IoBuf> {
     stream: &'a TcpStream,
-    state: State<B>,
+    buffer: Option<B>,
     key: Key,
-    sent: usize,
+    sent: u32,
     /// The time was over; the operation was asked to end and is waited for.
-    failed: Option<io::Error>,
-}
-
-enum State<B> {
-    Holding(B),
-    Sending,
-    Waiting(B),
-    Done,
+    late: bool,
 }
 
 // Nothing is pinned in the future: the kernel's memory is in the slot.
@@ -42,52 +42,71 @@ impl<B: IoBuf> Unpin for WriteAll<'_, B> {}
 
 impl<'a, B: IoBuf> WriteAll<'a, B> {
     pub(super) fn new(stream: &'a TcpStream, buffer: B) -> Self {
-        WriteAll { stream, state: State::Holding(buffer), key: Key::NONE, sent: 0, failed: None }
+        WriteAll { stream, buffer: Some(buffer), key: Key::NONE, sent: 0, late: false }
     }
 
     /// Submits what is left of the buffer, if anything is.
     fn start(&mut self, buffer: B) -> Option<(io::Result<()>, B)> {
-        if self.sent >= buffer.bytes().len() {
-            return Some((Ok(()), buffer));
-        }
-        let Ok(offset) = u32::try_from(self.sent) else {
+        let Ok(length) = u32::try_from(buffer.bytes().len()) else {
             let text = "a buffer of more than 4 GiB: send it in parts";
             return Some((Err(io::Error::new(io::ErrorKind::InvalidInput, text)), buffer));
         };
-        let op = Send { fd: self.stream.raw(), offset, buffer };
+        if self.sent >= length {
+            return Some((Ok(()), buffer));
+        }
+        let op = Send { fd: self.stream.raw(), offset: self.sent, buffer };
         self.key = self.stream.driver().start(op);
-        self.state = State::Sending;
         None
     }
 
     /// The send has come back.
     fn finish(&mut self, result: io::Result<usize>, buffer: B) -> Option<(io::Result<()>, B)> {
-        self.key = Key::NONE;
         self.stream.moved(Side::Write);
         match result {
-            Ok(count) => self.sent += count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.failed.is_none() => {
+            // No more than there are, and those fit (`start`).
+            Ok(count) => self.sent += count as u32,
+            Err(_) if self.late => return Some((Err(limits::too_late()), buffer)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.buffer = Some(buffer);
                 self.key = self.stream.driver().start(PollAdd::writable(self.stream.raw()));
-                self.state = State::Waiting(buffer);
                 return None;
             }
-            Err(error) => return Some((Err(self.failed.take().unwrap_or(error)), buffer)),
+            Err(error) => return Some((Err(error), buffer)),
         }
-        match self.failed.take() {
-            Some(error) if self.sent < buffer.bytes().len() => Some((Err(error), buffer)),
-            _ => self.start(buffer),
+        if self.late && (self.sent as usize) < buffer.bytes().len() {
+            return Some((Err(limits::too_late()), buffer));
         }
+        self.start(buffer)
+    }
+
+    /// The poll for room has come back. `None`: send on.
+    fn room(&mut self, result: io::Result<()>) -> Option<(io::Result<()>, B)> {
+        let result = if self.late { Err(limits::too_late()) } else { result };
+        let error = result.err()?;
+        self.buffer.take().map(|buffer| (Err(error), buffer))
     }
 
     /// What is in flight waits; under a timeout it may have waited too long.
     fn watch(&mut self, cx: &mut Context<'_>) {
-        if self.failed.is_some() {
-            return;
-        }
-        if let Poll::Ready(error) = self.stream.waiting(Side::Write, cx) {
-            self.failed = Some(error);
+        if !self.late && self.stream.waiting(Side::Write, cx).is_ready() {
+            self.late = true;
             self.stream.driver().cancel(self.key);
         }
+    }
+
+    /// Waits for the send or the poll that is in flight.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<(io::Result<()>, B)>> {
+        let driver = self.stream.driver();
+        // The buffer says which of the two the key stands for.
+        Poll::Ready(if self.buffer.is_none() {
+            let (result, buffer) = ready!(driver.poll_op::<Send<B>>(self.key, cx));
+            self.key = Key::NONE;
+            self.finish(result, buffer)
+        } else {
+            let result = ready!(driver.poll_op::<PollAdd>(self.key, cx));
+            self.key = Key::NONE;
+            self.room(result)
+        })
     }
 }
 
@@ -97,33 +116,17 @@ impl<B: IoBuf> Future for WriteAll<'_, B> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         loop {
-            let output = match mem::replace(&mut this.state, State::Done) {
-                State::Holding(buffer) => this.start(buffer),
-                State::Sending => match this.stream.driver().poll_op::<Send<B>>(this.key, cx) {
-                    Poll::Ready((result, buffer)) => this.finish(result, buffer),
+            let output = if this.key.is_none() {
+                let buffer = this.buffer.take();
+                this.start(buffer.expect("a WriteAll is not polled after it was ready"))
+            } else {
+                match this.wait(cx) {
+                    Poll::Ready(output) => output,
                     Poll::Pending => {
-                        this.state = State::Sending;
                         this.watch(cx);
                         return Poll::Pending;
                     }
-                },
-                State::Waiting(buffer) => {
-                    match this.stream.driver().poll_op::<PollAdd>(this.key, cx) {
-                        Poll::Ready(ready) => {
-                            this.key = Key::NONE;
-                            match this.failed.take().map_or(ready, Err) {
-                                Ok(()) => this.start(buffer),
-                                Err(error) => Some((Err(error), buffer)),
-                            }
-                        }
-                        Poll::Pending => {
-                            this.state = State::Waiting(buffer);
-                            this.watch(cx);
-                            return Poll::Pending;
-                        }
-                    }
                 }
-                State::Done => panic!("a WriteAll is not polled after it was ready"),
             };
             if let Some(output) = output {
                 return Poll::Ready(output);
