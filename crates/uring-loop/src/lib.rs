@@ -77,7 +77,7 @@ pub use task::{JoinError, Task, TaskInfo, spawn, yield_now};
 /// Buffers that operations take and give back, and those that the loop lends.
 pub mod buf {
     pub use crate::driver::buf::{IoBuf, IoBufMut};
-    pub use crate::driver::bufpool::RecvBuf;
+    pub use crate::driver::recvbuf::RecvBuf;
 }
 
 /// The low level: any operation of io_uring, as an owned value.

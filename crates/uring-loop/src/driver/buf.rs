@@ -3,7 +3,7 @@
 //! The driver asks for the pointer only after the buffer lies in its slot, where it does not
 //! move. So even an array may be a buffer.
 
-use super::bufpool::RecvBuf;
+use super::recvbuf::RecvBuf;
 
 /// Bytes that an operation may read from.
 ///

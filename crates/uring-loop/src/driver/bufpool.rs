@@ -10,23 +10,21 @@
 //! # Life story of a buffer
 //!
 //! *free*: in the ring, the kernel may write to it. *held*: a completion named it; it waits in its
-//! stream's queue, chained by [`Link`]. *lent*: in a [`RecvBuf`], the user reads it. From both it
-//! goes back to *free* by [`BufPool::give_back`]. The pool outlives the ring's use of it: it is
-//! unmapped after the ring was closed with nothing in flight, or never.
+//! stream's queue, chained by its [`Record`]. *lent*: in a [`RecvBuf`], the user reads it. From
+//! both it goes back to *free* by [`BufPool::give_back`]. The pool outlives the ring's use of it:
+//! it is unmapped after the ring was closed with nothing in flight, or never.
 //!
 //! What one stream or one user may keep from the others is bounded: a stream nobody reads holds
 //! [`HELD`] buffers and copies the rest out; once users hold half of the pool, they are given
 //! copies.
 
-use std::alloc::{self, Layout};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::ops::Deref;
-use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use super::recvbuf::{Record, RecvBuf};
 use super::ring::{Cqe, Sqe, sqe_flags};
 use crate::sys::memory::Mapping;
 
@@ -68,13 +66,6 @@ struct Entry {
     tail: AtomicU16,
 }
 
-/// What the pool keeps for a held buffer: its place in the queue of its stream.
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    length: u32,
-    next: u16,
-}
-
 /// The buffers of one loop.
 pub(crate) struct BufPool {
     memory: Mapping,
@@ -83,22 +74,23 @@ pub(crate) struct BufPool {
     /// Not in the ring: held or lent.
     out: Cell<u16>,
     lent: Cell<u16>,
-    links: Box<[Cell<Link>]>,
+    /// One per buffer, and one for the end of a stream.
+    records: Box<[Record]>,
 }
 
 impl BufPool {
     fn new(shape: Shape) -> io::Result<Self> {
         let entries = usize::from(shape.buffers);
         let memory = Mapping::new(Self::buffers_offset(shape) + entries * shape.stride())?;
-        let pool = BufPool {
-            memory,
-            shape,
-            tail: Cell::new(0),
-            out: Cell::new(shape.buffers),
-            lent: Cell::new(0),
-            links: vec![Cell::new(Link { length: 0, next: NO_BUFFER }); entries].into(),
+        let start = memory.start();
+        let buffer = |id| {
+            let offset = Self::buffers_offset(shape) + id * shape.stride();
+            // SAFETY: ids are below the number of buffers, which the mapping has room for.
+            Record::of_pool(unsafe { start.add(offset) }, shape.size)
         };
-        Ok(pool)
+        let records = (0..entries).map(buffer).chain([Record::end_of_stream()]).collect();
+        let (tail, out, lent) = (Cell::new(0), Cell::new(shape.buffers), Cell::new(0));
+        Ok(BufPool { memory, shape, tail, out, lent, records })
     }
 
     /// The ring of entries comes first, the buffers start on the page behind it.
@@ -111,26 +103,19 @@ impl BufPool {
         unsafe { self.memory.start().as_ptr().cast::<Entry>().add(usize::from(index)) }
     }
 
-    fn buffer(&self, id: u16) -> NonNull<u8> {
-        let offset = Self::buffers_offset(self.shape) + usize::from(id) * self.shape.stride();
-        // SAFETY: ids are below the number of buffers, which the mapping has room for.
-        unsafe { self.memory.start().add(offset) }
+    fn record(&self, id: u16) -> &Record {
+        &self.records[usize::from(id)]
     }
 
-    /// Where the buffers start.
-    fn first(&self) -> usize {
-        self.memory.start().addr().get() + Self::buffers_offset(self.shape)
+    /// What an empty buffer points to.
+    pub(super) fn end_of_stream(&self) -> &Record {
+        self.record(self.shape.buffers)
     }
 
-    /// Whether this is the start of a buffer of the pool, and not of one on the heap.
-    fn owns(&self, base: NonNull<u8>) -> bool {
-        let bytes = usize::from(self.shape.buffers) * self.shape.stride();
-        base.addr().get().wrapping_sub(self.first()) < bytes
-    }
-
-    /// The id of the buffer that starts here.
-    fn id(&self, base: NonNull<u8>) -> u16 {
-        ((base.addr().get() - self.first()) / self.shape.stride()) as u16
+    /// The id of a buffer by its record, which is one of this pool's.
+    fn id(&self, record: &Record) -> u16 {
+        let offset = (&raw const *record).addr() - self.records.as_ptr().addr();
+        (offset / size_of::<Record>()) as u16
     }
 
     /// Bytes of each buffer.
@@ -155,7 +140,7 @@ impl BufPool {
 
     /// Puts a buffer back into the ring: held or lent before, free now.
     fn give_back(&self, id: u16) {
-        let buffer = self.buffer(id);
+        let buffer = self.record(id).base();
         #[cfg(any(test, feature = "testing"))]
         // SAFETY: nobody's any more until it is published below.
         unsafe {
@@ -180,22 +165,27 @@ impl BufPool {
     /// A completion named this buffer: it is held now.
     fn hold(&self, id: u16, length: u32) {
         self.out.set(self.out.get() + 1);
-        self.links[usize::from(id)].set(Link { length, next: NO_BUFFER });
+        self.record(id).fill(length);
     }
 
     /// Turns a held buffer into a lent one, or into a copy if buffers are scarce.
     fn lend(self: &Rc<Self>, id: u16) -> RecvBuf {
-        let length = self.links[usize::from(id)].get().length;
-        let base = self.buffer(id);
+        let record = self.record(id);
         if self.scarce() {
-            // SAFETY: held: the kernel has written `length` bytes and is done with the buffer.
-            let bytes = unsafe { std::slice::from_raw_parts(base.as_ptr(), length as usize) };
-            let copy = RecvBuf::copied(self, bytes);
+            // SAFETY: held: the kernel has written the bytes and is done with the buffer.
+            let copy = RecvBuf::copied(self, unsafe { record.bytes() });
             self.give_back(id);
             return copy;
         }
         self.lent.set(self.lent.get() + 1);
-        RecvBuf { pool: self.clone(), base, start: 0, end: length }
+        // SAFETY: a record of this pool, whose buffer was held and is in no other `RecvBuf`.
+        unsafe { RecvBuf::of_pool(self, record) }
+    }
+
+    /// A lent buffer comes back.
+    pub(super) fn take_back(&self, record: &Record) {
+        self.lent.set(self.lent.get() - 1);
+        self.give_back(self.id(record));
     }
 }
 
@@ -230,8 +220,7 @@ impl Chain {
         if self.count == 0 {
             self.first = id;
         } else {
-            let last = &pool.links[usize::from(self.last)];
-            last.set(Link { next: id, ..last.get() });
+            pool.record(self.last).next.set(id);
         }
         self.last = id;
         self.count += 1;
@@ -243,7 +232,7 @@ impl Chain {
             return None;
         }
         let id = self.first;
-        self.first = pool.links[usize::from(id)].get().next;
+        self.first = pool.record(id).next.get();
         self.count -= 1;
         Some(pool.lend(id))
     }
@@ -267,117 +256,6 @@ pub(crate) fn copy_completed(pool: &Rc<BufPool>, cqe: Cqe, to: &mut Vec<u8>) {
 pub(crate) fn select(sqe: &mut Sqe) {
     sqe.flags |= sqe_flags::BUFFER_SELECT;
     sqe.buf_index = GROUP;
-}
-
-/// Received bytes, in a buffer that belongs to the loop and goes back to it on drop.
-///
-/// It reads as a byte slice. Holding on to many of them costs the loop its buffers: when half of
-/// the pool is lent out, further ones are copies on the heap.
-pub struct RecvBuf {
-    pool: Rc<BufPool>,
-    /// The start of a buffer of the pool (lent), or of one on the heap (private), of the pool's
-    /// buffer size or of `end` if that is larger; dangling if it is empty for good.
-    base: NonNull<u8>,
-    start: u32,
-    end: u32,
-}
-
-impl RecvBuf {
-    /// A buffer on the heap of the pool's size, for the kernel to fill.
-    pub(crate) fn private(pool: &Rc<BufPool>) -> Self {
-        Self::heap(pool, 0)
-    }
-
-    fn heap(pool: &Rc<BufPool>, end: u32) -> Self {
-        let layout = Self::heap_layout(pool, end);
-        // SAFETY: the layout is not empty. Zeroed, so that all of it may be read.
-        let base = unsafe { alloc::alloc_zeroed(layout) };
-        let Some(base) = NonNull::new(base) else { alloc::handle_alloc_error(layout) };
-        RecvBuf { pool: pool.clone(), base, start: 0, end }
-    }
-
-    fn heap_layout(pool: &BufPool, end: u32) -> Layout {
-        Layout::from_size_align(end.max(pool.size()) as usize, 1).expect("a u32 of bytes fits")
-    }
-
-    pub(crate) fn copied(pool: &Rc<BufPool>, bytes: &[u8]) -> Self {
-        let buffer = Self::heap(pool, u32::try_from(bytes.len()).expect("less than 4 GiB"));
-        // SAFETY: fresh heap memory of at least this length.
-        unsafe { buffer.base.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-        buffer
-    }
-
-    /// The end of the stream.
-    pub(crate) fn empty(pool: &Rc<BufPool>) -> Self {
-        RecvBuf { pool: pool.clone(), base: NonNull::dangling(), start: 0, end: 0 }
-    }
-
-    pub(crate) fn base(&self) -> *mut u8 {
-        self.base.as_ptr()
-    }
-
-    pub(crate) fn capacity(&self) -> u32 {
-        self.pool.size()
-    }
-
-    pub(crate) fn set_end(&mut self, end: u32) {
-        debug_assert!(end <= self.capacity());
-        self.end = end;
-    }
-
-    /// Gives up the first `count` bytes.
-    ///
-    /// # Panics
-    ///
-    /// If there are fewer.
-    pub fn advance(&mut self, count: usize) {
-        assert!(count <= self.len(), "advance past the end of a RecvBuf");
-        self.start += count as u32;
-    }
-
-    /// Whether the bytes lie in a buffer of the loop, which others wait for.
-    pub fn is_lent(&self) -> bool {
-        self.pool.owns(self.base)
-    }
-}
-
-impl Deref for RecvBuf {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        // SAFETY: lent (written by the kernel up to `end`, and not touched by it until given
-        // back) or on the heap and initialized; `start <= end <=` the size.
-        unsafe {
-            let start = self.base.as_ptr().add(self.start as usize);
-            std::slice::from_raw_parts(start, (self.end - self.start) as usize)
-        }
-    }
-}
-
-impl AsRef<[u8]> for RecvBuf {
-    fn as_ref(&self) -> &[u8] {
-        self
-    }
-}
-
-impl Drop for RecvBuf {
-    fn drop(&mut self) {
-        if self.is_lent() {
-            self.pool.lent.set(self.pool.lent.get() - 1);
-            self.pool.give_back(self.pool.id(self.base));
-        } else if self.base != NonNull::dangling() {
-            // SAFETY: allocated by `heap` with this layout: `end` only shrinks below the pool's
-            // size, where it doesn't matter.
-            unsafe { alloc::dealloc(self.base(), Self::heap_layout(&self.pool, self.end)) };
-        }
-    }
-}
-
-impl fmt::Debug for RecvBuf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.is_lent() { "lent" } else { "private" };
-        write!(f, "RecvBuf({kind}, {} bytes)", self.len())
-    }
 }
 
 /// The pool of a driver, made when first asked for.

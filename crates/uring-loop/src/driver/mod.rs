@@ -25,6 +25,7 @@ pub(crate) mod fd;
 mod in_flight;
 pub(crate) mod op;
 pub(crate) mod recv;
+pub(crate) mod recvbuf;
 pub(crate) mod ring;
 mod shutdown;
 pub(crate) mod slab;

@@ -21,8 +21,9 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::bufpool::{self, BufPool, Chain, HELD, RecvBuf};
+use super::bufpool::{self, BufPool, Chain, HELD};
 use super::op::{Op, Resident};
+use super::recvbuf::RecvBuf;
 use super::ring::{Cqe, Sqe, opcode, socket_flags};
 use super::{Driver, Key};
 use crate::ops::ring::PollAdd;

@@ -18,9 +18,9 @@ use super::{RecvHalf, SendHalf, ToAddress, resolve};
 use crate::context;
 use crate::driver::Driver;
 use crate::driver::buf::{IoBuf, IoBufMut, fill};
-use crate::driver::bufpool::RecvBuf;
 use crate::driver::fd::Fd;
 use crate::driver::recv::Receiver;
+use crate::driver::recvbuf::RecvBuf;
 use crate::ops;
 use crate::ops::ring::PollAdd;
 
