@@ -1,7 +1,9 @@
 //! A descriptor owned by a loop.
 
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::ptr;
 use std::rc::Rc;
 
 use super::Driver;
@@ -21,6 +23,13 @@ impl Fd {
 
     pub(crate) fn from_owned(driver: Rc<Driver>, owned: OwnedFd) -> Self {
         Fd { driver, raw: owned.into_raw_fd() }
+    }
+
+    /// The driver and the descriptor, which the caller closes.
+    pub(super) fn into_parts(self) -> (Rc<Driver>, RawFd) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `this` is neither dropped nor used again, so the count moves from there to here.
+        (unsafe { ptr::read(&raw const this.driver) }, this.raw)
     }
 
     pub(crate) fn driver(&self) -> &Rc<Driver> {

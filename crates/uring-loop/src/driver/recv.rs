@@ -106,8 +106,6 @@ unsafe impl Op for Private {
 pub(crate) struct Receiver {
     key: Cell<Key>,
     mode: Cell<Mode>,
-    /// What a reader left of a buffer.
-    rest: Cell<Option<Box<RecvBuf>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,26 +130,12 @@ enum Step {
 
 impl Receiver {
     pub(crate) const fn new() -> Self {
-        Receiver {
-            key: Cell::new(Key::NONE),
-            mode: Cell::new(Mode::Streaming),
-            rest: Cell::new(None),
-        }
-    }
-
-    /// Puts back what a reader had no room for; the next poll gives it first.
-    pub(crate) fn unread(&self, buffer: RecvBuf) {
-        if !buffer.is_empty() {
-            self.rest.set(Some(Box::new(buffer)));
-        }
+        Receiver { key: Cell::new(Key::NONE), mode: Cell::new(Mode::Streaming) }
     }
 
     /// Whether bytes may wait here, so that a read must not go past them.
     pub(crate) fn armed(&self) -> bool {
-        let rest = self.rest.take();
-        let left = rest.is_some();
-        self.rest.set(rest);
-        left || !self.key.get().is_none() || self.mode.get() == Mode::Ended
+        !self.key.get().is_none() || self.mode.get() == Mode::Ended
     }
 
     /// The next bytes; none at the end of the stream.
@@ -161,9 +145,6 @@ impl Receiver {
         fd: RawFd,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<RecvBuf>> {
-        if let Some(rest) = self.rest.take() {
-            return Poll::Ready(Ok(*rest));
-        }
         let pool = driver.buffers()?;
         loop {
             if self.mode.get() == Mode::Ended {

@@ -1,7 +1,7 @@
 //! How long a stream may be silent: its read, write and idle timeouts.
 //!
-//! They live in a box of their own, since most streams have none, and an idle connection should be
-//! small.
+//! They live in a box of their own (`extras.rs`), since most streams have none, and an idle
+//! connection should be small.
 
 use std::cell::Cell;
 use std::io;

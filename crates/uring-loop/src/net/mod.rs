@@ -4,6 +4,7 @@
 //! that an idle connection holds none.
 
 mod addr;
+mod extras;
 mod limits;
 mod listener;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::task::raw::Header;
 
 #[test]
 fn an_idle_connection_stays_small() {
-    assert_eq!(size_of::<TcpStream>(), 48);
+    assert_eq!(size_of::<TcpStream>(), 24);
     assert_eq!(size_of::<RecvBuf>(), 8);
     assert_eq!(size_of::<WriteAll<'_, RecvBuf>>(), 32);
     assert_eq!(size_of::<Header>(), 128);

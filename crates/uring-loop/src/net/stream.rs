@@ -1,6 +1,5 @@
 //! A TCP connection.
 
-use std::cell::OnceCell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -12,14 +11,15 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::extras::Extras;
 use super::limits::{Limits, Side};
 use super::write_all::WriteAll;
 use super::{RecvHalf, SendHalf, ToAddress, resolve};
 use crate::context;
 use crate::driver::Driver;
 use crate::driver::buf::{IoBuf, IoBufMut, fill};
+use crate::driver::connection::Connection;
 use crate::driver::fd::Fd;
-use crate::driver::recv::Receiver;
 use crate::driver::recvbuf::RecvBuf;
 use crate::ops;
 use crate::ops::ring::PollAdd;
@@ -40,14 +40,12 @@ use crate::ops::ring::PollAdd;
 ///
 /// Dropping the stream cancels what is in flight and closes the socket.
 pub struct TcpStream {
-    receiver: Receiver,
-    limits: OnceCell<Pin<Box<Limits>>>,
-    fd: Fd,
+    connection: Connection<Extras>,
 }
 
 impl TcpStream {
     pub(super) fn new(fd: Fd) -> Self {
-        TcpStream { receiver: Receiver::new(), limits: OnceCell::new(), fd }
+        TcpStream { connection: Connection::new(fd) }
     }
 
     /// Connects (`IORING_OP_CONNECT`, 5.5). Of the addresses of a name, each is tried in turn.
@@ -127,11 +125,11 @@ impl TcpStream {
             let error = io::Error::new(io::ErrorKind::InvalidInput, "a read into no room at all");
             return (Err(error), buffer);
         }
-        if self.receiver.armed() {
+        if self.connection.receiver.armed() || self.extras().is_some_and(Extras::has_rest) {
             return (self.recv_into(&mut buffer).await, buffer);
         }
         let op = ops::net::Recv { fd: self.raw(), buffer };
-        let mut submitted = self.driver().submit(op);
+        let mut submitted = self.connection.shared_driver().submit(op);
         let polled = poll_fn(|cx| match Pin::new(&mut submitted).poll(cx) {
             Poll::Ready(result) => Poll::Ready(Ok(result)),
             Poll::Pending => self.waiting(Side::Read, cx).map(Err),
@@ -159,7 +157,9 @@ impl TcpStream {
         let mut bytes = self.recv_shared().await?;
         let count = fill(buffer, &bytes);
         bytes.advance(count);
-        self.receiver.unread(bytes);
+        if !bytes.is_empty() {
+            self.connection.extra_or_default().unread(bytes);
+        }
         Ok(count)
     }
 
@@ -232,7 +232,7 @@ impl TcpStream {
     where
         T: crate::driver::Op<Output = (io::Result<usize>, B)>,
     {
-        let mut submitted = self.driver().submit(op);
+        let mut submitted = self.connection.shared_driver().submit(op);
         let polled = poll_fn(|cx| match Pin::new(&mut submitted).poll(cx) {
             Poll::Ready(result) => Poll::Ready(Ok(result)),
             Poll::Pending => self.waiting(Side::Write, cx).map(Err),
@@ -247,9 +247,14 @@ impl TcpStream {
         };
         self.moved(Side::Write);
         match result {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                (self.driver().submit(PollAdd::writable(self.raw())).await.map(|()| 0), buffer)
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => (
+                self.connection
+                    .shared_driver()
+                    .submit(PollAdd::writable(self.raw()))
+                    .await
+                    .map(|()| 0),
+                buffer,
+            ),
             other => (other, buffer),
         }
     }
@@ -268,7 +273,7 @@ impl TcpStream {
     }
 
     pub(super) async fn shutdown_shared(&self, how: Shutdown) -> io::Result<()> {
-        self.driver().submit(ops::net::Shutdown::new(self.raw(), how)).await
+        self.connection.shared_driver().submit(ops::net::Shutdown::new(self.raw(), how)).await
     }
 
     /// Two halves that one task, or two branches of a join, can use at the same time.
@@ -286,17 +291,17 @@ impl TcpStream {
 
     /// How long a receive may wait before it fails with `TimedOut`. The stream stays usable.
     pub fn set_read_timeout(&mut self, limit: Option<Duration>) {
-        self.limits.get_or_init(Limits::new).as_ref().get_ref().set(Side::Read, limit);
+        self.connection.extra_or_default().limits_or_off().set(Side::Read, limit);
     }
 
     /// How long a write may wait before it fails with `TimedOut`.
     pub fn set_write_timeout(&mut self, limit: Option<Duration>) {
-        self.limits.get_or_init(Limits::new).as_ref().get_ref().set(Side::Write, limit);
+        self.connection.extra_or_default().limits_or_off().set(Side::Write, limit);
     }
 
     /// How long no byte may move in either direction before what waits fails with `TimedOut`.
     pub fn set_idle_timeout(&mut self, limit: Option<Duration>) {
-        self.limits.get_or_init(Limits::new).set_idle(limit);
+        self.connection.extra_or_default().limits_or_off().set_idle(limit);
     }
 
     /// Turns Nagle's algorithm off (`true`, the default) or on.
@@ -319,7 +324,7 @@ impl TcpStream {
 
     /// The socket, for every other option.
     pub fn socket(&self) -> SockRef<'_> {
-        SockRef::from(&self.fd)
+        SockRef::from(&self.connection)
     }
 
     /// The address of this end.
@@ -328,7 +333,7 @@ impl TcpStream {
     ///
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.driver().local_address(self.fd.as_fd())
+        self.driver().local_address(self.as_fd())
     }
 
     /// The address of the other end.
@@ -337,33 +342,41 @@ impl TcpStream {
     ///
     /// Those of getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.driver().peer_address(self.fd.as_fd())
+        self.driver().peer_address(self.as_fd())
     }
 
-    pub(super) fn driver(&self) -> &std::rc::Rc<Driver> {
-        self.fd.driver()
+    pub(super) fn driver(&self) -> &Driver {
+        self.connection.driver()
+    }
+
+    fn extras(&self) -> Option<&Extras> {
+        self.connection.extra()
+    }
+
+    fn limits(&self) -> Option<Pin<&Limits>> {
+        self.extras().and_then(Extras::limits)
     }
 
     pub(super) fn raw(&self) -> RawFd {
-        self.fd.as_raw_fd()
+        self.connection.as_raw_fd()
     }
 
     pub(super) fn waiting(&self, side: Side, cx: &mut Context<'_>) -> Poll<io::Error> {
-        match self.limits.get() {
-            Some(limits) => limits.as_ref().waiting(side, cx),
+        match self.limits() {
+            Some(limits) => limits.waiting(side, cx),
             None => Poll::Pending,
         }
     }
 
     /// The operation on this side is over or was dropped.
     pub(super) fn done(&self, side: Side) {
-        if let Some(limits) = self.limits.get() {
+        if let Some(limits) = self.limits() {
             limits.done(side);
         }
     }
 
     pub(super) fn moved(&self, side: Side) {
-        if let Some(limits) = self.limits.get() {
+        if let Some(limits) = self.limits() {
             limits.moved(side);
         }
     }
@@ -373,9 +386,13 @@ impl TcpStream {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let result = match self.receiver.poll(self.driver(), self.raw(), cx) {
-            Poll::Ready(result) => result,
-            Poll::Pending => Err(ready!(self.waiting(Side::Read, cx))),
+        let result = if let Some(rest) = self.extras().and_then(Extras::take_rest) {
+            Ok(rest)
+        } else {
+            match self.connection.receiver.poll(self.driver(), self.raw(), cx) {
+                Poll::Ready(result) => result,
+                Poll::Pending => Err(ready!(self.waiting(Side::Read, cx))),
+            }
         };
         self.moved(Side::Read);
         Poll::Ready(result)
@@ -405,7 +422,7 @@ impl Drop for Recv<'_> {
 
 impl AsFd for TcpStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.connection.as_fd()
     }
 }
 
@@ -415,14 +432,8 @@ impl AsRawFd for TcpStream {
     }
 }
 
-impl Drop for TcpStream {
-    fn drop(&mut self) {
-        self.receiver.abandon(self.fd.driver());
-    }
-}
-
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TcpStream").field(&self.fd).finish()
+        f.debug_tuple("TcpStream").field(&self.connection).finish()
     }
 }

@@ -1,0 +1,74 @@
+//! A connected socket in 24 bytes, since every idle connection has one: its descriptor, its driver,
+//! its armed receive, and a place for what few connections need besides.
+
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::rc::Rc;
+
+use super::Driver;
+use super::fd::Fd;
+use super::owner::Owner;
+use super::recv::Receiver;
+
+/// Dropped, it cancels what it receives with and closes the descriptor behind that, as an [`Fd`]
+/// does.
+pub(crate) struct Connection<E> {
+    owner: Owner<E>,
+    pub(crate) receiver: Receiver,
+    raw: RawFd,
+}
+
+impl<E> Connection<E> {
+    pub(crate) fn new(fd: Fd) -> Self {
+        let (driver, raw) = fd.into_parts();
+        Connection { owner: Owner::new(driver), receiver: Receiver::new(), raw }
+    }
+
+    pub(crate) fn driver(&self) -> &Driver {
+        self.owner.driver()
+    }
+
+    /// A count of one's own.
+    pub(crate) fn shared_driver(&self) -> Rc<Driver> {
+        self.owner.shared_driver()
+    }
+
+    /// What this connection needs besides, if it ever did.
+    pub(crate) fn extra(&self) -> Option<&E> {
+        self.owner.extra()
+    }
+
+    /// The same, made now if it was never asked for.
+    pub(crate) fn extra_or_default(&self) -> &E
+    where
+        E: Default,
+    {
+        self.owner.extra_or_default()
+    }
+}
+
+impl<E> AsRawFd for Connection<E> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.raw
+    }
+}
+
+impl<E> AsFd for Connection<E> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: owned, hence open as long as `self` lives.
+        unsafe { BorrowedFd::borrow_raw(self.raw) }
+    }
+}
+
+impl<E> Drop for Connection<E> {
+    fn drop(&mut self) {
+        self.receiver.abandon(self.owner.driver());
+        self.owner.driver().close(self.raw);
+    }
+}
+
+impl<E> fmt::Debug for Connection<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fd({})", self.raw)
+    }
+}
