@@ -20,6 +20,8 @@ use crate::support::{in_leaking_child, logged, poll_once, small};
 
 const MIB: usize = 1 << 20;
 const READS: usize = 32;
+/// Rounds after which a test of the disk gives up being faster than the disk.
+const MOST_ROUNDS: usize = 20;
 /// Not a byte of the file.
 const POISON: u8 = 0xee;
 
@@ -148,7 +150,8 @@ fn no_write_comes_after_the_free(memory: &[usize]) {
 fn reads_in_flight_when_the_loop_goes() {
     let Some((path, file)) = direct_file("reads_in_flight") else { return };
     let freed = Rc::new(Cell::new(0));
-    for round in 0..4 {
+    let mut round = 0;
+    for _ in 0..MOST_ROUNDS {
         freed.set(0);
         let mut event_loop = EventLoop::new().expect("a ring");
         let (reads, memory) = event_loop
@@ -160,9 +163,7 @@ fn reads_in_flight_when_the_loop_goes() {
                 started
             })
             .expect("not cancelled");
-        // One or the other may be over already.
-        let in_flight = event_loop.statistics().in_flight;
-        assert!(in_flight > READS as u32 / 2, "only {in_flight} reads are in flight");
+        let in_flight = event_loop.statistics().in_flight as usize;
         // Orphans as well as reads whose future lives on.
         let kept = (round < 2).then_some(reads);
         let (_, log) = logged(|| drop(event_loop));
@@ -170,7 +171,13 @@ fn reads_in_flight_when_the_loop_goes() {
         drop(kept);
         assert_eq!(freed.get(), READS, "the buffers of reads that are over are freed");
         no_write_comes_after_the_free(&memory);
+        // One or the other may be over already; on a busy machine, all of them.
+        round += usize::from(in_flight > READS / 2);
+        if round == 4 {
+            break;
+        }
     }
+    assert_eq!(round, 4, "the reads were over too early: this proves nothing");
     std::fs::remove_file(path).expect("ours");
 }
 
@@ -200,23 +207,28 @@ fn reads_in_flight_when_the_loop_has_no_patience() {
     in_leaking_child("shutdown::reads_in_flight_when_the_loop_has_no_patience", || {
         let Some((path, file)) = direct_file("reads_no_patience") else { return };
         let freed = Rc::new(Cell::new(0));
-        for kept in [true, false] {
+        let mut leaked_in = 0;
+        for _ in 0..MOST_ROUNDS {
             freed.set(0);
             let builder = EventLoop::builder().shutdown_patience(Duration::ZERO);
             let mut event_loop = builder.build().expect("a ring");
             let (reads, memory) =
                 event_loop.run_until_complete(start_reads(&file, &freed)).expect("not cancelled");
-            let kept = kept.then_some(reads);
+            let kept = (leaked_in == 0).then_some(reads);
             let ((), log) = logged(|| drop(event_loop));
             drop(kept);
             let leaked = log.matches("READ 0x").count();
-            assert!(leaked > 0, "all reads were over: this proves nothing");
             assert_eq!(freed.get() + leaked, READS);
             let over = FREED.lock().expect("no panic").clone();
             no_write_comes_after_the_free(&over);
             assert!(over.iter().all(|address| memory.contains(address)));
             FREED.lock().expect("no panic").clear();
+            leaked_in += usize::from(leaked > 0);
+            if leaked_in == 2 {
+                break;
+            }
         }
+        assert_eq!(leaked_in, 2, "the reads were over too early: this proves nothing");
         std::fs::remove_file(path).expect("ours");
     });
 }
