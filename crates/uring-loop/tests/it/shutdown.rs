@@ -97,16 +97,18 @@ unsafe impl Op for ReadAt {
 }
 
 /// A file on a disk, opened for direct reads. `None` where the file system can't.
-fn direct_file(name: &str) -> Option<(PathBuf, Rc<OwnedFd>)> {
+fn direct_file(name: &str) -> Option<Rc<OwnedFd>> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let path =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     std::fs::write(&path, vec![0x11; READS * MIB]).expect("32 MiB of disk");
     std::fs::File::open(&path).and_then(|file| file.sync_all()).expect("on the disk");
-    match std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path) {
-        Ok(file) => Some((path, Rc::new(file.into()))),
+    let opened = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path);
+    std::fs::remove_file(&path).expect("ours"); // it lives on in the descriptor
+    match opened {
+        Ok(file) => Some(Rc::new(file.into())),
         Err(error) => {
             eprintln!("{name}: skipped, {} has no O_DIRECT: {error}", path.display());
-            std::fs::remove_file(&path).expect("ours");
             None
         }
     }
@@ -148,7 +150,7 @@ fn no_write_comes_after_the_free(memory: &[usize]) {
 
 #[test]
 fn reads_in_flight_when_the_loop_goes() {
-    let Some((path, file)) = direct_file("reads_in_flight") else { return };
+    let Some(file) = direct_file("reads_in_flight") else { return };
     let freed = Rc::new(Cell::new(0));
     let mut round = 0;
     for _ in 0..MOST_ROUNDS {
@@ -178,12 +180,11 @@ fn reads_in_flight_when_the_loop_goes() {
         }
     }
     assert_eq!(round, 4, "the reads were over too early: this proves nothing");
-    std::fs::remove_file(path).expect("ours");
 }
 
 #[test]
 fn reads_in_flight_when_the_main_task_panics() {
-    let Some((path, file)) = direct_file("reads_at_panic") else { return };
+    let Some(file) = direct_file("reads_at_panic") else { return };
     let freed = Rc::new(Cell::new(0));
     let memory = Rc::new(Cell::new(Vec::new()));
     let unwound = catch_unwind(AssertUnwindSafe(|| {
@@ -198,14 +199,13 @@ fn reads_in_flight_when_the_main_task_panics() {
     assert!(unwound.is_err());
     assert_eq!(freed.get(), READS);
     no_write_comes_after_the_free(&memory.take());
-    std::fs::remove_file(path).expect("ours");
 }
 
 /// The same without any patience: what the kernel still reads into is leaked.
 #[test]
 fn reads_in_flight_when_the_loop_has_no_patience() {
     in_leaking_child("shutdown::reads_in_flight_when_the_loop_has_no_patience", || {
-        let Some((path, file)) = direct_file("reads_no_patience") else { return };
+        let Some(file) = direct_file("reads_no_patience") else { return };
         let freed = Rc::new(Cell::new(0));
         let mut leaked_in = 0;
         for _ in 0..MOST_ROUNDS {
@@ -229,7 +229,6 @@ fn reads_in_flight_when_the_loop_has_no_patience() {
             }
         }
         assert_eq!(leaked_in, 2, "the reads were over too early: this proves nothing");
-        std::fs::remove_file(path).expect("ours");
     });
 }
 
