@@ -11,5 +11,5 @@ fn an_idle_connection_stays_small() {
     assert_eq!(size_of::<TcpStream>(), 24);
     assert_eq!(size_of::<RecvBuf>(), 8);
     assert_eq!(size_of::<WriteAll<'_, RecvBuf>>(), 32);
-    assert_eq!(size_of::<Header>(), 128);
+    assert_eq!(size_of::<Header>(), 120);
 }

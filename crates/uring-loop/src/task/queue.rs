@@ -1,9 +1,12 @@
-//! The run queue and the list of all tasks of a loop: both intrusive, both of one thread.
+//! The run queue and the list of all tasks of a loop, both of one thread.
 //!
-//! The run queue is first in, first out. The list owns: it holds one local reference for every
-//! task that is not complete.
+//! The run queue is first in, first out, and a ring of pointers: a task that waits, as most do,
+//! pays nothing for it. It keeps the room that the largest crowd of ready tasks has needed. The
+//! list of all tasks is intrusive, and owns: it holds one local reference for every task that is
+//! not complete.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
@@ -16,9 +19,8 @@ use super::state::flags;
 /// The tasks of one loop.
 #[derive(Debug)]
 pub(crate) struct Tasks {
-    head: Cell<*const Header>,
-    tail: Cell<*const Header>,
-    ready: Cell<usize>,
+    /// Alive until they are popped (`RELEASE_ON_POP`). Borrowed for a push or pop, no longer.
+    ready: RefCell<VecDeque<NonNull<Header>>>,
     owned: Cell<*const Header>,
     alive: Cell<usize>,
     spawned: Cell<u64>,
@@ -31,9 +33,7 @@ pub(crate) struct Tasks {
 impl Tasks {
     pub(crate) fn new(door: &'static Door, loop_id: u32) -> Self {
         Tasks {
-            head: Cell::new(ptr::null()),
-            tail: Cell::new(ptr::null()),
-            ready: Cell::new(0),
+            ready: RefCell::default(),
             owned: Cell::new(ptr::null()),
             alive: Cell::new(0),
             spawned: Cell::new(0),
@@ -46,7 +46,7 @@ impl Tasks {
 
     /// How many tasks wait to be polled.
     pub(crate) fn ready(&self) -> usize {
-        self.ready.get()
+        self.ready.borrow().len()
     }
 
     /// How many tasks are not complete.
@@ -97,27 +97,13 @@ impl Tasks {
             return;
         }
         task.set(flags::SCHEDULED);
-        task.run_next.set(ptr::null());
-        let tail = self.tail.replace(task);
-        // SAFETY: a scheduled task is alive until it is popped (`RELEASE_ON_POP`).
-        match unsafe { tail.as_ref() } {
-            Some(tail) => tail.run_next.set(task),
-            None => self.head.set(task),
-        }
-        self.ready.set(self.ready.get() + 1);
+        self.ready.borrow_mut().push_back(NonNull::from(task));
     }
 
     fn pop(&self) -> Option<NonNull<Header>> {
-        let head = NonNull::new(self.head.get().cast_mut())?;
-        // SAFETY: as in `schedule`.
-        let task = unsafe { head.as_ref() };
-        let next = task.run_next.replace(ptr::null());
-        self.head.set(next);
-        if next.is_null() {
-            self.tail.set(ptr::null());
-        }
-        self.ready.set(self.ready.get() - 1);
-        task.clear(flags::SCHEDULED);
+        let head = self.ready.borrow_mut().pop_front()?;
+        // SAFETY: a scheduled task is alive until it is popped (`RELEASE_ON_POP`).
+        unsafe { head.as_ref() }.clear(flags::SCHEDULED);
         Some(head)
     }
 
