@@ -28,19 +28,19 @@ impl fmt::Display for InFlight {
 }
 
 impl Driver {
-    /// What is in flight, youngest first.
+    /// What is in flight, youngest first; what was submitted in the same turn, in no order.
     pub fn in_flight_table(&self) -> Vec<InFlight> {
         let turn = self.turn.get() & ((1 << 24) - 1);
         let inner = self.inner();
         let mut table = Vec::with_capacity(inner.arena.active() as usize);
-        inner.arena.for_each_active(|key, head| {
-            table.push(InFlight {
-                operation: opcode::name(head.opcode()),
-                user_data: key.user_data(),
-                turns: turn.wrapping_sub(head.since()) & ((1 << 24) - 1),
-                orphan: head.state() == State::Orphan,
-            });
-        });
+        table.extend(inner.arena.iter_active().map(|(key, head)| InFlight {
+            operation: opcode::name(head.opcode()),
+            user_data: key.user_data(),
+            turns: turn.wrapping_sub(head.since()) & ((1 << 24) - 1),
+            orphan: head.state() == State::Orphan,
+        }));
+        drop(inner);
+        table.sort_by_key(|operation| operation.turns);
         table
     }
 }

@@ -61,8 +61,7 @@ impl Driver {
             self.close_now(sqe.fd);
         }
         if cfg!(mutant = "freed-at-the-deadline") && !leaked.is_empty() {
-            let mut keys = Vec::new();
-            inner.arena.for_each_active(|key, _| keys.push(key));
+            let keys: Vec<Key> = inner.arena.iter_active().map(|(key, _)| key).collect();
             keys.into_iter().for_each(|key| inner.arena.finish(key));
         }
         if leaked.is_empty() {

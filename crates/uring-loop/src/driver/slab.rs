@@ -1,4 +1,4 @@
-//! The arena of op slots: fixed addresses, generations, a list of what is in flight.
+//! The arena of op slots: fixed addresses, generations, a count of what is in flight.
 //!
 //! # Life story of a slot
 //!
@@ -18,7 +18,7 @@
 //! late cancel nor a stale key can hit the slot's next tenant.
 
 use std::cell::UnsafeCell;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 
 use super::ring::Cqe;
 use crate::wake::LocalWaker;
@@ -106,9 +106,8 @@ pub(super) struct Vtable {
 pub(super) struct Head {
     /// Lower 24 bits.
     generation: u32,
-    prev: u32,
-    next: u32,
-    /// The turn in which it was submitted (lower 24 bits) and the opcode (upper 8), for eyes.
+    /// The turn in which it was submitted (lower 24 bits) and the opcode (upper 8), for eyes. Of a
+    /// free slot: the next free one.
     about: u32,
     /// The result, and the flags that came with it.
     pub(super) result: i32,
@@ -153,6 +152,8 @@ impl Head {
     }
 }
 
+/// One cache line: whoever looks at it has all of it.
+#[repr(align(64))]
 struct Slot {
     head: Head,
     /// Apart from the head: the kernel may write here while we hold a reference to the head.
@@ -163,28 +164,21 @@ struct Slot {
 pub(crate) struct Arena {
     pages: Vec<Box<[Slot; PAGE]>>,
     free: u32,
-    /// First of the slots in flight and orphans, in a list by `prev` and `next`.
-    first_active: u32,
-    active_count: u32,
+    /// Slots in flight and orphans. They are on no list, which would make each start and end of
+    /// an op write to its neighbours; who wants to see them walks through all.
+    active: u32,
     orphans: u32,
     holding_clock: u32,
 }
 
 impl Arena {
     pub(super) fn new() -> Self {
-        Arena {
-            pages: Vec::new(),
-            free: NONE,
-            first_active: NONE,
-            active_count: 0,
-            orphans: 0,
-            holding_clock: 0,
-        }
+        Arena { pages: Vec::new(), free: NONE, active: 0, orphans: 0, holding_clock: 0 }
     }
 
     /// Ops the kernel has not finished with.
     pub(crate) fn active(&self) -> u32 {
-        self.active_count
+        self.active
     }
 
     /// Those of them whose future is gone.
@@ -207,9 +201,7 @@ impl Arena {
         self.pages.push(Box::new(std::array::from_fn(|index| Slot {
             head: Head {
                 generation: 0,
-                prev: NONE,
-                next: if index + 1 < PAGE { first + index as u32 + 1 } else { NONE },
-                about: 0,
+                about: if index + 1 < PAGE { first + index as u32 + 1 } else { NONE },
                 result: 0,
                 flags: 0,
                 waker: None,
@@ -227,22 +219,14 @@ impl Arena {
             self.grow();
         }
         let index = self.free;
-        let active = self.first_active;
         let slot = self.slot(index);
-        let free = slot.head.next;
+        let free = mem::replace(&mut slot.head.about, turn & ((1 << 24) - 1));
         slot.head.set_state(State::InFlight);
-        slot.head.prev = NONE;
-        slot.head.next = active;
-        slot.head.about = turn & ((1 << 24) - 1);
         slot.head.vtable = Some(vtable);
         let key = Key { index, generation: slot.head.generation() };
         let payload = slot.payload.get();
         self.free = free;
-        if active != NONE {
-            self.slot(active).head.prev = index;
-        }
-        self.first_active = index;
-        self.active_count += 1;
+        self.active += 1;
         self.holding_clock += u32::from(vtable.holds_clock);
         (key, payload)
     }
@@ -273,16 +257,8 @@ impl Arena {
 
     fn leave_active(&mut self, key: Key) {
         let head = &self.slot(key.index).head;
-        let (prev, next, vtable) = (head.prev, head.next, head.vtable());
-        let orphan = head.state() == State::Orphan;
-        match prev {
-            NONE => self.first_active = next,
-            prev => self.slot(prev).head.next = next,
-        }
-        if next != NONE {
-            self.slot(next).head.prev = prev;
-        }
-        self.active_count -= 1;
+        let (vtable, orphan) = (head.vtable(), head.state() == State::Orphan);
+        self.active -= 1;
         self.orphans -= u32::from(orphan);
         self.holding_clock -= u32::from(vtable.holds_clock);
     }
@@ -303,7 +279,7 @@ impl Arena {
         slot.head.generation = (slot.head.generation() + 1) & ((1 << GENERATION_BITS) - 1);
         slot.head.set_state(State::Free);
         slot.head.waker = None;
-        slot.head.next = free;
+        slot.head.about = free;
         self.free = key.index;
         (payload, vtable)
     }
@@ -316,21 +292,19 @@ impl Arena {
         active.filter_map(|head| head.waker.take()).collect()
     }
 
-    /// Calls `f` for every op the kernel has not finished with, youngest first.
-    pub(super) fn for_each_active(&self, mut f: impl FnMut(Key, &Head)) {
-        let mut at = self.first_active;
-        while at != NONE {
-            let head = &self.pages[at as usize / PAGE][at as usize % PAGE].head;
-            f(Key { index: at, generation: head.generation() }, head);
-            at = head.next;
-        }
+    fn iter(&self) -> impl Iterator<Item = (Key, &Head)> {
+        let heads = self.pages.iter().flat_map(|page| page.iter()).map(|slot| &slot.head);
+        heads.zip(0..).map(|(head, index)| (Key { index, generation: head.generation() }, head))
+    }
+
+    /// The ops the kernel has not finished with, in no order.
+    pub(super) fn iter_active(&self) -> impl Iterator<Item = (Key, &Head)> {
+        self.iter().filter(|(_, head)| matches!(head.state(), State::InFlight | State::Orphan))
     }
 
     /// An op that is done and was not taken.
     pub(super) fn any_done(&self) -> Option<Key> {
-        let slots = self.pages.iter().flat_map(|page| page.iter()).zip(0..);
-        let (slot, index) = { slots }.find(|(slot, _)| slot.head.state() == State::Done)?;
-        Some(Key { index, generation: slot.head.generation() })
+        self.iter().find(|(_, head)| head.state() == State::Done).map(|(key, _)| key)
     }
 }
 
@@ -338,7 +312,7 @@ impl Drop for Arena {
     /// With ops that the kernel has not finished with, the memory is given up for good: it may
     /// still be written to.
     fn drop(&mut self) {
-        if self.active_count > 0 {
+        if self.active > 0 {
             std::mem::forget(std::mem::take(&mut self.pages));
         }
     }
@@ -355,13 +329,13 @@ impl std::fmt::Debug for Arena {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Arena")
             .field("slots", &(self.pages.len() * PAGE))
-            .field("active", &self.active_count)
+            .field("active", &self.active)
             .field("orphans", &self.orphans)
             .finish()
     }
 }
 
-const _: () = assert!(size_of::<Slot>() <= 72, "an idle connection pays for every byte");
+const _: () = assert!(size_of::<Slot>() == 64, "an idle connection pays for every byte");
 
 #[cfg(test)]
 mod tests {
@@ -420,9 +394,7 @@ mod tests {
             }
             arena.remove(*key);
         }
-        let mut left = Vec::new();
-        arena.for_each_active(|key, _| left.push(key));
-        left.reverse();
+        let left: Vec<Key> = arena.iter_active().map(|(key, _)| key).collect();
         let odd: Vec<Key> = keys.iter().copied().skip(1).step_by(2).collect();
         assert_eq!(left, odd);
         assert_eq!((arena.active(), arena.orphans(), arena.holding_clock()), (100, 33, 100));
