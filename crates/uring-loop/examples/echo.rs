@@ -65,8 +65,10 @@ async fn serve(address: String) -> io::Result<()> {
 }
 
 async fn echo(mut stream: TcpStream) {
-    // A peer that goes away is no news for an echo server.
-    while let Ok(bytes) = stream.recv().await {
+    loop {
+        // A peer that goes away is no news for an echo server. (`let … else` rather than `while
+        // let`: what that looks at stays in the future while the loop's body runs.)
+        let Ok(bytes) = stream.recv().await else { return };
         if bytes.is_empty() || stream.write_all(bytes).await.0.is_err() {
             return;
         }
