@@ -19,7 +19,10 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn echo(mut stream: TcpStream) {
-    while let Ok(bytes) = stream.recv().await {
+    loop {
+        // `let … else` rather than `while let`, whose condition lives as long as the body: every
+        // idle connection would have room for it.
+        let Ok(bytes) = stream.recv().await else { return };
         if bytes.is_empty() || stream.write_all(bytes).await.0.is_err() {
             return;
         }
