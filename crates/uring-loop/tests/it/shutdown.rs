@@ -362,6 +362,38 @@ fn received_bytes_outlive_a_loop_that_leaked() {
     });
 }
 
+/// Lent, copied because others are lent, at the end of the stream, and left over by a reader.
+#[test]
+fn received_bytes_of_every_kind_outlive_their_loop() {
+    let mut event_loop = EventLoop::builder().buffers(2, 4096).build().expect("a ring");
+    let (mut lent, mut copied, mut end, stream) = event_loop
+        .run_until_complete(async {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("free");
+            let address = listener.local_addr().expect("bound");
+            let mut client = TcpStream::connect(address).await.expect("it listens");
+            let mut stream = listener.accept().await.expect("accepted");
+            client.write_all("lent").await.0.expect("open");
+            let lent = stream.recv().await.expect("open");
+            client.write_all("copied").await.0.expect("open");
+            let copied = stream.recv().await.expect("open");
+            client.write_all("read").await.0.expect("open");
+            let (read, byte) = stream.read(Box::<[u8]>::from([0])).await;
+            assert_eq!((read.expect("open"), &*byte), (1, &b"r"[..]));
+            let mut other = TcpStream::connect(address).await.expect("it listens");
+            drop(listener.accept().await.expect("accepted"));
+            let end = other.recv().await.expect("closed in order");
+            (lent, copied, end, stream)
+        })
+        .expect("not cancelled");
+    drop(event_loop);
+    assert_eq!((lent.is_lent(), copied.is_lent(), end.is_lent()), (true, false, false));
+    lent.advance(2);
+    copied.advance(3);
+    end.advance(0);
+    assert_eq!((&*lent, &*copied, &*end), (&b"nt"[..], &b"ied"[..], &b""[..]));
+    drop((end, lent, stream, copied));
+}
+
 #[test]
 fn without_any_patience_descriptors_are_closed_all_the_same() {
     for queue in [1, 2, 256] {
