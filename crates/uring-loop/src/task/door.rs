@@ -5,6 +5,8 @@
 //! Doors are never freed, only reused. A `Waker` may outlive its loop by any length and still
 //! knows its door; were doors counted, each spawn would pay an atomic. So a loop *takes* a door
 //! from a list of free ones (or makes one), and *returns* it when it closes, after emptying it.
+//! A task knows its door by number: doors lie in a table that only grows and never moves, and who
+//! wakes from another thread finds them there without a lock.
 //! A late sender that pushes a task of the old loop through a door that a new loop uses, costs
 //! that loop a spurious wake: it sees the foreign loop id and only drops the reference. There are
 //! at most as many doors, and eventfds for bells, as there were loops alive at one time.
@@ -17,7 +19,7 @@ use crate::sys::eventfd::Bell;
 use crate::sys::fork;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// An [`Inbox`] with a bell.
 #[derive(Debug)]
@@ -26,30 +28,72 @@ pub(crate) struct Door {
     bell: Bell,
     /// The process it was made in ([`fork::generation`]).
     made_in: u32,
+    number: u32,
 }
 
-static FREE: Mutex<Vec<&'static Door>> = Mutex::new(Vec::new());
+/// Doors that no loop has, and how many there are in all.
+struct Register {
+    free: Vec<&'static Door>,
+    made: u32,
+}
+
+static REGISTER: Mutex<Register> = Mutex::new(Register { free: Vec::new(), made: 0 });
+
+/// All doors by number, in segments of which each has room for twice as many as the one before.
+static SEGMENTS: [OnceLock<Segment>; 24] = [const { OnceLock::new() }; 24];
+
+type Segment = Box<[OnceLock<Door>]>;
+
+/// Doors in the first segment.
+const FIRST: u32 = 16;
+
+/// The segment that a number lies in, and where.
+fn place(number: u32) -> (usize, usize) {
+    let shifted = number + FIRST;
+    let segment = shifted.ilog2() - FIRST.ilog2();
+    (segment as usize, (shifted - (FIRST << segment)) as usize)
+}
+
+fn register() -> MutexGuard<'static, Register> {
+    REGISTER.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Door {
     /// A free door, or a new one.
     pub(crate) fn obtain() -> io::Result<&'static Door> {
         let made_in = fork::generation();
-        if let Some(door) = Self::free_one(made_in) {
+        let mut register = register();
+        register.free.retain(|door| door.made_in == made_in);
+        if let Some(door) = register.free.pop() {
             door.inbox.wake_up();
             return Ok(door);
         }
-        Ok(Box::leak(Box::new(Door { inbox: Inbox::new(), bell: Bell::new()?, made_in })))
+        let bell = Bell::new()?;
+        let number = register.made;
+        let (segment, index) = place(number);
+        let slots = SEGMENTS
+            .get(segment)
+            .ok_or_else(|| io::Error::other("too many event loops at one time"))?;
+        let room = (FIRST as usize) << segment;
+        let slots = slots.get_or_init(|| (0..room).map(|_| OnceLock::new()).collect());
+        register.made += 1;
+        Ok(slots[index].get_or_init(|| Door { inbox: Inbox::new(), bell, made_in, number }))
     }
 
-    fn free_one(made_in: u32) -> Option<&'static Door> {
-        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-        free.retain(|door| door.made_in == made_in);
-        free.pop()
+    /// The door of this number, which a loop has or had.
+    pub(super) fn of(number: u32) -> &'static Door {
+        let (segment, index) = place(number);
+        let door = SEGMENTS[segment].get().and_then(|slots| slots[index].get());
+        door.expect("a number is given out after its door was put in the table")
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.number
     }
 
     /// Gives the door back; its loop has emptied it.
     pub(crate) fn give_back(&'static self) {
-        FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+        register().free.push(self);
     }
 
     /// Pushes a node and wakes the loop if it is parked.
@@ -67,5 +111,31 @@ impl Door {
     /// What the ring polls.
     pub(crate) fn bell(&self) -> RawFd {
         self.bell.fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_fill_one_segment_after_the_other() {
+        let mut expected = (0, 0);
+        for number in 0..10_000 {
+            assert_eq!(place(number), expected);
+            expected.1 += 1;
+            if expected.1 == (FIRST as usize) << expected.0 {
+                expected = (expected.0 + 1, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_door_is_found_by_its_number() {
+        let doors: Vec<_> = (0..40).map(|_| Door::obtain().expect("an eventfd")).collect();
+        for door in &doors {
+            assert!(std::ptr::eq(*door, Door::of(door.number())));
+        }
+        doors.into_iter().for_each(Door::give_back);
     }
 }

@@ -141,7 +141,8 @@ impl<T> Task<T> {
         self.header().cancel()
     }
 
-    /// How many times [`cancel`](Self::cancel) was called while the task was alive.
+    /// How many times [`cancel`](Self::cancel) was called while the task was alive; it counts to
+    /// 65,535.
     pub fn cancelling(&self) -> u32 {
         self.header().cancels()
     }

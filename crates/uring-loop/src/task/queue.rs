@@ -1,12 +1,9 @@
-//! The run queue and the list of all tasks of a loop, both of one thread.
+//! The run queue and the list of all tasks of a loop: both intrusive, both of one thread.
 //!
-//! The run queue is first in, first out, and a ring of pointers: a task that waits, as most do,
-//! pays nothing for it. It keeps the room that the largest crowd of ready tasks has needed. The
-//! list of all tasks is intrusive, and owns: it holds one local reference for every task that is
-//! not complete.
+//! The run queue is first in, first out. The list owns: it holds one local reference for every
+//! task that is not complete.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::Cell;
 use std::future::Future;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
@@ -19,34 +16,37 @@ use super::state::flags;
 /// The tasks of one loop.
 #[derive(Debug)]
 pub(crate) struct Tasks {
-    /// Alive until they are popped (`RELEASE_ON_POP`). Borrowed for a push or pop, no longer.
-    ready: RefCell<VecDeque<NonNull<Header>>>,
+    head: Cell<*const Header>,
+    tail: Cell<*const Header>,
+    ready: Cell<usize>,
     owned: Cell<*const Header>,
     alive: Cell<usize>,
     spawned: Cell<u64>,
     polls: Cell<u64>,
     pub(super) cache: Cache,
-    door: &'static Door,
+    door: u32,
     loop_id: u32,
 }
 
 impl Tasks {
     pub(crate) fn new(door: &'static Door, loop_id: u32) -> Self {
         Tasks {
-            ready: RefCell::default(),
+            head: Cell::new(ptr::null()),
+            tail: Cell::new(ptr::null()),
+            ready: Cell::new(0),
             owned: Cell::new(ptr::null()),
             alive: Cell::new(0),
             spawned: Cell::new(0),
             polls: Cell::new(0),
             cache: Cache::new(),
-            door,
+            door: door.number(),
             loop_id,
         }
     }
 
     /// How many tasks wait to be polled.
     pub(crate) fn ready(&self) -> usize {
-        self.ready.borrow().len()
+        self.ready.get()
     }
 
     /// How many tasks are not complete.
@@ -97,13 +97,27 @@ impl Tasks {
             return;
         }
         task.set(flags::SCHEDULED);
-        self.ready.borrow_mut().push_back(NonNull::from(task));
+        task.run_next.set(ptr::null());
+        let tail = self.tail.replace(task);
+        // SAFETY: a scheduled task is alive until it is popped (`RELEASE_ON_POP`).
+        match unsafe { tail.as_ref() } {
+            Some(tail) => tail.run_next.set(task),
+            None => self.head.set(task),
+        }
+        self.ready.set(self.ready.get() + 1);
     }
 
     fn pop(&self) -> Option<NonNull<Header>> {
-        let head = self.ready.borrow_mut().pop_front()?;
-        // SAFETY: a scheduled task is alive until it is popped (`RELEASE_ON_POP`).
-        unsafe { head.as_ref() }.clear(flags::SCHEDULED);
+        let head = NonNull::new(self.head.get().cast_mut())?;
+        // SAFETY: as in `schedule`.
+        let task = unsafe { head.as_ref() };
+        let next = task.run_next.replace(ptr::null());
+        self.head.set(next);
+        if next.is_null() {
+            self.tail.set(ptr::null());
+        }
+        self.ready.set(self.ready.get() - 1);
+        task.clear(flags::SCHEDULED);
         Some(head)
     }
 

@@ -43,12 +43,14 @@ pub(crate) struct Header {
     shared: Shared,
     // Touched by the loop's thread only.
     local_references: Cell<u32>,
-    door: &'static Door,
     vtable: &'static Vtable,
+    pub(super) run_next: Cell<*const Header>,
     pub(super) owned_prev: Cell<*const Header>,
     pub(super) owned_next: Cell<*const Header>,
-    flags: Cell<u32>,
-    cancels: Cell<u32>,
+    /// The number of the loop's door.
+    door: u32,
+    flags: Cell<u16>,
+    cancels: Cell<u16>,
     /// The scopes directly below the task.
     pub(crate) children: Children,
     /// The handle's place in the tree of the task that awaits it, with that task's waker.
@@ -156,7 +158,7 @@ impl<F: Future> TaskCell<F> {
 
 /// What a new task needs to know of its loop.
 pub(crate) struct Home {
-    pub(crate) door: &'static Door,
+    pub(crate) door: u32,
     pub(crate) loop_id: u32,
     pub(crate) id: u32,
 }
@@ -179,10 +181,11 @@ pub(super) unsafe fn allocate<F: Future>(
             node: Node::new(home.id, home.loop_id),
             shared: Shared::new(),
             local_references: Cell::new(2),
-            door: home.door,
             vtable: const { &TaskCell::<F>::VTABLE },
+            run_next: Cell::new(ptr::null()),
             owned_prev: Cell::new(ptr::null()),
             owned_next: Cell::new(ptr::null()),
+            door: home.door,
             flags: Cell::new(flags::HANDLE),
             cancels: Cell::new(0),
             children: Children::new(),
@@ -197,20 +200,20 @@ pub(super) unsafe fn allocate<F: Future>(
 }
 
 impl Header {
-    pub(super) fn has(&self, flag: u32) -> bool {
+    pub(super) fn has(&self, flag: u16) -> bool {
         self.flags.get() & flag != 0
     }
 
-    pub(super) fn set(&self, flag: u32) {
+    pub(super) fn set(&self, flag: u16) {
         self.flags.set(self.flags.get() | flag);
     }
 
-    pub(super) fn clear(&self, flag: u32) {
+    pub(super) fn clear(&self, flag: u16) {
         self.flags.set(self.flags.get() & !flag);
     }
 
     /// Clears the flag and tells whether it was set.
-    pub(super) fn take(&self, flag: u32) -> bool {
+    pub(super) fn take(&self, flag: u16) -> bool {
         let was = self.has(flag);
         self.clear(flag);
         was
@@ -233,13 +236,13 @@ impl Header {
             let node = &raw const self.node;
             // SAFETY: the door has a reference now, so the node stays valid until it is taken;
             // `QUEUED` keeps it from being pushed twice.
-            unsafe { self.door.push(node.cast_mut()) };
+            unsafe { Door::of(self.door).push(node.cast_mut()) };
         }
     }
 
-    /// Requests already made and not taken back.
+    /// Requests already made and not taken back; at most 65,535 are counted.
     pub(super) fn cancels(&self) -> u32 {
-        self.cancels.get()
+        self.cancels.get().into()
     }
 
     /// Asks the catchers, or marks the task to be dropped where it next parks.

@@ -90,27 +90,27 @@ impl Shared {
 /// The loop thread's flags.
 pub(crate) mod flags {
     /// In the run queue. The queue needs no reference: the loop's is kept until it is popped.
-    pub(crate) const SCHEDULED: u32 = 1 << 0;
+    pub(crate) const SCHEDULED: u16 = 1 << 0;
     /// Being polled.
-    pub(crate) const RUNNING: u32 = 1 << 1;
+    pub(crate) const RUNNING: u16 = 1 << 1;
     /// The future is gone; the output is there unless `TAKEN`.
-    pub(crate) const COMPLETE: u32 = 1 << 2;
+    pub(crate) const COMPLETE: u16 = 1 << 2;
     /// The output is gone too.
-    pub(crate) const TAKEN: u32 = 1 << 3;
+    pub(crate) const TAKEN: u16 = 1 << 3;
     /// A `Task` handle exists.
-    pub(crate) const HANDLE: u32 = 1 << 4;
+    pub(crate) const HANDLE: u16 = 1 << 4;
     /// Polled at least once.
-    pub(crate) const STARTED: u32 = 1 << 5;
+    pub(crate) const STARTED: u16 = 1 << 5;
     /// A cancel waits for the next park.
-    pub(crate) const CANCEL: u32 = 1 << 6;
+    pub(crate) const CANCEL: u16 = 1 << 6;
     /// Drop the future as soon as the poll in progress returns.
-    pub(crate) const ABORT: u32 = 1 << 7;
+    pub(crate) const ABORT: u16 = 1 << 7;
     /// The loop's reference is to be released when the run queue lets go of the task.
-    pub(crate) const RELEASE_ON_POP: u32 = 1 << 8;
+    pub(crate) const RELEASE_ON_POP: u16 = 1 << 8;
     /// The awaiting task was asked to end and has forwarded it.
-    pub(crate) const FORWARDED: u32 = 1 << 9;
+    pub(crate) const FORWARDED: u16 = 1 << 9;
     /// Catchers in the task were asked; look at the next park whether they have heard it.
-    pub(crate) const ASKED: u32 = 1 << 10;
+    pub(crate) const ASKED: u16 = 1 << 10;
 
     /// Names, for Debug.
     pub(crate) const NAMES: [&str; 11] = [
