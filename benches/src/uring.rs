@@ -127,6 +127,14 @@ impl<'ring> Parts<'ring> {
     }
 }
 
+impl Drop for Parts<'_> {
+    /// A thread has room for 16 registered rings, and one that stays registered is not closed.
+    fn drop(&mut self) {
+        // Nothing can be done about a failure, and nothing depends on it.
+        let _ = self.submitter.unregister_ring_fd();
+    }
+}
+
 /// Buffers the kernel picks from, and the ring that tells it which are free.
 ///
 /// Life story of one buffer: *published* (the kernel owns it) from [`Buffers::give`] until a
