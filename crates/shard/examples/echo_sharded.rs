@@ -140,7 +140,8 @@ async fn serve(shard: Shard, address: SocketAddr) -> io::Result<(u64, u64)> {
 
 /// One connection. What goes wrong on it (a reset, say) ends it alone.
 async fn echo(mut stream: TcpStream, counts: Rc<Counts>) {
-    while let Ok(bytes) = stream.recv().await {
+    loop {
+        let Ok(bytes) = stream.recv().await else { return };
         if bytes.is_empty() {
             return;
         }
