@@ -52,10 +52,7 @@ impl AsFd for Fd {
 
 impl Drop for Fd {
     fn drop(&mut self) {
-        match cfg!(mutant = "closed-ahead-of-its-operations") {
-            true => self.driver.close_now(self.raw),
-            false => self.driver.close(self.raw),
-        }
+        self.driver.close(self.raw);
     }
 }
 

@@ -348,7 +348,7 @@ impl Driver {
     /// Closes a descriptor behind every operation pushed so far (`IORING_OP_CLOSE`, 5.6).
     pub(crate) fn close(&self, fd: RawFd) {
         let mut inner = self.inner();
-        if matches!(inner.ring, Ring::Closed) {
+        if matches!(inner.ring, Ring::Closed) || cfg!(mutant = "closed-ahead-of-its-operations") {
             return self.close_now(fd);
         }
         let sqe = Sqe { opcode: opcode::CLOSE, fd, ..Sqe::default() };
