@@ -44,7 +44,7 @@ async fn calls(batches: u64) -> Duration {
     let begin = Instant::now();
     for batch in 1..=batches {
         for _ in 0..MANY {
-            handle.call(ran).expect("the loop lives");
+            handle.call_soon(ran).expect("the loop lives");
         }
         while RUN.get() < batch * MANY {
             yield_now().await;
@@ -70,9 +70,9 @@ async fn calls_of_another_thread(count: u64) -> Duration {
     let main = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let sender = thread::spawn(move || {
         for _ in 0..count {
-            handle.call(ran).expect("the loop lives");
+            handle.call_soon(ran).expect("the loop lives");
         }
-        handle.call(move || main.wake()).expect("the loop lives");
+        handle.call_soon(move || main.wake()).expect("the loop lives");
     });
     poll_fn(|_| if RUN.get() == count { Poll::Ready(()) } else { Poll::Pending }).await;
     let took = begin.elapsed();

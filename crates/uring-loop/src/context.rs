@@ -22,6 +22,8 @@ struct Context {
     scope: Cell<ScopeRef>,
     /// Leaf operations the task in progress may still complete before it must yield.
     budget: Cell<u32>,
+    /// The loops of this thread, running or not: the first of a list through `Core::neighbour`.
+    loops: Cell<*const Core>,
 }
 
 thread_local! {
@@ -32,6 +34,7 @@ thread_local! {
             task: Cell::new(ptr::null()),
             scope: Cell::new(ScopeRef::NONE),
             budget: Cell::new(0),
+            loops: Cell::new(ptr::null()),
         }
     };
 }
@@ -50,6 +53,46 @@ pub(crate) fn with_core<R>(f: impl FnOnce(&Core) -> R) -> Option<R> {
     // SAFETY: `enter` set the pointer from a reference that outlives its guard, and the guard
     // clears it. `f` runs inside of that time, and the borrow ends with `f`.
     unsafe { core.as_ref() }.map(f)
+}
+
+/// Lends the loop with this id to `f`, running or not; `None` if it is not of this thread, or gone.
+pub(crate) fn with_loop<R>(id: u32, f: impl FnOnce(&Core) -> R) -> Option<R> {
+    CONTEXT.with(|context| {
+        let running = context.loop_id.get() == id;
+        let mut at = if running { context.core.get() } else { context.loops.get() };
+        // SAFETY: a loop is in the list from `add_loop` to `remove_loop`, between which it lives
+        // at one place; for the running one see `with_core`.
+        while let Some(core) = unsafe { at.as_ref() } {
+            if core.id == id {
+                return Some(f(core));
+            }
+            at = core.neighbour.get();
+        }
+        None
+    })
+}
+
+/// Makes a loop of this thread known.
+///
+/// # Safety
+///
+/// It is taken off again, by [`remove_loop`], before it moves or goes.
+pub(crate) unsafe fn add_loop(core: &Core) {
+    CONTEXT.with(|context| core.neighbour.set(context.loops.replace(core)));
+}
+
+/// Forgets a loop of this thread.
+pub(crate) fn remove_loop(core: &Core) {
+    CONTEXT.with(|context| {
+        let mut link = &context.loops;
+        // SAFETY: as in `with_loop`.
+        while let Some(at) = unsafe { link.get().as_ref() } {
+            if ptr::eq(at, core) {
+                return link.set(at.neighbour.get());
+            }
+            link = &at.neighbour;
+        }
+    });
 }
 
 /// Lends the running loop to `f`.
@@ -130,6 +173,20 @@ impl Drop for EnteredTask {
             context.budget.set(self.2);
         });
     }
+}
+
+/// Lends the running loop and the task being polled, or dropped, to `f`.
+pub(crate) fn with_task<R>(f: impl FnOnce(&Core, &Header) -> R) -> Option<R> {
+    let task = CONTEXT.with(|context| context.task.get());
+    // SAFETY: set for the time of a poll or a drop by `enter_task`, whose caller keeps the task
+    // alive; cleared after it.
+    let task = unsafe { task.as_ref() }?;
+    with_loop(task.node.loop_id, |core| f(core, task))
+}
+
+/// Whether a task is being polled, or dropped.
+pub(crate) fn in_task() -> bool {
+    CONTEXT.with(|context| !context.task.get().is_null())
 }
 
 /// The scope being polled.

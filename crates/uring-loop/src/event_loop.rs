@@ -1,32 +1,41 @@
 //! The loop as its users see it: making one, running it, looking into it, its end.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::Location;
 use std::rc::Rc;
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use crate::builder::Builder;
-use crate::cancel::Cancelled;
+use crate::callback::Callback;
 use crate::context;
 use crate::driver::ring::Ring;
 use crate::driver::{InFlight, bufpool};
 use crate::handle::Handle;
+use crate::report::{Report, ReportKind};
+use crate::run_error::RunError;
 use crate::spin::Spin;
 use crate::statistics::Statistics;
+use crate::task::raw::Header;
 use crate::task::{JoinError, Task, TaskInfo};
 use crate::time::clock::Clock;
+use crate::time::timeout;
 use crate::turn::Core;
 
 /// A completion-based, single-threaded event loop.
 ///
 /// It owns an io_uring, the tasks spawned on it and their timers, and runs while
-/// [`run_until_complete`](EventLoop::run_until_complete) does. It may run again afterwards; tasks
-/// that were not complete go on then.
+/// [`run_until_complete`](EventLoop::run_until_complete) or
+/// [`run_forever`](EventLoop::run_forever) does. It may run again afterwards; tasks that were not
+/// complete go on then. Tasks and callbacks may be given to it before and between runs.
 ///
-/// *Dropping* it drops every task, cancels every operation in flight and waits until the kernel
-/// has let go of the last of them, at most as long as
+/// A program with one main future has it easier with [`run`](crate::run) or
+/// [`Runner`](crate::Runner), which also bring the other tasks to an orderly end.
+///
+/// *Dropping* it, or [`close`](EventLoop::close), drops every task, cancels every operation in
+/// flight and waits until the kernel has let go of the last of them, at most as long as
 /// [`shutdown_patience`](Builder::shutdown_patience) says; what is left then is leaked, never
 /// freed, and logged.
 ///
@@ -41,6 +50,7 @@ use crate::turn::Core;
 pub struct EventLoop {
     core: Rc<Core>,
     patience: Duration,
+    closed: bool,
 }
 
 impl EventLoop {
@@ -66,40 +76,209 @@ impl EventLoop {
         spin: Spin,
         patience: Duration,
     ) -> io::Result<Self> {
-        let core = Core::new(ring, buffers, clock, spin)?;
-        Ok(EventLoop { core: Rc::new(core), patience })
+        let core = Rc::new(Core::new(ring, buffers, clock, spin)?);
+        // SAFETY: the core lies in an `Rc` that this loop keeps, on this thread, until it is
+        // closed (`close`, at the latest by `drop`), which takes it off.
+        unsafe { context::add_loop(&core) };
+        Ok(EventLoop { core, patience, closed: false })
+    }
+
+    fn open_core(&self) -> &Rc<Core> {
+        assert!(!self.closed, "this event loop is closed: make another");
+        &self.core
     }
 
     /// Runs `future` as the main task until it is complete, and everything else meanwhile.
     ///
-    /// A panic of the main task goes on here, once its future is dropped.
+    /// What the main task made ready at its end still runs, then this returns. A panic of the main
+    /// task goes on here, once its future is dropped.
     ///
     /// # Errors
     ///
-    /// [`Cancelled`] if the main task was cancelled and nobody in it caught that.
+    /// [`RunError::Cancelled`] if the main task was cancelled and nobody in it caught that;
+    /// [`RunError::Stopped`] if the loop was stopped ahead of its end. In both cases `future` has
+    /// been dropped. To go on with something in a later run, give its [`Task`] by reference.
     ///
     /// # Panics
     ///
-    /// If a loop already runs on this thread, or if this process is a forked child of the one that
-    /// made the loop.
+    /// If a loop already runs on this thread, if this one is closed, or if this process is a forked
+    /// child of the one that made the loop.
+    #[doc(alias = "block_on")]
     #[track_caller]
-    pub fn run_until_complete<F: Future>(&mut self, future: F) -> Result<F::Output, Cancelled> {
+    pub fn run_until_complete<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
         let location = Location::caller();
-        let _entered = context::enter(&self.core);
+        let core = self.open_core();
+        let _entered = context::enter(core);
+        let _running = core.gate.run();
+        let future = async {
+            let _stop = StopAtEnd(core);
+            future.await
+        };
         // SAFETY: the future may borrow from our caller. Before we return or unwind the task is
         // complete, hence its future dropped (`AbortOnDrop`), and its output taken or dropped
         // with the handle.
-        let header = unsafe { self.core.tasks.spawn(future, location) };
+        let header = unsafe { core.tasks.spawn(future, location) };
         // SAFETY: fresh from `spawn`, with this output.
         let main = AbortOnDrop(unsafe { Task::<F::Output>::from_raw(header) });
-        while !main.0.is_done() {
-            self.core.turn(|| main.0.is_done());
+        core.run();
+        if !main.0.is_done() {
+            return Err(RunError::Stopped);
         }
         match main.0.take_output() {
             Ok(output) => Ok(output),
-            Err(JoinError::Cancelled) => Err(Cancelled::of_task()),
+            Err(JoinError::Cancelled) => Err(RunError::Cancelled),
             Err(JoinError::Panicked(panic)) => std::panic::resume_unwind(panic),
         }
+    }
+
+    /// Runs until it is stopped: by [`stop`](crate::stop) from inside, or [`Handle::stop`] from
+    /// another thread. With nothing to do it waits.
+    ///
+    /// After a stop, what is ready in the same round still runs; what that makes ready waits for
+    /// the next run. A stop that was asked for before the run lets one round run.
+    ///
+    /// # Panics
+    ///
+    /// As [`run_until_complete`](Self::run_until_complete).
+    #[track_caller]
+    pub fn run_forever(&mut self) -> Result<(), RunError> {
+        let core = self.open_core();
+        let _entered = context::enter(core);
+        let _running = core.gate.run();
+        core.run();
+        Ok(())
+    }
+
+    /// Asks for a stop ahead of the next run. From inside of a run use [`stop`](crate::stop).
+    pub fn stop(&self) {
+        self.core.stop();
+    }
+
+    /// Whether it runs: never, as seen from here. [`Handle::is_running`] sees it from other
+    /// threads and from tasks.
+    pub fn is_running(&self) -> bool {
+        self.core.gate.is_running()
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Ends the loop as dropping it does. Closing it again does nothing; whatever else is asked of
+    /// it panics.
+    pub fn close(&mut self) {
+        if !std::mem::replace(&mut self.closed, true) {
+            self.core.shut_down(self.patience);
+            context::remove_loop(&self.core);
+        }
+    }
+
+    /// Brings all tasks to an end: cancels each ([`Task::cancel`]) and runs until they have ended,
+    /// at most as long as [`shutdown_patience`](Builder::shutdown_patience) says. Callbacks are
+    /// withdrawn. Tells how many tasks have not ended; each is reported to the exception handler.
+    ///
+    /// [`run`](crate::run) and [`Runner`](crate::Runner) do this at their end; dropping the loop
+    /// does not.
+    ///
+    /// # Panics
+    ///
+    /// If a loop runs on this thread.
+    pub fn finish(&mut self) -> usize {
+        if self.closed || self.core.tasks.alive() == 0 {
+            return 0;
+        }
+        let (core, patience) = (self.core.clone(), self.patience);
+        let all_ended = poll_fn(|cx| {
+            core.tasks.watch(cx.waker());
+            if core.tasks.cancel_all() == 0 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        // Stopped, or interrupted: what is left is dropped with the loop.
+        let _ended = self.run_until_complete(async { timeout(patience, all_ended).await });
+        let mut left = 0;
+        core.tasks.for_each(|header| {
+            left += 1;
+            report_left(header, patience);
+        });
+        left
+    }
+
+    /// Starts a task, which runs when the loop does. See [`spawn`](crate::spawn).
+    ///
+    /// # Panics
+    ///
+    /// If the loop is closed.
+    #[doc(alias = "loop.create_task")]
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        self.open_core().spawn(future, Location::caller())
+    }
+
+    /// Runs `f` when the loop runs. See [`call_soon`](crate::call_soon).
+    ///
+    /// # Panics
+    ///
+    /// If the loop is closed.
+    #[track_caller]
+    pub fn call_soon(&self, f: impl FnOnce() + 'static) -> Callback {
+        Callback::soon(self.open_core(), f, Location::caller())
+    }
+
+    /// Runs `f` when the loop runs and `delay` is over. See [`call_later`](crate::call_later).
+    ///
+    /// # Panics
+    ///
+    /// If the loop is closed.
+    #[track_caller]
+    pub fn call_later(&self, delay: Duration, f: impl FnOnce() + 'static) -> Callback {
+        Callback::later(self.open_core(), delay, f, Location::caller())
+    }
+
+    /// Runs `f` when the loop runs and its clock has reached `when`. See
+    /// [`call_at`](crate::call_at).
+    ///
+    /// # Panics
+    ///
+    /// If the loop is closed.
+    #[track_caller]
+    pub fn call_at(&self, when: Instant, f: impl FnOnce() + 'static) -> Callback {
+        let core = self.open_core();
+        Callback::at(core, core.clock.ns(when), f, Location::caller())
+    }
+
+    /// What time it is on the loop's clock. See [`time::now`](crate::time::now).
+    #[doc(alias = "loop.time")]
+    pub fn now(&self) -> Instant {
+        self.core.clock.instant(self.core.clock.now())
+    }
+
+    /// Sets who is told what goes wrong where nobody waits for an answer: a panic in a callback,
+    /// say. Without a handler it goes to the log.
+    ///
+    /// A handler that panics is reported to the log itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// use std::rc::Rc;
+    ///
+    /// let reports = Rc::new(RefCell::new(Vec::new()));
+    /// let mut event_loop = uring_loop::EventLoop::new()?;
+    /// let heard = reports.clone();
+    /// event_loop.set_exception_handler(move |report| heard.borrow_mut().push(report.to_string()));
+    /// event_loop.call_soon(|| panic!("oh no"));
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(reports.borrow()[0].ends_with("oh no"), "{reports:?}");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "call_exception_handler")]
+    pub fn set_exception_handler(&mut self, handler: impl Fn(&Report<'_>) + 'static) {
+        self.core.handler.set(Some(Rc::new(handler)));
     }
 
     /// A handle for other threads.
@@ -123,6 +302,21 @@ impl EventLoop {
     }
 }
 
+fn report_left(header: &Header, patience: Duration) {
+    let message =
+        format!("a task has not ended {patience:?} after it was asked to, and is dropped");
+    Report::new(ReportKind::Shutdown, message).named(header.name()).at(header.location).send();
+}
+
+/// Stops the run when the main task's future is gone, in whatever way.
+struct StopAtEnd<'a>(&'a Core);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.stop_after_main();
+    }
+}
+
 /// Completes the main task on every way out.
 struct AbortOnDrop<T>(Task<T>);
 
@@ -134,7 +328,7 @@ impl<T> Drop for AbortOnDrop<T> {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        self.core.shut_down(self.patience);
+        self.close();
     }
 }
 
@@ -147,32 +341,4 @@ impl fmt::Debug for EventLoop {
             .field("timers", &self.core.timers)
             .finish()
     }
-}
-
-/// Makes a loop, runs `future` on it, and shuts the loop down.
-///
-/// # Errors
-///
-/// If the kernel refuses the ring (see [`EventLoop::new`]), or, as `Interrupted`, if the main task
-/// was cancelled.
-///
-/// # Panics
-///
-/// If a loop already runs on this thread; and with the panic of `future`.
-///
-/// # Examples
-///
-/// ```
-/// let sum = uring_loop::run(async {
-///     let task = uring_loop::spawn(async { 1 + 1 });
-///     task.await.unwrap() + 1
-/// })?;
-/// assert_eq!(sum, 3);
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[doc(alias = "asyncio.run")]
-#[doc(alias = "block_on")]
-#[track_caller]
-pub fn run<F: Future>(future: F) -> io::Result<F::Output> {
-    Ok(EventLoop::new()?.run_until_complete(future)?)
 }

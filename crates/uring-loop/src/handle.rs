@@ -1,15 +1,17 @@
 //! Reaching a loop from other threads: send it a closure, get a future's result back.
 
+use std::any::type_name;
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::context;
 use crate::oneshot::{self, Receiver};
+use crate::remote_callback::RemoteCallback;
 use crate::task::JoinError;
 use crate::task::door::Door;
 use crate::task::inbox::Node;
@@ -28,22 +30,51 @@ pub(crate) struct RemoteCall {
 pub(crate) struct Gate {
     door: &'static Door,
     loop_id: u32,
-    closed: Mutex<bool>,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Idle,
+    Running,
+    Closed,
+}
+
+/// While it lives, the loop runs, as seen from other threads.
+pub(crate) struct Running<'a>(&'a Gate);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        *self.0.state() = State::Idle;
+    }
 }
 
 impl Gate {
     pub(crate) fn new(door: &'static Door, loop_id: u32) -> Arc<Self> {
-        Arc::new(Gate { door, loop_id, closed: Mutex::new(false) })
+        Arc::new(Gate { door, loop_id, state: Mutex::new(State::Idle) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn run(&self) -> Running<'_> {
+        *self.state() = State::Running;
+        Running(self)
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        *self.state() == State::Running
     }
 
     pub(crate) fn close(&self) {
-        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.state() = State::Closed;
     }
 
     /// `Err`: the loop is gone; the closure was dropped.
     fn send(&self, run: Box<dyn FnOnce(&Core) + Send>) -> Result<(), Closed> {
-        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        if *closed {
+        let state = self.state();
+        if *state == State::Closed {
             return Err(Closed);
         }
         let call = Box::new(RemoteCall { node: Node::new(0, self.loop_id), run });
@@ -113,19 +144,48 @@ impl Handle {
     /// Runs a closure on the loop, in its next turn. A thread's calls run in the order in which
     /// they were sent; while more come in than a turn can bear, they wait for later ones.
     ///
-    /// A panic in it is logged; the loop goes on. If the loop goes first, the closure is dropped
-    /// without having run.
+    /// A panic in it is reported to the loop's exception handler; the loop goes on. If the loop
+    /// goes first, the closure is dropped without having run.
     ///
     /// # Errors
     ///
     /// [`Closed`] if the loop is gone.
     #[doc(alias = "call_soon_threadsafe")]
-    pub fn call(&self, f: impl FnOnce() + Send + 'static) -> Result<(), Closed> {
-        self.gate.send(Box::new(|_| {
-            if catch_unwind(AssertUnwindSafe(f)).is_err() {
-                tracing::error!("a closure that another thread sent to the loop panicked");
+    #[track_caller]
+    pub fn call_soon<F>(&self, f: F) -> Result<RemoteCallback, Closed>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        let location = Location::caller();
+        let callback = RemoteCallback::new(f);
+        let run = callback.clone();
+        self.gate.send(Box::new(move |_| {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run.run())) {
+                crate::report::callback_panicked(type_name::<F>(), location, &*panic);
             }
-        }))
+        }))?;
+        Ok(callback)
+    }
+
+    /// Ends the loop's run, and wakes the loop for it: see [`stop`](crate::stop). A loop that does
+    /// not run gives its next run one round.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if the loop is gone.
+    #[doc(alias = "loop.stop")]
+    pub fn stop(&self) -> Result<(), Closed> {
+        self.gate.send(Box::new(Core::stop))
+    }
+
+    /// Whether the loop runs at this moment.
+    pub fn is_running(&self) -> bool {
+        self.gate.is_running()
+    }
+
+    /// Whether the loop is gone.
+    pub fn is_closed(&self) -> bool {
+        *self.gate.state() == State::Closed
     }
 
     /// Makes a future on the loop, from a closure that travels there, and runs it as a task.
@@ -138,7 +198,7 @@ impl Handle {
         F::Output: Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        let location = std::panic::Location::caller();
+        let location = Location::caller();
         let sent = self.gate.send(Box::new(move |core| {
             let relay = async move {
                 // A task of its own, so that a panic, of `make` too, is caught with its payload.

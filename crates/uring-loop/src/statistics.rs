@@ -34,6 +34,8 @@ pub struct Statistics {
     pub spawned: u64,
     /// Tasks that are not complete, now.
     pub tasks: usize,
+    /// Callbacks that have not run, now.
+    pub callbacks: usize,
     /// Timers armed, now.
     pub timers: usize,
     /// Operations the kernel has not finished with, now.
@@ -64,7 +66,8 @@ impl Statistics {
             retries: counters.retries.get(),
             polls: core.tasks.polls(),
             spawned: core.tasks.spawned(),
-            tasks: core.tasks.alive(),
+            tasks: core.tasks.alive() - core.tasks.callbacks(),
+            callbacks: core.tasks.callbacks(),
             timers: core.timers.len(),
             buffers: core.driver.buffer_usage(),
         }

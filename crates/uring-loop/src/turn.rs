@@ -3,8 +3,8 @@
 //! This is the one file that knows the driver, the tasks and the timers. A turn has five steps,
 //! in [`Core::turn`], and enters the kernel at most once.
 
+use std::any::TypeId;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::panic::Location;
@@ -18,11 +18,13 @@ use crate::context;
 use crate::driver::ring::{Ring, Wait};
 use crate::driver::{self, Driver, Entered, bufpool};
 use crate::handle::{Gate, RemoteCall};
+use crate::report::Handler;
 use crate::spin::Spin;
 use crate::task::door::Door;
 use crate::task::inbox::{Node, Taken};
 use crate::task::queue::Tasks;
 use crate::task::raw::Header;
+use crate::task::state::flags;
 use crate::task::{Task, TaskInfo};
 use crate::time::clock::Clock;
 use crate::time::wheel::Timers;
@@ -51,7 +53,7 @@ pub(crate) struct Core {
     door: &'static Door,
     /// Taken from the door and not yet seen to.
     arrived: RefCell<Taken>,
-    names: RefCell<HashMap<u32, String>>,
+    pub(crate) handler: Handler,
     origin: Cell<Origin>,
     pub(crate) holds: Rc<Cell<u32>>,
     spin: Spin,
@@ -59,7 +61,15 @@ pub(crate) struct Core {
     parks: Cell<u64>,
     wakes: Cell<u64>,
     due: RefCell<Vec<(u64, LocalWaker)>>,
+    /// The run ends once this generation of tasks has been polled; [`NEVER`] if no stop was asked
+    /// for.
+    stop_after: Cell<u64>,
+    /// The next in the list of this thread's loops; see `context`.
+    pub(crate) neighbour: Cell<*const Core>,
 }
+
+/// A generation of tasks that is not reached.
+const NEVER: u64 = u64::MAX;
 
 impl Core {
     pub(crate) fn new(
@@ -83,7 +93,7 @@ impl Core {
             clock,
             door,
             arrived: RefCell::default(),
-            names: RefCell::default(),
+            handler: Handler::default(),
             origin: Cell::new(0),
             holds: Rc::default(),
             spin,
@@ -91,6 +101,8 @@ impl Core {
             parks: Cell::new(0),
             wakes: Cell::new(0),
             due: RefCell::default(),
+            stop_after: Cell::new(NEVER),
+            neighbour: Cell::new(std::ptr::null()),
         })
     }
 
@@ -106,7 +118,33 @@ impl Core {
         // SAFETY: future and output borrow nothing.
         let header = unsafe { self.tasks.spawn(future, location) };
         // SAFETY: fresh from `spawn`, with this output.
-        unsafe { Task::from_raw(header) }
+        let task = unsafe { Task::from_raw(header) };
+        self.inherit(task.header());
+        if TypeId::of::<F::Output>() == TypeId::of::<io::Result<()>>() {
+            task.header().set(flags::FALLIBLE);
+        }
+        task
+    }
+
+    /// Gives a new task the task-locals of the one that starts it.
+    fn inherit(&self, child: &Header) {
+        let locals = context::with_task(|core, parent| {
+            core.tasks.extras.look(parent, |extras| extras.locals.clone())
+        });
+        if let Some(locals) = locals.flatten().filter(|locals| !locals.is_empty()) {
+            self.tasks.extras.edit(child, |extras| extras.locals = locals);
+        }
+    }
+
+    /// Spawns what is to be shown and counted as a callback.
+    pub(crate) fn spawn_callback(
+        &self,
+        future: impl Future<Output = ()> + 'static,
+        location: &'static Location<'static>,
+    ) -> Task<()> {
+        let task = self.spawn(future, location);
+        self.tasks.mark_callback(task.header());
+        task
     }
 
     /// An id for an origin of cancel requests; not 0, which is the task.
@@ -116,16 +154,44 @@ impl Core {
         next
     }
 
-    pub(crate) fn name_task(&self, id: u32, name: String) {
-        self.names.borrow_mut().insert(id, name);
+    /// Turns until a stop was asked for and has taken effect; one turn at least.
+    pub(crate) fn run(&self) {
+        loop {
+            self.turn();
+            if self.stopped() {
+                return self.stop_after.set(NEVER);
+            }
+        }
     }
 
-    pub(crate) fn task_name(&self, id: u32) -> Option<String> {
-        self.names.borrow().get(&id).cloned()
+    /// Ends the run when the generation in progress has been polled, or the next one if none is.
+    pub(crate) fn stop(&self) {
+        let begun = context::in_task() || !self.tasks.between_generations();
+        self.stop_after_generation(self.tasks.generation() + u64::from(!begun));
     }
 
-    /// One pass: see the numbered steps. It does not wait in the kernel once `done` says so.
-    pub(crate) fn turn(&self, done: impl Fn() -> bool) {
+    /// The main task is complete: the next generation is the last, as in asyncio, where a callback
+    /// of the main task asks for the stop. So whoever it woke at the end still runs.
+    pub(crate) fn stop_after_main(&self) {
+        self.stop_after_generation(self.tasks.generation() + 1);
+    }
+
+    fn stop_after_generation(&self, generation: u64) {
+        self.stop_after.set(self.stop_after.get().min(generation));
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop_after.get() != NEVER
+    }
+
+    fn stopped(&self) -> bool {
+        self.stopping()
+            && self.tasks.between_generations()
+            && (self.tasks.generation() >= self.stop_after.get() || self.tasks.ready() == 0)
+    }
+
+    /// One pass: see the numbered steps. It does not wait in the kernel once it shall stop.
+    fn turn(&self) {
         driver::count(&self.turns);
         self.driver.next_turn();
         // 1. The door: what other threads sent.
@@ -135,7 +201,7 @@ impl Core {
         // 3. The timers that are due.
         self.expire_timers();
         // 4. The kernel: hand over what was submitted, wait if nothing is ready.
-        let entered = self.enter(done());
+        let entered = self.enter();
         // 5. What has completed.
         let reaped = self.driver.reap(self.door.bell());
         if reaped == 0 && entered == Entered::Refused && self.tasks.ready() == 0 {
@@ -207,7 +273,7 @@ impl Core {
         let batch = self.tasks.ready().clamp(BATCH.0, BATCH.1);
         let first = self.tasks.ready().min(batch);
         for polled in 0..batch {
-            if !self.tasks.run_one() {
+            if self.stopped() || !self.tasks.run_one() {
                 return;
             }
             // What was ready at the start has had its turn; now completions come first.
@@ -232,8 +298,8 @@ impl Core {
     }
 
     /// The one enter of a turn, if there is any reason for it.
-    fn enter(&self, done: bool) -> Entered {
-        if self.tasks.ready() > 0 || done || self.has_arrivals() {
+    fn enter(&self) -> Entered {
+        if self.tasks.ready() > 0 || self.stopping() || self.has_arrivals() {
             if self.driver.unsubmitted() || self.driver.hints().any() {
                 return self.enter_kernel(Wait::Poll);
             }
@@ -309,6 +375,7 @@ impl Core {
         {
             // Futures that are dropped now may look for their loop.
             let _entered = context::replace(self);
+            self.tasks.extras.report_failures();
             self.tasks.discard_all();
             self.empty_door();
             self.tasks.discard_all();
@@ -325,11 +392,7 @@ impl Core {
     /// The tasks that are not complete, youngest first.
     pub(crate) fn task_infos(&self) -> Vec<TaskInfo> {
         let mut infos = Vec::with_capacity(self.tasks.alive());
-        self.tasks.for_each(|header| {
-            let name = self.task_name(header.node.id);
-            let name = name.unwrap_or_else(|| format!("Task-{}", header.node.id));
-            infos.push(TaskInfo::of(header, name));
-        });
+        self.tasks.for_each(|header| infos.push(TaskInfo::of(header)));
         infos
     }
 }

@@ -13,10 +13,11 @@ use std::task::{RawWakerVTable, Waker};
 
 use crate::context;
 use crate::task::raw::{self, Header};
+use crate::task::waker;
 
 /// The vtable of wakers of tasks. A `static`, so that its address tells.
 pub(crate) static TASK_WAKER: RawWakerVTable =
-    RawWakerVTable::new(raw::waker_clone, raw::waker_wake, raw::waker_wake_by_ref, raw::waker_drop);
+    RawWakerVTable::new(waker::clone, waker::wake, waker::wake_by_ref, waker::drop);
 
 /// The lowest bit of a pointer to a boxed waker; headers and boxes are aligned to more.
 const FOREIGN: usize = 1;

@@ -186,8 +186,20 @@ pub(super) struct Layer {
 }
 
 /// Where the halves meet: they may use everything, and be used from layer 2 up.
-pub(super) const JOINT: &[&str] =
-    &["turn", "event_loop", "hold", "context", "blocking", "builder", "handle", "statistics"];
+pub(super) const JOINT: &[&str] = &[
+    "blocking",
+    "builder",
+    "callback",
+    "context",
+    "event_loop",
+    "handle",
+    "hold",
+    "locals",
+    "loop_thread",
+    "runner",
+    "statistics",
+    "turn",
+];
 pub(super) const JOINT_FROM: usize = 2;
 
 /// Layers that are not under the ones named: L3 never touches the kernel (it is tested without a
@@ -196,7 +208,17 @@ pub(super) const NOT_UNDER: &[(usize, &[usize])] = &[(3, &[0, 1]), (5, &[0, 1])]
 
 /// Modules used from anywhere, and using anything: hooks, the probe's report, the test tools, and
 /// small things without a side of their own.
-pub(super) const EVERYWHERE: &[&str] = &["trace", "testing", "probe", "wake", "oneshot", "spin"];
+pub(super) const EVERYWHERE: &[&str] = &[
+    "oneshot",
+    "probe",
+    "remote_callback",
+    "report",
+    "run_error",
+    "spin",
+    "testing",
+    "trace",
+    "wake",
+];
 
 #[cfg(test)]
 mod tests {

@@ -5,11 +5,14 @@
 
 mod cache;
 pub(crate) mod door;
+pub(crate) mod extras;
+mod failure;
 pub(crate) mod inbox;
 pub(crate) mod queue;
 pub(crate) mod raw;
 
 pub(crate) mod state;
+pub(crate) mod waker;
 
 use std::any::Any;
 use std::fmt;
@@ -23,6 +26,7 @@ use std::task::{Context, Poll};
 
 use crate::cancel::{Cancelled, Link, hand_outward, is_above};
 use crate::context;
+use crate::turn::Core;
 use raw::Header;
 use state::flags;
 
@@ -127,7 +131,7 @@ impl<T> Task<T> {
         Task { header, _output: PhantomData }
     }
 
-    fn header(&self) -> &Header {
+    pub(crate) fn header(&self) -> &Header {
         // SAFETY: the handle holds a local reference, and is not `Send`.
         unsafe { self.header.as_ref() }
     }
@@ -192,15 +196,15 @@ impl<T> Task<T> {
     /// Gives the task a name for dumps and logs.
     #[must_use = "the named handle is returned"]
     pub fn named(self, name: impl Into<String>) -> Self {
-        context::with_core(|core| core.name_task(self.id(), name.into()));
+        let (header, name) = (self.header(), name.into());
+        let table = |core: &Core| core.tasks.extras.edit(header, |extras| extras.name = Some(name));
+        context::with_loop(header.node.loop_id, table);
         self
     }
 
     /// The name given by [`named`](Self::named), or `Task-N`.
     pub fn name(&self) -> String {
-        context::with_core(|core| core.task_name(self.id()))
-            .flatten()
-            .unwrap_or_else(|| format!("Task-{}", self.id()))
+        self.header().name()
     }
 }
 
@@ -283,7 +287,7 @@ pub struct TaskInfo {
 }
 
 impl TaskInfo {
-    pub(crate) fn of(header: &Header, name: String) -> Self {
+    pub(crate) fn of(header: &Header) -> Self {
         let state = if header.has(flags::RUNNING) {
             "running"
         } else if header.has(flags::SCHEDULED) {
@@ -293,7 +297,7 @@ impl TaskInfo {
         };
         TaskInfo {
             id: header.node.id,
-            name,
+            name: header.name(),
             location: header.location,
             state,
             cancelling: header.cancels(),

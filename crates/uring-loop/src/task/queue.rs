@@ -2,16 +2,24 @@
 //!
 //! The run queue is first in, first out. The list owns: it holds one local reference for every
 //! task that is not complete.
+//!
+//! A *generation* is what was ready at one moment: it begins when the one before has been polled,
+//! and what its tasks make ready belongs to the next. asyncio runs one generation per turn
+//! (`_run_once` in Lib/asyncio/base_events.py) and says in those terms what a stop still runs; here
+//! a turn may run several.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
+use std::task::Waker;
 
 use super::cache::Cache;
 use super::door::Door;
+use super::extras::Table;
 use super::raw::{self, Header, Home};
 use super::state::flags;
+use crate::wake::LocalWaker;
 
 /// The tasks of one loop.
 #[derive(Debug)]
@@ -19,11 +27,20 @@ pub(crate) struct Tasks {
     head: Cell<*const Header>,
     tail: Cell<*const Header>,
     ready: Cell<usize>,
+    generation: Cell<u64>,
+    /// How many of the ready tasks belong to this generation.
+    left: Cell<usize>,
     owned: Cell<*const Header>,
     alive: Cell<usize>,
     spawned: Cell<u64>,
     polls: Cell<u64>,
+    /// How many of the tasks alive are callbacks.
+    callbacks: Cell<usize>,
+    /// Whom to wake when a task has ended; at the end of a run only.
+    watcher: RefCell<Option<LocalWaker>>,
+    watched: Cell<bool>,
     pub(super) cache: Cache,
+    pub(crate) extras: Table,
     door: u32,
     loop_id: u32,
 }
@@ -34,11 +51,17 @@ impl Tasks {
             head: Cell::new(ptr::null()),
             tail: Cell::new(ptr::null()),
             ready: Cell::new(0),
+            generation: Cell::new(0),
+            left: Cell::new(0),
             owned: Cell::new(ptr::null()),
             alive: Cell::new(0),
             spawned: Cell::new(0),
             polls: Cell::new(0),
+            callbacks: Cell::new(0),
+            watcher: RefCell::default(),
+            watched: Cell::new(false),
             cache: Cache::new(),
+            extras: Table::default(),
             door: door.number(),
             loop_id,
         }
@@ -49,9 +72,30 @@ impl Tasks {
         self.ready.get()
     }
 
+    /// The number of the generation that was begun last.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.get()
+    }
+
+    /// Whether that generation has been polled to its end.
+    pub(crate) fn between_generations(&self) -> bool {
+        self.left.get() == 0
+    }
+
     /// How many tasks are not complete.
     pub(crate) fn alive(&self) -> usize {
         self.alive.get()
+    }
+
+    /// How many of those are callbacks.
+    pub(crate) fn callbacks(&self) -> usize {
+        self.callbacks.get()
+    }
+
+    /// Makes a fresh task a callback.
+    pub(crate) fn mark_callback(&self, task: &Header) {
+        task.set(flags::CALLBACK);
+        self.callbacks.set(self.callbacks.get() + 1);
     }
 
     pub(crate) fn spawned(&self) -> u64 {
@@ -116,7 +160,13 @@ impl Tasks {
         if next.is_null() {
             self.tail.set(ptr::null());
         }
-        self.ready.set(self.ready.get() - 1);
+        let ready = self.ready.get();
+        self.ready.set(ready - 1);
+        if self.left.get() == 0 {
+            self.left.set(ready);
+            self.generation.set(self.generation.get() + 1);
+        }
+        self.left.set(self.left.get() - 1);
         task.clear(flags::SCHEDULED);
         Some(head)
     }
@@ -156,6 +206,13 @@ impl Tasks {
             }
         }
         self.alive.set(self.alive.get() - 1);
+        if task.has(flags::CALLBACK) {
+            self.callbacks.set(self.callbacks.get() - 1);
+        }
+        if self.watched.take() {
+            let watcher = self.watcher.take();
+            watcher.into_iter().for_each(LocalWaker::wake);
+        }
         if task.has(flags::SCHEDULED) {
             task.set(flags::RELEASE_ON_POP);
         } else {
@@ -201,6 +258,47 @@ impl Tasks {
                 unsafe { raw::release_local(task) };
             }
         }
+    }
+
+    /// Wakes `waker` when the next task has ended.
+    pub(crate) fn watch(&self, waker: &Waker) {
+        self.watcher.replace(Some(LocalWaker::new(waker)));
+        self.watched.set(true);
+    }
+
+    /// Asks every task to end that was never asked before, except the one being polled, and
+    /// withdraws every callback. Tells how many tasks have not ended.
+    pub(crate) fn cancel_all(&self) -> usize {
+        let mut others = Vec::new();
+        self.for_each(|header| {
+            if !header.has(flags::RUNNING) {
+                header.retain_local();
+                others.push(ptr::from_ref(header));
+            }
+        });
+        let mut left = 0;
+        for header in others {
+            // SAFETY: the reference just taken; what runs meanwhile may complete the task, but not
+            // free it.
+            let header = unsafe { &*header };
+            left += usize::from(self.ask_to_end(header));
+            // SAFETY: the same reference, given up.
+            unsafe { raw::release_local(header) };
+        }
+        left
+    }
+
+    /// Asks a task that is not being polled to end, unless it was asked before, or withdraws it if
+    /// it is a callback. `false`: it has ended.
+    fn ask_to_end(&self, header: &Header) -> bool {
+        if header.has(flags::CALLBACK) && !header.has(flags::COMPLETE) {
+            // SAFETY: alive, not complete, not being polled.
+            unsafe { raw::discard(NonNull::from(header)) };
+            self.forget(header);
+        } else if header.cancels() == 0 {
+            header.cancel();
+        }
+        !header.has(flags::COMPLETE)
     }
 
     /// Calls `f` for every task that is not complete, youngest first.

@@ -20,6 +20,7 @@ use std::alloc::Layout;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::future::Future;
+use std::io;
 use std::mem::{ManuallyDrop, offset_of};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
@@ -29,10 +30,12 @@ use std::task::{Context, Poll, RawWaker, Waker};
 use super::JoinError;
 use super::cache::{self, Cache};
 use super::door::Door;
+use super::failure::Failure;
 use super::inbox::Node;
 use super::state::{Shared, flags};
 use crate::cancel::{Children, Link, LinkKind, ScopeRef, TASK};
 use crate::context;
+use crate::turn::Core;
 use crate::wake::TASK_WAKER;
 
 /// What every task has, whatever its future.
@@ -40,7 +43,7 @@ use crate::wake::TASK_WAKER;
 pub(crate) struct Header {
     // Touched by any thread.
     pub(crate) node: Node,
-    shared: Shared,
+    pub(super) shared: Shared,
     // Touched by the loop's thread only.
     local_references: Cell<u32>,
     vtable: &'static Vtable,
@@ -55,7 +58,7 @@ pub(crate) struct Header {
     pub(crate) children: Children,
     /// The handle's place in the tree of the task that awaits it, with that task's waker.
     pub(super) join: Link,
-    pub(super) location: &'static Location<'static>,
+    pub(crate) location: &'static Location<'static>,
 }
 
 pub(crate) struct Vtable {
@@ -66,6 +69,8 @@ pub(crate) struct Vtable {
     /// Puts `Err(error)` where the output goes.
     store_error: unsafe fn(NonNull<Header>, JoinError),
     drop_output: unsafe fn(NonNull<Header>),
+    /// Reports the failure that the output is.
+    report: unsafe fn(NonNull<Header>),
     layout: Layout,
 }
 
@@ -87,6 +92,7 @@ impl<F: Future> TaskCell<F> {
         take_output: Self::take_output,
         store_error: Self::store_error,
         drop_output: Self::drop_output,
+        report: Self::report,
         layout: Layout::new::<Self>(),
     };
 
@@ -126,9 +132,38 @@ impl<F: Future> TaskCell<F> {
             Ok(()) => output,
             Err(panic) => Err(JoinError::Panicked(panic)),
         };
+        // SAFETY: alive; flags are the loop thread's.
+        let this = unsafe { header.as_ref() };
+        if Self::failure(this, &output).is_some() {
+            this.set(flags::FAILED);
+        }
         // SAFETY: the place is free now.
         unsafe { (*Self::stage(header)).output = ManuallyDrop::new(output) };
         Poll::Ready(())
+    }
+
+    /// The part of an output that somebody should hear of.
+    fn failure<'a>(
+        header: &Header,
+        output: &'a Result<F::Output, JoinError>,
+    ) -> Option<Failure<'a>> {
+        match output {
+            Err(JoinError::Panicked(panic)) => Some(Failure::Panic(&**panic)),
+            Ok(value) if header.has(flags::FALLIBLE) => {
+                // SAFETY: the flag says that this is the type (`mark_fallible`).
+                let value = unsafe { &*ptr::from_ref(value).cast::<io::Result<()>>() };
+                value.as_ref().err().map(Failure::Error)
+            }
+            _ => None,
+        }
+    }
+
+    unsafe fn report(header: NonNull<Header>) {
+        // SAFETY: the caller promises that the output is there.
+        let (this, output) = unsafe { (header.as_ref(), &(*Self::stage(header)).output) };
+        if let Some(failure) = Self::failure(this, output) {
+            failure.report(this);
+        }
     }
 
     unsafe fn drop_future(header: NonNull<Header>) {
@@ -153,6 +188,20 @@ impl<F: Future> TaskCell<F> {
     unsafe fn drop_output(header: NonNull<Header>) {
         // SAFETY: the caller promises that the output is there and never used again.
         unsafe { ManuallyDrop::drop(&mut (*Self::stage(header)).output) }
+    }
+}
+
+/// Reports a failure that was neither taken nor reported.
+///
+/// # Safety
+///
+/// `header` is a live task of this thread.
+pub(super) unsafe fn report_failure(header: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let this = unsafe { header.as_ref() };
+    if this.take(flags::FAILED) && !this.has(flags::TAKEN) {
+        // SAFETY: failed, so it is complete; not taken, so the output is there.
+        unsafe { (this.vtable.report)(header) };
     }
 }
 
@@ -200,11 +249,11 @@ pub(super) unsafe fn allocate<F: Future>(
 }
 
 impl Header {
-    pub(super) fn has(&self, flag: u16) -> bool {
+    pub(crate) fn has(&self, flag: u16) -> bool {
         self.flags.get() & flag != 0
     }
 
-    pub(super) fn set(&self, flag: u16) {
+    pub(crate) fn set(&self, flag: u16) {
         self.flags.set(self.flags.get() | flag);
     }
 
@@ -222,6 +271,16 @@ impl Header {
     pub(super) fn flag_names(&self) -> Vec<&'static str> {
         let set = |(index, name): (usize, &&'static str)| self.has(1 << index).then_some(*name);
         flags::NAMES.iter().enumerate().filter_map(set).collect()
+    }
+
+    /// The name that was given, or one made of its number.
+    pub(crate) fn name(&self) -> String {
+        let given = |core: &Core| core.tasks.extras.look(self, |extras| extras.name.clone());
+        let given = context::with_loop(self.node.loop_id, given).flatten().flatten();
+        given.unwrap_or_else(|| {
+            let kind = if self.has(flags::CALLBACK) { "Callback" } else { "Task" };
+            format!("{kind}-{}", self.node.id)
+        })
     }
 
     pub(crate) fn retain_local(&self) {
@@ -344,7 +403,10 @@ pub(super) unsafe fn discard(header: NonNull<Header>) {
     this.clear(flags::RUNNING);
     let error = match dropped {
         Ok(()) => JoinError::Cancelled,
-        Err(panic) => JoinError::Panicked(panic),
+        Err(panic) => {
+            this.set(flags::FAILED);
+            JoinError::Panicked(panic)
+        }
     };
     // SAFETY: the future is gone and no output is there.
     unsafe { (this.vtable.store_error)(header, error) };
@@ -358,6 +420,10 @@ fn finish(this: &Header, header: NonNull<Header>) {
     if !this.shared.unique() {
         this.shared.close();
     }
+    if this.has(flags::EXTRAS | flags::FAILED) {
+        let table = |core: &Core| core.tasks.extras.complete(this);
+        drop(context::with_loop(this.node.loop_id, table));
+    }
     if !this.has(flags::HANDLE) {
         drop_output(this, header);
     } else if let Some(waker) = this.join.waker.take() {
@@ -369,6 +435,10 @@ fn finish(this: &Header, header: NonNull<Header>) {
 fn drop_output(this: &Header, header: NonNull<Header>) {
     if this.has(flags::TAKEN) {
         return;
+    }
+    if this.has(flags::FAILED) {
+        // SAFETY: alive, and of this thread.
+        unsafe { report_failure(header) };
     }
     this.set(flags::TAKEN);
     // SAFETY: complete and not taken, so the output is there.
@@ -429,6 +499,10 @@ pub(crate) unsafe fn release_local(header: &Header) {
     header.local_references.set(left);
     if left == 0 {
         debug_assert!(header.has(flags::COMPLETE | flags::TAKEN));
+        if header.has(flags::EXTRAS) {
+            let remove = |core: &Core| core.tasks.extras.remove(header);
+            drop(context::with_loop(header.node.loop_id, remove));
+        }
         // SAFETY: the local references' share in `shared` is given up with the last of them.
         unsafe { release_shared(header) };
     }
@@ -460,32 +534,6 @@ pub(super) unsafe fn release_shared(header: *const Header) {
 /// The loop took the task from the door.
 pub(super) fn unqueue(header: &Header) {
     header.shared.unqueue();
-}
-
-/// Parts of a `RawWakerVTable`; see `wake.rs`. `data` is a `Header` with a reference in `shared`
-/// for each waker.
-pub(crate) unsafe fn waker_clone(data: *const ()) -> RawWaker {
-    // SAFETY: the waker that is cloned keeps the header alive.
-    unsafe { &*data.cast::<Header>() }.shared.retain();
-    RawWaker::new(data, &TASK_WAKER)
-}
-
-pub(crate) unsafe fn waker_wake(data: *const ()) {
-    // SAFETY: as above; then the waker's reference is given up.
-    unsafe {
-        waker_wake_by_ref(data);
-        waker_drop(data);
-    }
-}
-
-pub(crate) unsafe fn waker_wake_by_ref(data: *const ()) {
-    // SAFETY: as above.
-    unsafe { &*data.cast::<Header>() }.wake();
-}
-
-pub(crate) unsafe fn waker_drop(data: *const ()) {
-    // SAFETY: the waker's reference is given up, and it is not used again.
-    unsafe { release_shared(data.cast()) };
 }
 
 /// Payload of a panic, as text if it is one.

@@ -111,9 +111,17 @@ pub(crate) mod flags {
     pub(crate) const FORWARDED: u16 = 1 << 9;
     /// Catchers in the task were asked; look at the next park whether they have heard it.
     pub(crate) const ASKED: u16 = 1 << 10;
+    /// The loop's table has extras of this task.
+    pub(crate) const EXTRAS: u16 = 1 << 11;
+    /// A callback: it is not counted among the tasks.
+    pub(crate) const CALLBACK: u16 = 1 << 12;
+    /// The output is an `io::Result<()>`, whose error is reported if nobody takes it.
+    pub(crate) const FALLIBLE: u16 = 1 << 13;
+    /// The output is a failure that was neither taken nor reported.
+    pub(crate) const FAILED: u16 = 1 << 14;
 
     /// Names, for Debug.
-    pub(crate) const NAMES: [&str; 11] = [
+    pub(crate) const NAMES: [&str; 15] = [
         "scheduled",
         "running",
         "complete",
@@ -125,6 +133,10 @@ pub(crate) mod flags {
         "release-on-pop",
         "forwarded",
         "asked",
+        "extras",
+        "callback",
+        "fallible",
+        "failed",
     ];
 }
 

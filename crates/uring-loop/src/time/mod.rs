@@ -86,7 +86,8 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 }
 
 impl Sleep {
-    fn until(deadline: u64) -> Self {
+    /// Until a moment of the loop's clock, in its nanoseconds.
+    pub(crate) fn until(deadline: u64) -> Self {
         Sleep { entry: Entry::at(deadline) }
     }
 }

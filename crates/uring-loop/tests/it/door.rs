@@ -35,7 +35,7 @@ fn calls_of_many_threads_all_run_each_threads_in_order() {
                         seen.lock().expect("no panic")[index].push(round);
                         count.fetch_add(1, Ordering::Relaxed);
                     };
-                    handle.call(call).expect("it runs");
+                    handle.call_soon(call).expect("it runs");
                     if round % 50 == 0 {
                         thread::sleep(Duration::from_micros(200)); // so that the loop parks
                     }
@@ -242,13 +242,13 @@ fn a_closed_loop_refuses_calls_and_answers_what_it_had_taken() {
         .run_until_complete(async { sleep(Duration::from_millis(5)).await })
         .expect("not cancelled");
     // Sent, and the loop never runs again.
-    handle.call(move || drop(in_call)).expect("it is open");
+    handle.call_soon(move || drop(in_call)).expect("it is open");
     let unstarted = handle.spawn(|| async { 1 });
     drop(event_loop);
     assert!(waiting.wait().is_err(), "it was dropped with the loop");
     assert!(unstarted.wait().is_err());
     assert_eq!(dropped.load(Ordering::Relaxed), 2, "nothing sent is leaked");
-    assert_eq!(handle.call(|| ()), Err(Closed));
+    assert_eq!(handle.call_soon(|| ()).err(), Some(Closed));
     assert!(matches!(handle.spawn(|| async {}).wait(), Err(RemoteError::Closed)));
     assert_eq!(Closed.to_string(), "the event loop is closed");
 }
@@ -270,7 +270,7 @@ fn loops_go_while_threads_send() {
                         sent.push(handle.spawn(move || async move {
                             ran.fetch_add(1, Ordering::Relaxed);
                         }));
-                        refused = handle.call(|| ()).is_err();
+                        refused = handle.call_soon(|| ()).is_err();
                     }
                     // Every one is answered, in one way or the other: no wait hangs.
                     sent.into_iter().map(|task| usize::from(task.wait().is_ok())).sum::<usize>()
@@ -294,7 +294,7 @@ fn threads_that_send_without_pause_hold_up_no_timer() {
     fn breed(handle: &Handle) {
         for _ in 0..2 {
             let again = handle.clone();
-            handle.call(move || breed(&again)).ok();
+            handle.call_soon(move || breed(&again)).ok();
         }
     }
     let mut event_loop = real();
@@ -305,7 +305,7 @@ fn threads_that_send_without_pause_hold_up_no_timer() {
         let call = move || {
             ran.fetch_add(1, Ordering::Relaxed);
         };
-        handle.call(call).expect("open");
+        handle.call_soon(call).expect("open");
     }
     event_loop.run_until_complete(async {}).expect("not cancelled");
     let first = ran.load(Ordering::Relaxed);
@@ -328,7 +328,7 @@ fn calls_that_a_loop_never_came_to_are_dropped_unrun() {
     let call = move || {
         inner.fetch_add(1, Ordering::Relaxed);
     };
-    event_loop.handle().call(call).expect("open");
+    event_loop.handle().call_soon(call).expect("open");
     let task = event_loop.handle().spawn(|| async {});
     drop(event_loop);
     assert_eq!((ran.load(Ordering::Relaxed), Arc::strong_count(&ran)), (0, 1));
@@ -378,11 +378,11 @@ fn a_panic_in_a_call_does_not_lose_the_calls_behind_it() {
     let handle = event_loop.handle();
     let ran = Arc::new(AtomicUsize::new(0));
     let first = ran.clone();
-    handle.call(|| panic!("in a call")).expect("open");
+    handle.call_soon(|| panic!("in a call")).expect("open");
     let count = move || {
         first.fetch_add(1, Ordering::Relaxed);
     };
-    handle.call(count).expect("open");
+    handle.call_soon(count).expect("open");
     event_loop
         .run_until_complete(async { sleep(Duration::from_millis(2)).await })
         .expect("the loop goes on");
