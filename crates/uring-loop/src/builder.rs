@@ -5,11 +5,13 @@ use std::io;
 use std::time::Duration;
 
 use crate::EventLoop;
+use crate::debug::{Limits, wanted_by_environment};
 use crate::driver::bufpool::Shape;
 use crate::driver::ring::Ring;
-use crate::spin::Spin;
+use crate::interrupt::CtrlC;
 use crate::sys::uring::{Rung, Wanted};
 use crate::time::clock::Clock;
+use crate::turn::Options;
 
 /// Makes an [`EventLoop`]; got from [`EventLoop::builder`].
 ///
@@ -33,6 +35,10 @@ pub struct Builder {
     buffers: Shape,
     spin: Duration,
     patience: Duration,
+    eager: bool,
+    debug: bool,
+    ctrl_c: CtrlC,
+    limits: Limits,
     #[cfg(any(test, feature = "testing"))]
     virtual_clock: bool,
 }
@@ -45,6 +51,10 @@ impl Builder {
             buffers: Shape { buffers: 256, size: 4096 },
             spin: Duration::ZERO,
             patience: Duration::from_secs(5),
+            eager: false,
+            debug: wanted_by_environment(),
+            ctrl_c: CtrlC::Auto,
+            limits: Limits::default(),
             #[cfg(any(test, feature = "testing"))]
             virtual_clock: false,
         }
@@ -90,6 +100,46 @@ impl Builder {
     /// memory is leaked. Default: 5 s.
     pub fn shutdown_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// Makes [`spawn`](crate::spawn) take the first step of a task at once, inside of the call. A
+    /// task that does not wait then costs no round through the queue; but what follows the call
+    /// runs after that step, not before. See [`spawn_eager`](crate::spawn_eager) for single tasks.
+    #[doc(alias = "eager_task_factory")]
+    pub fn eager_tasks(mut self, eager: bool) -> Self {
+        self.eager = eager;
+        self
+    }
+
+    /// Debug mode: polls that take too long, and those that never end, are reported, and so are
+    /// tasks that are dropped with their loop while they wait. It costs some 100 ns a poll and a
+    /// thread. Default: on if `URING_LOOP_DEBUG` is set to something else than 0.
+    #[doc(alias = "PYTHONASYNCIODEBUG")]
+    pub fn debug(mut self, debug: bool) -> Self {
+        self.debug = debug;
+        self
+    }
+
+    /// In debug mode, a poll that takes longer is reported. Default: 100 ms.
+    #[doc(alias = "slow_callback_duration")]
+    pub fn slow_poll(mut self, limit: Duration) -> Self {
+        self.limits.slow = limit;
+        self
+    }
+
+    /// In debug mode, a poll that still runs after this time is reported by another thread.
+    /// Default: 1 s.
+    pub fn stall(mut self, limit: Duration) -> Self {
+        self.limits.stall = limit;
+        self
+    }
+
+    /// Whether [`run_forever`](EventLoop::run_forever) and [`Runner`](crate::Runner) listen for
+    /// Ctrl+C (SIGINT) while they run. Default: on the thread of `main`, unless SIGINT is handled
+    /// or ignored already.
+    pub fn ctrl_c(mut self, listen: bool) -> Self {
+        self.ctrl_c = if listen { CtrlC::Always } else { CtrlC::Never };
         self
     }
 
@@ -172,6 +222,13 @@ impl Builder {
 
     pub(crate) fn build_on(self, ring: Ring) -> io::Result<EventLoop> {
         let clock = self.clock();
-        EventLoop::assemble(ring, self.buffers, clock, Spin::new(self.spin), self.patience)
+        let options = Options {
+            buffers: self.buffers,
+            spin: self.spin,
+            eager: self.eager,
+            ctrl_c: self.ctrl_c,
+            debug: self.debug.then_some(self.limits),
+        };
+        EventLoop::assemble(ring, clock, self.patience, options)
     }
 }

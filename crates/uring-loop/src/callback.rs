@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::context;
+use crate::signal::Signals;
 use crate::sys::clock::saturating_ns;
 use crate::task::Task;
 use crate::time::Sleep;
@@ -108,7 +109,7 @@ impl Callback {
         f: impl FnOnce() + 'static,
         location: &'static Location<'static>,
     ) -> Self {
-        let task = core.spawn_callback(async move { run(f, location) }, location);
+        let task = core.spawn_callback(async move { _ = run(f, location) }, location);
         Callback { task, when: None, cancelled: Cell::new(false) }
     }
 
@@ -134,6 +135,23 @@ impl Callback {
         };
         let task = core.spawn_callback(wait_and_run, location);
         Callback { task, when: Some(core.clock.instant(when)), cancelled: Cell::new(false) }
+    }
+
+    /// One that runs at every signal.
+    #[track_caller]
+    pub(crate) fn on_signal(mut signals: Signals, mut f: impl FnMut() + 'static) -> Self {
+        let location = Location::caller();
+        let name = signals.kind().to_string();
+        let listen = async move {
+            loop {
+                signals.recv().await;
+                if !run(&mut f, location) {
+                    return;
+                }
+            }
+        };
+        let task = context::core("on_signal", |core| core.spawn_callback(listen, location));
+        Callback { task, when: None, cancelled: Cell::new(false) }.named(name)
     }
 
     /// Withdraws the callback: if it has not begun, it never will, and is dropped.
@@ -170,11 +188,13 @@ impl Callback {
     }
 }
 
-/// Runs a callback; a panic is reported, and ends nothing.
-fn run<F: FnOnce()>(f: F, location: &'static Location<'static>) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
-        crate::report::callback_panicked(type_name::<F>(), location, &*panic);
+/// Runs a callback; a panic is reported, and ends nothing. `false`: it panicked.
+fn run<F: FnOnce()>(f: F, location: &'static Location<'static>) -> bool {
+    let ran = catch_unwind(AssertUnwindSafe(f));
+    if let Err(panic) = &ran {
+        crate::report::callback_panicked(type_name::<F>(), location, &**panic);
     }
+    ran.is_ok()
 }
 
 impl fmt::Debug for Callback {

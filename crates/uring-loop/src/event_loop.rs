@@ -1,5 +1,6 @@
 //! The loop as its users see it: making one, running it, looking into it, its end.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -11,18 +12,18 @@ use std::time::{Duration, Instant};
 use crate::builder::Builder;
 use crate::callback::Callback;
 use crate::context;
+use crate::driver::InFlight;
 use crate::driver::ring::Ring;
-use crate::driver::{InFlight, bufpool};
 use crate::handle::Handle;
+use crate::interrupt::{self, CtrlC, Interrupts};
 use crate::report::{Report, ReportKind};
 use crate::run_error::RunError;
-use crate::spin::Spin;
 use crate::statistics::Statistics;
 use crate::task::raw::Header;
-use crate::task::{JoinError, Task, TaskInfo};
+use crate::task::{JoinError, Task, TaskInfo, TaskRef};
 use crate::time::clock::Clock;
 use crate::time::timeout;
-use crate::turn::Core;
+use crate::turn::{Core, Options};
 
 /// A completion-based, single-threaded event loop.
 ///
@@ -51,6 +52,8 @@ pub struct EventLoop {
     core: Rc<Core>,
     patience: Duration,
     closed: bool,
+    /// Ctrl+C was pressed twice: nothing is waited for any more.
+    forced: Cell<bool>,
 }
 
 impl EventLoop {
@@ -71,16 +74,15 @@ impl EventLoop {
 
     pub(crate) fn assemble(
         ring: Ring,
-        buffers: bufpool::Shape,
         clock: Clock,
-        spin: Spin,
         patience: Duration,
+        options: Options,
     ) -> io::Result<Self> {
-        let core = Rc::new(Core::new(ring, buffers, clock, spin)?);
+        let core = Rc::new(Core::new(ring, clock, options)?);
         // SAFETY: the core lies in an `Rc` that this loop keeps, on this thread, until it is
         // closed (`close`, at the latest by `drop`), which takes it off.
         unsafe { context::add_loop(&core) };
-        Ok(EventLoop { core, patience, closed: false })
+        Ok(EventLoop { core, patience, closed: false, forced: Cell::new(false) })
     }
 
     fn open_core(&self) -> &Rc<Core> {
@@ -106,6 +108,16 @@ impl EventLoop {
     #[doc(alias = "block_on")]
     #[track_caller]
     pub fn run_until_complete<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
+        self.run_main(future, CtrlC::Never)
+    }
+
+    /// The same, which may listen for Ctrl+C.
+    #[track_caller]
+    pub(crate) fn run_main<F: Future>(
+        &mut self,
+        future: F,
+        ctrl_c: CtrlC,
+    ) -> Result<F::Output, RunError> {
         let location = Location::caller();
         let core = self.open_core();
         let _entered = context::enter(core);
@@ -117,18 +129,26 @@ impl EventLoop {
         // SAFETY: the future may borrow from our caller. Before we return or unwind the task is
         // complete, hence its future dropped (`AbortOnDrop`), and its output taken or dropped
         // with the handle.
-        let header = unsafe { core.tasks.spawn(future, location) };
-        // SAFETY: fresh from `spawn`, with this output.
-        let main = AbortOnDrop(unsafe { Task::<F::Output>::from_raw(header) });
+        let main = AbortOnDrop(core, unsafe { core.spawn_main(future, location) });
+        let pressed = interrupt::Guard::new(core, ctrl_c, Some(main.1.task_ref()));
         core.run();
-        if !main.0.is_done() {
-            return Err(RunError::Stopped);
+        let interrupts = pressed.map_or(Interrupts::None, |pressed| pressed.heard());
+        self.forced.set(interrupts == Interrupts::Forced);
+        let interrupted = interrupts != Interrupts::None;
+        if !main.1.is_done() {
+            return Err(if interrupted { RunError::Interrupted } else { RunError::Stopped });
         }
-        match main.0.take_output() {
+        match main.1.take_output() {
             Ok(output) => Ok(output),
+            Err(JoinError::Cancelled) if interrupted => Err(RunError::Interrupted),
             Err(JoinError::Cancelled) => Err(RunError::Cancelled),
             Err(JoinError::Panicked(panic)) => std::panic::resume_unwind(panic),
         }
+    }
+
+    /// Whether [`Runner`](crate::Runner) listens for Ctrl+C.
+    pub(crate) fn ctrl_c(&self) -> CtrlC {
+        self.core.options.ctrl_c
     }
 
     /// Runs until it is stopped: by [`stop`](crate::stop) from inside, or [`Handle::stop`] from
@@ -136,6 +156,11 @@ impl EventLoop {
     ///
     /// After a stop, what is ready in the same round still runs; what that makes ready waits for
     /// the next run. A stop that was asked for before the run lets one round run.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Interrupted`] if Ctrl+C was pressed; see [`Builder::ctrl_c`]. The loop may be
+    /// run again.
     ///
     /// # Panics
     ///
@@ -145,8 +170,12 @@ impl EventLoop {
         let core = self.open_core();
         let _entered = context::enter(core);
         let _running = core.gate.run();
+        let pressed = interrupt::Guard::new(core, core.options.ctrl_c, None);
         core.run();
-        Ok(())
+        match pressed.map_or(Interrupts::None, |pressed| pressed.heard()) {
+            Interrupts::None => Ok(()),
+            _ => Err(RunError::Interrupted),
+        }
     }
 
     /// Asks for a stop ahead of the next run. From inside of a run use [`stop`](crate::stop).
@@ -185,7 +214,7 @@ impl EventLoop {
     ///
     /// If a loop runs on this thread.
     pub fn finish(&mut self) -> usize {
-        if self.closed || self.core.tasks.alive() == 0 {
+        if self.closed || self.forced.get() || self.core.tasks.alive() == 0 {
             return 0;
         }
         let (core, patience) = (self.core.clone(), self.patience);
@@ -194,13 +223,13 @@ impl EventLoop {
             if core.tasks.cancel_all() == 0 { Poll::Ready(()) } else { Poll::Pending }
         });
         // Stopped, or interrupted: what is left is dropped with the loop.
-        let _ended = self.run_until_complete(async { timeout(patience, all_ended).await });
-        let mut left = 0;
-        core.tasks.for_each(|header| {
-            left += 1;
-            report_left(header, patience);
-        });
-        left
+        let ctrl_c = self.ctrl_c();
+        let _ended = self.run_main(async { timeout(patience, all_ended).await }, ctrl_c);
+        let left = self.core.tasks.all();
+        for task in &left {
+            report_left(task.header(), patience);
+        }
+        left.len()
     }
 
     /// Starts a task, which runs when the loop does. See [`spawn`](crate::spawn).
@@ -296,6 +325,11 @@ impl EventLoop {
         self.core.driver.in_flight_table()
     }
 
+    /// All tasks that have not ended, oldest first. See [`all_tasks`](crate::all_tasks).
+    pub fn all_tasks(&self) -> Vec<TaskRef> {
+        self.core.tasks.all()
+    }
+
     /// The tasks that are not complete, youngest first.
     pub fn tasks(&self) -> Vec<TaskInfo> {
         self.core.task_infos()
@@ -305,7 +339,10 @@ impl EventLoop {
 fn report_left(header: &Header, patience: Duration) {
     let message =
         format!("a task has not ended {patience:?} after it was asked to, and is dropped");
-    Report::new(ReportKind::Shutdown, message).named(header.name()).at(header.location).send();
+    Report::new(ReportKind::Shutdown, message)
+        .named(header.name())
+        .at(header.location)
+        .send_to(header.node.loop_id);
 }
 
 /// Stops the run when the main task's future is gone, in whatever way.
@@ -317,12 +354,13 @@ impl Drop for StopAtEnd<'_> {
     }
 }
 
-/// Completes the main task on every way out.
-struct AbortOnDrop<T>(Task<T>);
+/// Completes the main task on every way out. That this asks for a stop concerns no later run.
+struct AbortOnDrop<'a, T>(&'a Core, Task<T>);
 
-impl<T> Drop for AbortOnDrop<T> {
+impl<T> Drop for AbortOnDrop<'_, T> {
     fn drop(&mut self) {
-        self.0.abort();
+        self.1.abort();
+        self.0.forget_stop();
     }
 }
 
@@ -338,6 +376,7 @@ impl fmt::Debug for EventLoop {
             .field("id", &self.core.id)
             .field("driver", &self.core.driver)
             .field("tasks", &self.core.tasks.alive())
+            .field("extras", &self.core.tasks.extras)
             .field("timers", &self.core.timers)
             .finish()
     }

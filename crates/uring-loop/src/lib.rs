@@ -46,10 +46,12 @@ mod builder;
 mod callback;
 mod cancel;
 mod context;
+mod debug;
 mod driver;
 mod event_loop;
 mod handle;
 mod hold;
+mod interrupt;
 mod locals;
 mod loop_thread;
 pub mod net;
@@ -59,6 +61,7 @@ mod remote_callback;
 mod report;
 mod run_error;
 mod runner;
+pub mod signal;
 mod spin;
 mod statistics;
 mod sys;
@@ -86,7 +89,9 @@ pub use runner::{Runner, run};
 pub use statistics::Statistics;
 pub use sys::probe::Refused;
 pub use sys::uring::{Examination, Rung, Setup, examine};
-pub use task::{JoinError, Task, TaskInfo, spawn, yield_now};
+pub use task::{
+    JoinError, Task, TaskInfo, TaskRef, all_tasks, current_task, spawn, spawn_eager, yield_now,
+};
 
 /// Buffers that operations take and give back, and those that the loop lends.
 pub mod buf {

@@ -25,6 +25,9 @@ pub enum ReportKind {
     DroppedPending,
     /// A poll or a callback took longer than it may. In debug mode only.
     Slow,
+    /// A poll does not end, and the loop stands still. In debug mode only; to the log, since the
+    /// handler belongs to the thread that stands still.
+    Stalled,
     /// A task failed, or did not end, when the run was over and all tasks were asked to end.
     Shutdown,
     /// The exception handler panicked.
@@ -71,8 +74,14 @@ impl<'a> Report<'a> {
         self.tell(handler);
     }
 
+    /// Tells the handler of this loop, which need not run, or the log if it is gone.
+    pub(crate) fn send_to(&self, loop_id: u32) {
+        let handler = context::with_loop(loop_id, |core| core.handler.get()).flatten();
+        self.tell(handler);
+    }
+
     /// Tells a handler. One that panics is reported too, to the log.
-    pub(crate) fn tell(&self, handler: Option<Rc<HandlerFn>>) {
+    fn tell(&self, handler: Option<Rc<HandlerFn>>) {
         let Some(handler) = handler else { return self.log() };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| handler(self))) {
             Report::new(ReportKind::HandlerPanicked, "the exception handler panicked")
@@ -86,7 +95,7 @@ impl<'a> Report<'a> {
     /// on stderr, for else it would never know (as asyncio does through `logging.lastResort`).
     pub fn log(&self) {
         match self.kind {
-            ReportKind::Slow => tracing::warn!("{self}"),
+            ReportKind::Slow | ReportKind::Stalled => tracing::warn!("{self}"),
             _ => tracing::error!("{self}"),
         }
         if !tracing::dispatcher::has_been_set() {

@@ -82,6 +82,11 @@ impl Runner {
 
     /// Runs `future` until it is complete.
     ///
+    /// On the thread of `main`, unless somebody else has taken SIGINT, the first Ctrl+C cancels the
+    /// main task, which may clean up; the second ends the run at once, and what is left is dropped.
+    /// If the loop stands still and has not seen the first, the second ends the process, as it
+    /// would without a handler. See [`Builder::ctrl_c`](crate::Builder::ctrl_c).
+    ///
     /// # Errors
     ///
     /// [`RunError`](crate::RunError), as an `io::Error`: `Interrupted` if the main task was
@@ -92,7 +97,8 @@ impl Runner {
     /// If a loop already runs on this thread; and with the panic of `future`.
     #[track_caller]
     pub fn run<F: Future>(&mut self, future: F) -> io::Result<F::Output> {
-        Ok(self.event_loop.run_until_complete(future)?)
+        let ctrl_c = self.event_loop.ctrl_c();
+        Ok(self.event_loop.run_main(future, ctrl_c)?)
     }
 
     /// The loop.

@@ -15,10 +15,13 @@ use std::time::Duration;
 
 use crate::cancel::Origin;
 use crate::context;
+use crate::debug::{Debug, Limits};
 use crate::driver::ring::{Ring, Wait};
 use crate::driver::{self, Driver, Entered, bufpool};
 use crate::handle::{Gate, RemoteCall};
-use crate::report::Handler;
+use crate::interrupt::CtrlC;
+use crate::report::{Handler, Report, ReportKind};
+use crate::signal::Ears;
 use crate::spin::Spin;
 use crate::task::door::Door;
 use crate::task::inbox::{Node, Taken};
@@ -51,11 +54,14 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) gate: std::sync::Arc<Gate>,
     door: &'static Door,
+    pub(crate) ears: Ears,
     /// Taken from the door and not yet seen to.
     arrived: RefCell<Taken>,
     pub(crate) handler: Handler,
     origin: Cell<Origin>,
     pub(crate) holds: Rc<Cell<u32>>,
+    pub(crate) options: Options,
+    debug: Option<Debug>,
     spin: Spin,
     turns: Cell<u64>,
     parks: Cell<u64>,
@@ -71,18 +77,26 @@ pub(crate) struct Core {
 /// A generation of tasks that is not reached.
 const NEVER: u64 = u64::MAX;
 
+/// What a loop is asked to be.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) buffers: bufpool::Shape,
+    pub(crate) spin: Duration,
+    /// Tasks take their first step inside of `spawn`.
+    pub(crate) eager: bool,
+    /// Whether `Runner` and `run_forever` listen for Ctrl+C.
+    pub(crate) ctrl_c: CtrlC,
+    /// Debug mode.
+    pub(crate) debug: Option<Limits>,
+}
+
 impl Core {
-    pub(crate) fn new(
-        ring: Ring,
-        buffers: bufpool::Shape,
-        clock: Clock,
-        spin: Spin,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(ring: Ring, clock: Clock, options: Options) -> io::Result<Self> {
         crate::sys::fork::watch();
         let door = Door::obtain()?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         assert_ne!(id, 0, "four billion event loops were made");
-        let driver = Driver::new(ring, buffers);
+        let driver = Driver::new(ring, options.buffers);
         driver.listen_to_bell(door.bell());
         Ok(Core {
             id,
@@ -92,11 +106,14 @@ impl Core {
             gate: Gate::new(door, id),
             clock,
             door,
+            ears: Ears::default(),
             arrived: RefCell::default(),
             handler: Handler::default(),
             origin: Cell::new(0),
             holds: Rc::default(),
-            spin,
+            spin: Spin::new(options.spin),
+            debug: options.debug.map(|limits| Debug::new(limits, id)),
+            options,
             turns: Cell::new(0),
             parks: Cell::new(0),
             wakes: Cell::new(0),
@@ -115,9 +132,25 @@ impl Core {
         F: Future + 'static,
         F::Output: 'static,
     {
+        let task = self.make(future, location);
+        if self.options.eager && context::loop_id() == self.id {
+            // SAFETY: fresh, and the loop runs here.
+            unsafe { self.tasks.start_eagerly(NonNull::from(task.header())) };
+        } else {
+            self.tasks.schedule(task.header());
+        }
+        task
+    }
+
+    /// Makes a task without starting it.
+    fn make<F>(&self, future: F, location: &'static Location<'static>) -> Task<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
         // SAFETY: future and output borrow nothing.
-        let header = unsafe { self.tasks.spawn(future, location) };
-        // SAFETY: fresh from `spawn`, with this output.
+        let header = unsafe { self.tasks.add(future, location) };
+        // SAFETY: fresh from `add`, with this output.
         let task = unsafe { Task::from_raw(header) };
         self.inherit(task.header());
         if TypeId::of::<F::Output>() == TypeId::of::<io::Result<()>>() {
@@ -142,8 +175,41 @@ impl Core {
         future: impl Future<Output = ()> + 'static,
         location: &'static Location<'static>,
     ) -> Task<()> {
-        let task = self.spawn(future, location);
+        let task = self.make(future, location);
         self.tasks.mark_callback(task.header());
+        self.tasks.schedule(task.header());
+        task
+    }
+
+    /// Starts a task and takes its first step at once. The loop runs.
+    pub(crate) fn spawn_eager<F>(
+        &self,
+        future: F,
+        location: &'static Location<'static>,
+    ) -> Task<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let task = self.make(future, location);
+        // SAFETY: fresh, and the loop runs here.
+        unsafe { self.tasks.start_eagerly(NonNull::from(task.header())) };
+        task
+    }
+
+    /// Starts the main task.
+    ///
+    /// # Safety
+    ///
+    /// As [`Tasks::add`].
+    pub(crate) unsafe fn spawn_main<F: Future>(
+        &self,
+        future: F,
+        location: &'static Location<'static>,
+    ) -> Task<F::Output> {
+        // SAFETY: handed on; then fresh from `add`, with this output.
+        let task = unsafe { Task::from_raw(self.tasks.add(future, location)) };
+        self.tasks.schedule(task.header());
         task
     }
 
@@ -159,7 +225,7 @@ impl Core {
         loop {
             self.turn();
             if self.stopped() {
-                return self.stop_after.set(NEVER);
+                return self.forget_stop();
             }
         }
     }
@@ -178,6 +244,11 @@ impl Core {
 
     fn stop_after_generation(&self, generation: u64) {
         self.stop_after.set(self.stop_after.get().min(generation));
+    }
+
+    /// The run is over: what was asked for in it does not concern the next.
+    pub(crate) fn forget_stop(&self) {
+        self.stop_after.set(NEVER);
     }
 
     fn stopping(&self) -> bool {
@@ -212,12 +283,11 @@ impl Core {
 
     /// Sees to what other threads sent, oldest first, but not to more than a turn can bear.
     fn open_door(&self) {
-        if !self.has_arrivals() {
-            if !self.door.inbox.knocked() {
-                return;
-            }
+        if !self.has_arrivals() && self.door.inbox.knocked() {
             self.take_arrivals();
         }
+        // After the door's notice was taken back: a signal whose notice went with it is heard here.
+        self.ears.hear();
         for _ in 0..ARRIVALS {
             // Not borrowed while it is seen to: a call may do anything.
             let Some(node) = self.arrived.borrow_mut().next() else { return };
@@ -273,7 +343,7 @@ impl Core {
         let batch = self.tasks.ready().clamp(BATCH.0, BATCH.1);
         let first = self.tasks.ready().min(batch);
         for polled in 0..batch {
-            if self.stopped() || !self.tasks.run_one() {
+            if self.stopped() || !self.poll_one() {
                 return;
             }
             // What was ready at the start has had its turn; now completions come first.
@@ -281,6 +351,15 @@ impl Core {
                 return;
             }
         }
+    }
+
+    fn poll_one(&self) -> bool {
+        let Some(debug) = &self.debug else { return self.tasks.run_one() };
+        let Some(task) = self.tasks.next_ready() else { return false };
+        debug.time(&task, || {
+            self.tasks.run_one();
+        });
+        true
     }
 
     fn expire_timers(&self) {
@@ -376,12 +455,29 @@ impl Core {
             // Futures that are dropped now may look for their loop.
             let _entered = context::replace(self);
             self.tasks.extras.report_failures();
+            self.report_pending();
             self.tasks.discard_all();
             self.empty_door();
             self.tasks.discard_all();
         }
         self.driver.shutdown(patience);
         self.door.give_back();
+    }
+
+    pub(crate) fn door(&self) -> &'static Door {
+        self.door
+    }
+
+    /// In debug mode: which tasks are dropped although they were not complete.
+    fn report_pending(&self) {
+        if self.debug.is_some() {
+            for task in self.tasks.all() {
+                Report::new(ReportKind::DroppedPending, "a task is dropped while it is pending")
+                    .named(task.name())
+                    .at(task.location())
+                    .send();
+            }
+        }
     }
 
     /// Turns, parks and wakes, for the statistics.

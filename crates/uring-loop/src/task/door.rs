@@ -19,6 +19,7 @@ use crate::sys::eventfd::Bell;
 use crate::sys::fork;
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// An [`Inbox`] with a bell.
@@ -29,6 +30,8 @@ pub(crate) struct Door {
     /// The process it was made in ([`fork::generation`]).
     made_in: u32,
     number: u32,
+    /// Whether a loop behind it has ever listened to signals.
+    hears_signals: AtomicBool,
 }
 
 /// Doors that no loop has, and how many there are in all.
@@ -36,6 +39,9 @@ struct Register {
     free: Vec<&'static Door>,
     made: u32,
 }
+
+/// How many there are in all, for a signal handler, which cannot take a lock.
+static MADE: AtomicU32 = AtomicU32::new(0);
 
 static REGISTER: Mutex<Register> = Mutex::new(Register { free: Vec::new(), made: 0 });
 
@@ -77,7 +83,16 @@ impl Door {
         let room = (FIRST as usize) << segment;
         let slots = slots.get_or_init(|| (0..room).map(|_| OnceLock::new()).collect());
         register.made += 1;
-        Ok(slots[index].get_or_init(|| Door { inbox: Inbox::new(), bell, made_in, number }))
+        let door = slots[index].get_or_init(|| Door {
+            inbox: Inbox::new(),
+            bell,
+            made_in,
+            number,
+            hears_signals: AtomicBool::new(false),
+        });
+        // Release: who finds the number in it finds the door in the table.
+        MADE.store(register.made, Ordering::Release);
+        Ok(door)
     }
 
     /// The door of this number, which a loop has or had.
@@ -108,9 +123,31 @@ impl Door {
         }
     }
 
+    /// From now on the loop behind it is woken when signals come.
+    pub(crate) fn listen_to_signals(&self) {
+        // SeqCst, with the counts of signals read after it: see the protocol in `sys/signal.rs`.
+        self.hears_signals.store(true, Ordering::SeqCst);
+    }
+
     /// What the ring polls.
     pub(crate) fn bell(&self) -> RawFd {
         self.bell.fd()
+    }
+}
+
+/// Wakes every loop of this process that listens to signals. Called by the signal handler: it
+/// takes no lock and allocates nothing.
+pub(crate) fn ring_listeners() {
+    let made_in = fork::generation();
+    for number in 0..MADE.load(Ordering::Acquire) {
+        let (segment, index) = place(number);
+        let Some(door) = SEGMENTS[segment].get().and_then(|slots| slots[index].get()) else {
+            continue;
+        };
+        let ours = door.made_in == made_in && door.hears_signals.load(Ordering::SeqCst);
+        if ours && door.inbox.notify() {
+            door.bell.ring();
+        }
     }
 }
 

@@ -71,6 +71,6 @@ impl Table {
 
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Table({})", self.0.borrow().len())
+        write!(f, "{}", self.0.borrow().len())
     }
 }

@@ -25,6 +25,6 @@ impl Failure<'_> {
                 Report::new(kind, format!("{words} ({error})"))
             }
         };
-        report.named(header.name()).at(header.location).send();
+        report.named(header.name()).at(header.location).send_to(header.node.loop_id);
     }
 }

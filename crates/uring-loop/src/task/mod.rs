@@ -12,6 +12,7 @@ pub(crate) mod queue;
 pub(crate) mod raw;
 
 pub(crate) mod state;
+mod task_ref;
 pub(crate) mod waker;
 
 use std::any::Any;
@@ -29,6 +30,7 @@ use crate::context;
 use crate::turn::Core;
 use raw::Header;
 use state::flags;
+pub use task_ref::{TaskRef, all_tasks, current_task};
 
 /// Why a task has no result.
 #[derive(Debug)]
@@ -108,6 +110,33 @@ where
     context::core("spawn", |core| core.spawn(future, location))
 }
 
+/// Starts a task on the running loop and polls it at once, inside of this call; if it does not
+/// wait, it is complete when this returns. See [`spawn`].
+///
+/// # Panics
+///
+/// If no loop runs on this thread.
+///
+/// # Examples
+///
+/// ```
+/// uring_loop::run(async {
+///     let task = uring_loop::spawn_eager(async { 6 * 7 });
+///     assert!(task.is_done());
+/// })
+/// # .unwrap();
+/// ```
+#[doc(alias = "eager_start")]
+#[track_caller]
+pub fn spawn_eager<F>(future: F) -> Task<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let location = Location::caller();
+    context::core("spawn_eager", |core| core.spawn_eager(future, location))
+}
+
 /// A handle to a task of this thread's loop.
 ///
 /// *Awaiting* it gives the result. If the awaiting task is cancelled meanwhile, the request is
@@ -155,18 +184,13 @@ impl<T> Task<T> {
     ///
     /// A task that aborts itself ends where its poll next returns.
     pub fn abort(&self) {
-        let header = self.header();
-        if header.has(flags::COMPLETE) {
-            return;
-        }
-        if header.has(flags::RUNNING) || header.node.loop_id != context::loop_id() {
-            header.set(flags::ABORT);
-            header.wake();
-            return;
-        }
-        // SAFETY: alive, not complete, not being polled, and its loop runs here.
-        unsafe { raw::discard(self.header) };
-        context::with_core(|core| core.tasks.forget(header));
+        // SAFETY: alive, by the handle's reference.
+        unsafe { raw::abort(self.header) };
+    }
+
+    /// This task as one of any output.
+    pub fn task_ref(&self) -> TaskRef {
+        TaskRef::new(self.header())
     }
 
     /// Takes the result of a task that has ended.

@@ -19,6 +19,7 @@ use super::door::Door;
 use super::extras::Table;
 use super::raw::{self, Header, Home};
 use super::state::flags;
+use super::task_ref::TaskRef;
 use crate::wake::LocalWaker;
 
 /// The tasks of one loop.
@@ -106,12 +107,12 @@ impl Tasks {
         self.polls.get()
     }
 
-    /// Makes a task and schedules it. The result carries the handle's reference.
+    /// Makes a task, which is not scheduled yet. The result carries the handle's reference.
     ///
     /// # Safety
     ///
     /// As [`raw::allocate`].
-    pub(crate) unsafe fn spawn<F: Future>(
+    pub(crate) unsafe fn add<F: Future>(
         &self,
         future: F,
         location: &'static Location<'static>,
@@ -131,8 +132,27 @@ impl Tasks {
             first.owned_prev.set(task);
         }
         self.alive.set(self.alive.get() + 1);
-        self.schedule(task);
         header
+    }
+
+    /// Takes the first step of a task at once, perhaps in the middle of a step of another.
+    ///
+    /// # Safety
+    ///
+    /// `header` is fresh from [`add`](Self::add), and this loop runs on this thread.
+    pub(crate) unsafe fn start_eagerly(&self, header: NonNull<Header>) {
+        self.polls.set(self.polls.get() + 1);
+        // SAFETY: alive, not complete, and not being polled, since it is fresh.
+        if unsafe { raw::step(header) } {
+            // SAFETY: the loop's reference stands until `forget`.
+            self.forget(unsafe { header.as_ref() });
+        }
+    }
+
+    /// The task that is polled next.
+    pub(crate) fn next_ready(&self) -> Option<TaskRef> {
+        // SAFETY: as in `schedule`.
+        unsafe { self.head.get().as_ref() }.map(TaskRef::new)
     }
 
     /// Puts a task at the end of the run queue, unless it is there or complete.
@@ -260,6 +280,18 @@ impl Tasks {
         }
     }
 
+    /// All tasks that are not complete, oldest first, without callbacks.
+    pub(crate) fn all(&self) -> Vec<TaskRef> {
+        let mut all = Vec::with_capacity(self.alive());
+        self.for_each(|header| {
+            if !header.has(flags::CALLBACK) {
+                all.push(TaskRef::new(header));
+            }
+        });
+        all.reverse();
+        all
+    }
+
     /// Wakes `waker` when the next task has ended.
     pub(crate) fn watch(&self, waker: &Waker) {
         self.watcher.replace(Some(LocalWaker::new(waker)));
@@ -272,33 +304,19 @@ impl Tasks {
         let mut others = Vec::new();
         self.for_each(|header| {
             if !header.has(flags::RUNNING) {
-                header.retain_local();
-                others.push(ptr::from_ref(header));
+                others.push(TaskRef::new(header));
             }
         });
-        let mut left = 0;
-        for header in others {
-            // SAFETY: the reference just taken; what runs meanwhile may complete the task, but not
-            // free it.
-            let header = unsafe { &*header };
-            left += usize::from(self.ask_to_end(header));
-            // SAFETY: the same reference, given up.
-            unsafe { raw::release_local(header) };
-        }
-        left
-    }
-
-    /// Asks a task that is not being polled to end, unless it was asked before, or withdraws it if
-    /// it is a callback. `false`: it has ended.
-    fn ask_to_end(&self, header: &Header) -> bool {
-        if header.has(flags::CALLBACK) && !header.has(flags::COMPLETE) {
-            // SAFETY: alive, not complete, not being polled.
-            unsafe { raw::discard(NonNull::from(header)) };
-            self.forget(header);
-        } else if header.cancels() == 0 {
-            header.cancel();
-        }
-        !header.has(flags::COMPLETE)
+        // What they run meanwhile may complete others of them.
+        let ask = |task: &TaskRef| {
+            if task.header().has(flags::CALLBACK) {
+                task.abort();
+            } else if task.cancelling() == 0 {
+                task.cancel();
+            }
+            !task.is_done()
+        };
+        others.iter().filter(|task| ask(task)).count()
     }
 
     /// Calls `f` for every task that is not complete, youngest first.

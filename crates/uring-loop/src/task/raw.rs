@@ -268,6 +268,10 @@ impl Header {
         was
     }
 
+    pub(super) fn is_complete(&self) -> bool {
+        self.has(flags::COMPLETE)
+    }
+
     pub(super) fn flag_names(&self) -> Vec<&'static str> {
         let set = |(index, name): (usize, &&'static str)| self.has(1 << index).then_some(*name);
         flags::NAMES.iter().enumerate().filter_map(set).collect()
@@ -384,6 +388,26 @@ pub(super) unsafe fn step(header: NonNull<Header>) -> bool {
     // SAFETY: not complete, not being polled.
     unsafe { discard(header) };
     true
+}
+
+/// Ends a task that is not complete without asking: now if it waits, else where its poll returns.
+///
+/// # Safety
+///
+/// `header` is a live task of this thread.
+pub(super) unsafe fn abort(header: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let this = unsafe { header.as_ref() };
+    if this.is_complete() {
+        return;
+    }
+    if this.has(flags::RUNNING) || this.node.loop_id != context::loop_id() {
+        this.set(flags::ABORT);
+        return this.wake();
+    }
+    // SAFETY: alive, not complete, not being polled, and its loop runs here.
+    unsafe { discard(header) };
+    context::with_core(|core| core.tasks.forget(this));
 }
 
 /// Drops the future of a task that is not complete and completes it as cancelled.

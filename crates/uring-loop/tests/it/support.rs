@@ -163,6 +163,14 @@ pub(crate) fn logged<R>(f: impl FnOnce() -> R) -> (R, String) {
     (result, text)
 }
 
+/// The log of the whole process from now on. Only of use in a child process.
+pub(crate) fn log_of_the_process() -> Arc<Mutex<Vec<String>>> {
+    let log = Log::default();
+    let lines = log.0.clone();
+    tracing::subscriber::set_global_default(log).expect("nobody else has set one");
+    lines
+}
+
 #[derive(Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 

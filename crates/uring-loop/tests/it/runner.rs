@@ -1,0 +1,275 @@
+//! What `run` and `Runner` do with the tasks that are left, and whom a loop tells what goes wrong.
+
+use std::cell::{Cell, RefCell};
+use std::future::pending;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use uring_loop::time::sleep;
+use uring_loop::{
+    EventLoop, ReportKind, RunError, Runner, call_later, call_soon, catch_cancel, current_task,
+    spawn, yield_now,
+};
+
+use crate::support::logged;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn virtual_loop() -> EventLoop {
+    EventLoop::builder().virtual_clock().build().expect("a ring")
+}
+
+type Reports = Rc<RefCell<Vec<(ReportKind, String)>>>;
+
+/// A loop whose reports are kept.
+fn reporting() -> (EventLoop, Reports) {
+    let mut event_loop = virtual_loop();
+    let reports = Reports::default();
+    let heard = reports.clone();
+    event_loop.set_exception_handler(move |report| {
+        heard.borrow_mut().push((report.kind, report.to_string()));
+    });
+    (event_loop, reports)
+}
+
+#[test]
+fn tasks_that_are_left_are_asked_to_end_and_waited_for() {
+    let cleaned = Rc::new(Cell::new(0));
+    let mut runner = Runner::with(virtual_loop());
+    let inner = cleaned.clone();
+    let result = runner.run(async move {
+        for _ in 0..3 {
+            let inner = inner.clone();
+            drop(spawn(async move {
+                let cancelled = catch_cancel(sleep(HOUR)).await;
+                sleep(Duration::from_secs(1)).await;
+                inner.set(inner.get() + 1);
+                assert!(cancelled.is_err());
+            }));
+        }
+        yield_now().await;
+        "done"
+    });
+    assert_eq!(result.expect("not stopped"), "done");
+    assert_eq!(cleaned.get(), 0, "the loop may run again: nobody was asked yet");
+    runner.close();
+    assert_eq!(cleaned.get(), 3);
+}
+
+#[test]
+fn a_task_started_while_others_clean_up_is_asked_too() {
+    let ended = Rc::new(Cell::new(false));
+    let inner = ended.clone();
+    let mut runner = Runner::with(virtual_loop());
+    let main = async move {
+        drop(spawn(async move {
+            let _cancelled = catch_cancel(pending::<()>()).await;
+            drop(spawn(async move {
+                let cancelled = catch_cancel(pending::<()>()).await;
+                inner.set(cancelled.is_err());
+            }));
+        }));
+        yield_now().await;
+    };
+    runner.run(main).expect("not stopped");
+    drop(runner);
+    assert!(ended.get());
+}
+
+#[test]
+fn a_task_that_does_not_end_in_time_is_reported_and_dropped() {
+    let (event_loop, reports) = reporting();
+    let held = Rc::new(());
+    let inner = held.clone();
+    let mut runner = Runner::with(event_loop);
+    let main = async move {
+        drop(
+            spawn(async move {
+                let _held = inner;
+                loop {
+                    let _swallowed = catch_cancel(pending::<()>()).await;
+                }
+            })
+            .named("stubborn"),
+        );
+        yield_now().await;
+    };
+    runner.run(main).expect("not stopped");
+    drop(runner);
+    assert_eq!(Rc::strong_count(&held), 1);
+    let reports = reports.borrow();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert_eq!(reports[0].0, ReportKind::Shutdown);
+    assert!(reports[0].1.contains("has not ended 5s after") && reports[0].1.contains("stubborn"));
+}
+
+#[test]
+fn callbacks_that_are_left_are_withdrawn() {
+    let mut runner = Runner::with(virtual_loop());
+    let main = async {
+        call_later(Duration::from_millis(1), || panic!("it is withdrawn"));
+        // This one keeps the end waiting past the moment.
+        drop(spawn(async {
+            let _cancelled = catch_cancel(pending::<()>()).await;
+            sleep(Duration::from_secs(1)).await;
+        }));
+        yield_now().await;
+    };
+    runner.run(main).expect("not stopped");
+    let event_loop = runner.event_loop();
+    assert_eq!(event_loop.finish(), 0);
+    assert_eq!(event_loop.statistics().callbacks, 0);
+}
+
+#[test]
+fn a_runner_that_unwinds_asks_nobody() {
+    let asked = Rc::new(Cell::new(false));
+    let inner = asked.clone();
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let mut runner = Runner::with(virtual_loop());
+        runner.run(async move {
+            drop(spawn(async move {
+                let cancelled = catch_cancel(pending::<()>()).await;
+                inner.set(cancelled.is_err());
+            }));
+            yield_now().await;
+            panic!("the main task");
+        })
+    }));
+    assert!(panic.is_err());
+    assert!(!asked.get());
+}
+
+#[test]
+fn a_cancelled_main_task_is_an_error_of_the_run() {
+    let mut event_loop = virtual_loop();
+    let main = async {
+        current_task().expect("the main task").cancel();
+        pending::<()>().await;
+    };
+    assert_eq!(event_loop.run_until_complete(main), Err(RunError::Cancelled));
+    let mut runner = Runner::with(event_loop);
+    let main = async {
+        current_task().expect("the main task").cancel();
+        pending::<()>().await;
+    };
+    let error = runner.run(main).expect_err("cancelled");
+    assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+}
+
+#[test]
+fn a_main_task_that_swallows_its_cancel_gives_its_value() {
+    let mut event_loop = virtual_loop();
+    let main = async {
+        let me = current_task().expect("the main task");
+        call_soon(move || assert!(me.cancel()));
+        catch_cancel(pending::<()>()).await.is_err()
+    };
+    assert_eq!(event_loop.run_until_complete(main), Ok(true));
+}
+
+#[test]
+fn a_panic_in_a_callback_is_reported_and_the_loop_goes_on() {
+    let (mut event_loop, reports) = reporting();
+    event_loop.call_soon(|| panic!("oh no")).named("unlucky");
+    let result = event_loop.run_until_complete(async {
+        yield_now().await;
+        7
+    });
+    assert_eq!(result, Ok(7));
+    let reports = reports.borrow();
+    assert_eq!(reports[0].0, ReportKind::CallbackPanicked);
+    assert!(reports[0].1.ends_with(": oh no") && reports[0].1.contains("runner.rs"), "{reports:?}");
+}
+
+#[test]
+fn a_task_that_panics_is_reported_once_nobody_can_take_its_result() {
+    let (mut event_loop, reports) = reporting();
+    event_loop
+        .run_until_complete(async {
+            let taken = spawn(async { panic!("taken") });
+            assert!(taken.await.expect_err("a panic").is_panic());
+            let dropped = spawn(async { panic!("dropped") }).named("careless");
+            yield_now().await;
+            drop(dropped);
+            drop(spawn(async { panic!("detached") }));
+            yield_now().await;
+        })
+        .expect("not stopped");
+    let reports = reports.borrow();
+    let texts: Vec<_> = reports.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert!(texts[0].contains("careless at ") && texts[0].ends_with("dropped"), "{texts:?}");
+    assert!(texts[1].ends_with("detached"), "{texts:?}");
+    assert!(reports.iter().all(|(kind, _)| *kind == ReportKind::NeverRetrieved));
+}
+
+#[test]
+fn an_io_error_of_a_detached_task_is_reported() {
+    let (mut event_loop, reports) = reporting();
+    event_loop
+        .run_until_complete(async {
+            drop(spawn(async { Err::<(), _>(io::Error::other("disk on fire")) }));
+            drop(spawn(async { io::Result::Ok(()) }));
+            drop(spawn(async { Err::<u8, _>(io::Error::other("not looked at")) }));
+            let taken = spawn(async { Err::<(), _>(io::Error::other("taken")) });
+            assert!(taken.await.expect("no panic").is_err());
+            yield_now().await;
+        })
+        .expect("not stopped");
+    let reports = reports.borrow();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert!(reports[0].1.contains("disk on fire"));
+}
+
+#[test]
+fn a_failure_is_reported_with_the_end_of_the_loop_although_the_handle_is_held() {
+    let (mut event_loop, reports) = reporting();
+    let [held] = event_loop
+        .run_until_complete(async {
+            let task = spawn(async { panic!("held") });
+            yield_now().await;
+            [task]
+        })
+        .expect("not stopped");
+    assert!(reports.borrow().is_empty());
+    drop(event_loop);
+    assert_eq!(reports.borrow().len(), 1);
+    drop(held);
+    assert_eq!(reports.borrow().len(), 1, "it is reported once");
+}
+
+#[test]
+fn a_handler_that_panics_is_reported_to_the_log_with_what_it_was_told() {
+    let ((), log) = logged(|| {
+        let mut event_loop = virtual_loop();
+        event_loop.set_exception_handler(|_| panic!("the handler too"));
+        event_loop.call_soon(|| panic!("the callback"));
+        event_loop.run_until_complete(yield_now()).expect("not stopped");
+    });
+    assert!(log.contains("the exception handler panicked: the handler too"), "{log}");
+    assert!(log.contains("the callback"), "{log}");
+}
+
+#[test]
+fn without_a_handler_reports_go_to_the_log() {
+    let ((), log) = logged(|| {
+        let mut event_loop = virtual_loop();
+        event_loop.call_soon(|| panic!("for the log"));
+        event_loop.run_until_complete(yield_now()).expect("not stopped");
+    });
+    assert!(log.contains("ERROR") && log.contains("for the log"), "{log}");
+}
+
+#[test]
+fn a_handler_may_use_the_loop() {
+    let mut event_loop = virtual_loop();
+    event_loop.set_exception_handler(|_| {
+        drop(spawn(async { panic!("one more, from the handler") }));
+        uring_loop::stop();
+    });
+    event_loop.call_soon(|| panic!("the first"));
+    let result = event_loop.run_until_complete(pending::<()>());
+    assert_eq!(result, Err(RunError::Stopped));
+}
