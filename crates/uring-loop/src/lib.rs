@@ -89,8 +89,10 @@ pub use runner::{Runner, run};
 pub use statistics::Statistics;
 pub use sys::probe::Refused;
 pub use sys::uring::{Examination, Rung, Setup, examine};
+pub use task::callbacks::DoneCallback;
 pub use task::{
-    JoinError, Task, TaskInfo, TaskRef, all_tasks, current_task, spawn, spawn_eager, yield_now,
+    JoinError, Task, TaskInfo, TaskRef, all_tasks, current_task, spawn, spawn_all, spawn_eager,
+    yield_now,
 };
 
 /// Buffers that operations take and give back, and those that the loop lends.

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ptr::{self, NonNull};
 
+use super::callbacks::Callbacks;
 use super::raw::{self, Header};
 use super::state::flags;
 use crate::locals::Locals;
@@ -19,6 +20,7 @@ use crate::locals::Locals;
 pub(crate) struct Extras {
     pub(crate) name: Option<String>,
     pub(crate) locals: Locals,
+    pub(super) callbacks: Callbacks,
 }
 
 /// The extras of a loop's tasks.

@@ -4,6 +4,7 @@
 //! the handle: await it for the result, cancel it, abort it, or drop it and let it run on.
 
 mod cache;
+pub(crate) mod callbacks;
 pub(crate) mod door;
 pub(crate) mod extras;
 mod failure;
@@ -110,6 +111,38 @@ where
     context::core("spawn", |core| core.spawn(future, location))
 }
 
+/// Starts a task for each future, in order. See [`spawn`].
+///
+/// # Panics
+///
+/// If no loop runs on this thread.
+///
+/// # Examples
+///
+/// ```
+/// use uring_loop::spawn_all;
+///
+/// uring_loop::run(async {
+///     let mut sum = 0;
+///     for task in spawn_all((1..=3).map(|n| async move { n * n })) {
+///         sum += task.await.unwrap();
+///     }
+///     assert_eq!(sum, 14);
+/// })
+/// # .unwrap();
+/// ```
+#[track_caller]
+pub fn spawn_all<I>(futures: I) -> Vec<Task<<I::Item as Future>::Output>>
+where
+    I: IntoIterator,
+    I::Item: Future + 'static,
+    <I::Item as Future>::Output: 'static,
+{
+    let location = Location::caller();
+    let start = |future| context::core("spawn_all", |core| core.spawn(future, location));
+    futures.into_iter().map(start).collect()
+}
+
 /// Starts a task on the running loop and polls it at once, inside of this call; if it does not
 /// wait, it is complete when this returns. See [`spawn`].
 ///
@@ -207,6 +240,12 @@ impl<T> Task<T> {
         self.header().has(flags::COMPLETE)
     }
 
+    /// Whether the output may be taken: its callbacks have run.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_done()
+            && (!callbacks::any(self.header()) || cfg!(mutant = "awaiter-overtakes-callbacks"))
+    }
+
     /// The task's number, unique within its loop; `Task-7` in dumps.
     pub fn id(&self) -> u32 {
         self.header().node.id
@@ -237,7 +276,7 @@ impl<T> Future for Task<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let header = self.header();
-        if header.has(flags::COMPLETE) {
+        if self.is_ready() {
             // SAFETY: `T` is the output's type (`from_raw`).
             let output = unsafe { raw::take_output(self.header) };
             let forwarded = header.take(flags::FORWARDED);
@@ -252,7 +291,8 @@ impl<T> Future for Task<T> {
         // SAFETY: the link lies in the task's heap cell, which this handle keeps alive, and
         // `release_handle` detaches it.
         unsafe { Link::attach(&raw const header.join, context::scope()) };
-        if let Some(Cancelled { .. }) = header.join.take_request() {
+        // One that is done and has callbacks to run is not asked: the request goes back.
+        if !self.is_done() && header.join.take_request().is_some() {
             header.set(flags::FORWARDED);
             header.cancel();
         }

@@ -7,7 +7,7 @@
 //! | *waiting* | The loop's list of tasks owns the cell by one local reference. The future is in it. Wakers hold references, the `Task` handle holds a local one. |
 //! | *scheduled* | As waiting, and the run queue points to the cell. It holds no reference: a task that completes while it is scheduled keeps the loop's until it is popped (`RELEASE_ON_POP`). |
 //! | *running* | The loop polls the future. Nothing frees the cell: the loop's reference stands. |
-//! | *complete* | The future is gone. The output is in the cell until the handle takes or drops it; without a handle it was dropped at once. The loop's reference is gone, wakers do nothing. |
+//! | *complete* | The future is gone. The output is in the cell until the handle takes or drops it; without a handle it was dropped at once; either comes after the callbacks (`callbacks.rs`). The loop's reference is gone, wakers do nothing. |
 //!
 //! All *local* references (loop, handle, local wakers) are counted in a plain cell and together
 //! hold one reference in [`Shared`]; each `Waker` clone holds one there. The future and the output
@@ -29,6 +29,7 @@ use std::task::{Context, Poll, RawWaker, Waker};
 
 use super::JoinError;
 use super::cache::{self, Cache};
+use super::callbacks;
 use super::door::Door;
 use super::failure::Failure;
 use super::inbox::Node;
@@ -71,6 +72,8 @@ pub(crate) struct Vtable {
     drop_output: unsafe fn(NonNull<Header>),
     /// Reports the failure that the output is.
     report: unsafe fn(NonNull<Header>),
+    /// Where the output is.
+    output: unsafe fn(NonNull<Header>) -> *const (),
     layout: Layout,
 }
 
@@ -93,6 +96,7 @@ impl<F: Future> TaskCell<F> {
         store_error: Self::store_error,
         drop_output: Self::drop_output,
         report: Self::report,
+        output: Self::output,
         layout: Layout::new::<Self>(),
     };
 
@@ -188,6 +192,11 @@ impl<F: Future> TaskCell<F> {
     unsafe fn drop_output(header: NonNull<Header>) {
         // SAFETY: the caller promises that the output is there and never used again.
         unsafe { ManuallyDrop::drop(&mut (*Self::stage(header)).output) }
+    }
+
+    unsafe fn output(header: NonNull<Header>) -> *const () {
+        // SAFETY: the caller promises that the output is there.
+        unsafe { (&raw const (*Self::stage(header)).output).cast() }
     }
 }
 
@@ -448,6 +457,13 @@ fn finish(this: &Header, header: NonNull<Header>) {
         let table = |core: &Core| core.tasks.extras.complete(this);
         drop(context::with_loop(this.node.loop_id, table));
     }
+    if !this.has(flags::EXTRAS) || !callbacks::schedule(header) {
+        hand_over(this, header);
+    }
+}
+
+/// Nobody but the handle may use the output from now on: it is told, or the output dropped.
+pub(super) fn hand_over(this: &Header, header: NonNull<Header>) {
     if !this.has(flags::HANDLE) {
         drop_output(this, header);
     } else if let Some(waker) = this.join.waker.take() {
@@ -486,6 +502,7 @@ pub(super) unsafe fn take_output<T>(header: NonNull<Header>) -> Result<T, JoinEr
     // SAFETY: the caller holds a handle, hence a local reference.
     let this = unsafe { header.as_ref() };
     assert!(!this.has(flags::TAKEN), "a Task is not polled after it was ready");
+    assert!(!callbacks::any(this), "callbacks that look at the output come first");
     this.set(flags::TAKEN);
     let mut output = std::mem::MaybeUninit::<Result<T, JoinError>>::uninit();
     // SAFETY: complete and not taken, so the output is there; the type is right (caller).
@@ -493,6 +510,16 @@ pub(super) unsafe fn take_output<T>(header: NonNull<Header>) -> Result<T, JoinEr
         (this.vtable.take_output)(header, output.as_mut_ptr().cast());
         output.assume_init()
     }
+}
+
+/// Where the output of a complete task is: a `Result<T, JoinError>`.
+///
+/// # Safety
+///
+/// The task is complete, and the output not taken.
+pub(super) unsafe fn output(header: NonNull<Header>) -> *const () {
+    // SAFETY: the caller's promise.
+    unsafe { (header.as_ref().vtable.output)(header) }
 }
 
 /// The handle goes: drops an output that nobody can take any more, and its reference.
@@ -506,7 +533,7 @@ pub(super) unsafe fn release_handle(header: NonNull<Header>) {
     this.join.detach();
     this.join.waker.set(None);
     this.clear(flags::HANDLE);
-    if this.has(flags::COMPLETE) {
+    if this.has(flags::COMPLETE) && !callbacks::any(this) {
         drop_output(this, header);
     }
     // SAFETY: ours to give up.
