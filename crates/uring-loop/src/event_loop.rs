@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::{Future, IntoFuture, poll_fn};
 use std::io;
 use std::panic::Location;
 use std::rc::Rc;
@@ -107,13 +107,13 @@ impl EventLoop {
     /// child of the one that made the loop.
     #[doc(alias = "block_on")]
     #[track_caller]
-    pub fn run_until_complete<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
+    pub fn run_until_complete<F: IntoFuture>(&mut self, future: F) -> Result<F::Output, RunError> {
         self.run_main(future, CtrlC::Never)
     }
 
     /// The same, which may listen for Ctrl+C.
     #[track_caller]
-    pub(crate) fn run_main<F: Future>(
+    pub(crate) fn run_main<F: IntoFuture>(
         &mut self,
         future: F,
         ctrl_c: CtrlC,

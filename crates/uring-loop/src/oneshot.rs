@@ -57,6 +57,11 @@ impl<T> Sender<T> {
     pub(crate) fn send(self, value: T) {
         self.0.close(Some(value));
     }
+
+    /// Whether the receiving end is still there.
+    pub(crate) fn is_heard(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
 }
 
 impl<T> Drop for Sender<T> {

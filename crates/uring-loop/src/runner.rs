@@ -1,6 +1,6 @@
 //! Running a program: a loop, its main future, and an orderly end of all the others.
 
-use std::future::Future;
+use std::future::IntoFuture;
 use std::io;
 
 use crate::EventLoop;
@@ -32,7 +32,7 @@ use crate::EventLoop;
 #[doc(alias = "asyncio.run")]
 #[doc(alias = "block_on")]
 #[track_caller]
-pub fn run<F: Future>(future: F) -> io::Result<F::Output> {
+pub fn run<F: IntoFuture>(future: F) -> io::Result<F::Output> {
     Runner::new()?.run(future)
 }
 
@@ -96,7 +96,7 @@ impl Runner {
     ///
     /// If a loop already runs on this thread; and with the panic of `future`.
     #[track_caller]
-    pub fn run<F: Future>(&mut self, future: F) -> io::Result<F::Output> {
+    pub fn run<F: IntoFuture>(&mut self, future: F) -> io::Result<F::Output> {
         let ctrl_c = self.event_loop.ctrl_c();
         Ok(self.event_loop.run_main(future, ctrl_c)?)
     }

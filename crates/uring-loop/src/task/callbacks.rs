@@ -18,7 +18,8 @@ use super::{JoinError, Task};
 use crate::callback::Callback;
 use crate::context;
 
-/// Names a callback, to take it back: see [`Task::on_done`].
+/// Names a callback, to take it back: see [`Task::on_done`] and
+/// [`Promise::on_done`](crate::Promise::on_done).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoneCallback {
     /// What it is a callback of.

@@ -14,6 +14,8 @@ mod fork;
 mod locals;
 mod loop_api;
 mod net;
+mod promise;
+mod promise_bridge;
 mod refusal;
 mod rungs;
 mod runner;
