@@ -12,8 +12,8 @@ use std::ptr::{self, NonNull};
 use std::task::{RawWakerVTable, Waker};
 
 use crate::context;
-use crate::task::raw::{self, Header};
-use crate::task::waker;
+use crate::task::raw::Header;
+use crate::task::{references, waker};
 
 /// The vtable of wakers of tasks. A `static`, so that its address tells.
 pub(crate) static TASK_WAKER: RawWakerVTable =
@@ -95,7 +95,7 @@ impl Drop for LocalWaker {
     fn drop(&mut self) {
         match self.local() {
             // SAFETY: our own local reference, taken in `new`, on the task's thread (not `Send`).
-            Some(header) => unsafe { raw::release_local(header) },
+            Some(header) => unsafe { references::release_local(header) },
             // SAFETY: the box that `new` made.
             None => drop(unsafe { Box::from_raw(self.foreign().as_ptr()) }),
         }

@@ -13,6 +13,7 @@ use std::panic::Location;
 use std::ptr::NonNull;
 
 use super::raw::{self, Header};
+use super::references;
 use super::state::flags;
 use super::{JoinError, Task};
 use crate::callback::Callback;
@@ -134,7 +135,7 @@ impl Drop for Due {
             raw::hand_over(self.header(), self.0);
         }
         // SAFETY: the reference taken in `schedule`.
-        unsafe { raw::release_local(self.header()) };
+        unsafe { references::release_local(self.header()) };
     }
 }
 

@@ -11,6 +11,7 @@ mod failure;
 pub(crate) mod inbox;
 pub(crate) mod queue;
 pub(crate) mod raw;
+pub(crate) mod references;
 
 pub(crate) mod state;
 mod task_ref;
@@ -304,7 +305,7 @@ impl<T> Future for Task<T> {
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         // SAFETY: the handle's reference, on the task's thread.
-        unsafe { raw::release_handle(self.header) };
+        unsafe { references::release_handle(self.header) };
     }
 }
 

@@ -18,6 +18,7 @@ use super::cache::Cache;
 use super::door::Door;
 use super::extras::Table;
 use super::raw::{self, Header, Home};
+use super::references;
 use super::state::flags;
 use super::task_ref::TaskRef;
 use crate::wake::LocalWaker;
@@ -199,7 +200,7 @@ impl Tasks {
         if task.has(flags::COMPLETE) {
             if task.take(flags::RELEASE_ON_POP) {
                 // SAFETY: the loop's reference, kept for the queue.
-                unsafe { raw::release_local(task) };
+                unsafe { references::release_local(task) };
             }
             return true;
         }
@@ -237,7 +238,7 @@ impl Tasks {
             task.set(flags::RELEASE_ON_POP);
         } else {
             // SAFETY: the loop's reference, on its thread.
-            unsafe { raw::release_local(task) };
+            unsafe { references::release_local(task) };
         }
     }
 
@@ -254,7 +255,7 @@ impl Tasks {
             self.schedule(task);
         }
         // SAFETY: the door's reference, given up. A scheduled task is alive without it.
-        unsafe { raw::release_shared(header.as_ptr()) };
+        unsafe { references::release_shared(header.as_ptr()) };
     }
 
     /// Drops the futures of all tasks and what is queued. What they spawn meanwhile goes too.
@@ -275,7 +276,7 @@ impl Tasks {
             let task = unsafe { header.as_ref() };
             if task.take(flags::RELEASE_ON_POP) {
                 // SAFETY: the loop's reference, kept for the queue.
-                unsafe { raw::release_local(task) };
+                unsafe { references::release_local(task) };
             }
         }
     }

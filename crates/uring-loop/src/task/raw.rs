@@ -28,7 +28,7 @@ use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, RawWaker, Waker};
 
 use super::JoinError;
-use super::cache::{self, Cache};
+use super::cache::Cache;
 use super::callbacks;
 use super::door::Door;
 use super::failure::Failure;
@@ -46,8 +46,8 @@ pub(crate) struct Header {
     pub(crate) node: Node,
     pub(super) shared: Shared,
     // Touched by the loop's thread only.
-    local_references: Cell<u32>,
-    vtable: &'static Vtable,
+    pub(super) local_references: Cell<u32>,
+    pub(super) vtable: &'static Vtable,
     pub(super) run_next: Cell<*const Header>,
     pub(super) owned_prev: Cell<*const Header>,
     pub(super) owned_next: Cell<*const Header>,
@@ -74,7 +74,7 @@ pub(crate) struct Vtable {
     report: unsafe fn(NonNull<Header>),
     /// Where the output is.
     output: unsafe fn(NonNull<Header>) -> *const (),
-    layout: Layout,
+    pub(super) layout: Layout,
 }
 
 union Stage<F: Future> {
@@ -472,7 +472,7 @@ pub(super) fn hand_over(this: &Header, header: NonNull<Header>) {
 }
 
 /// Drops the output for lack of a handle. A panic that nobody will see is logged.
-fn drop_output(this: &Header, header: NonNull<Header>) {
+pub(super) fn drop_output(this: &Header, header: NonNull<Header>) {
     if this.has(flags::TAKEN) {
         return;
     }
@@ -520,66 +520,6 @@ pub(super) unsafe fn take_output<T>(header: NonNull<Header>) -> Result<T, JoinEr
 pub(super) unsafe fn output(header: NonNull<Header>) -> *const () {
     // SAFETY: the caller's promise.
     unsafe { (header.as_ref().vtable.output)(header) }
-}
-
-/// The handle goes: drops an output that nobody can take any more, and its reference.
-///
-/// # Safety
-///
-/// The caller gives up the handle's local reference, on the task's thread.
-pub(super) unsafe fn release_handle(header: NonNull<Header>) {
-    // SAFETY: we still hold the reference.
-    let this = unsafe { header.as_ref() };
-    this.join.detach();
-    this.join.waker.set(None);
-    this.clear(flags::HANDLE);
-    if this.has(flags::COMPLETE) && !callbacks::any(this) {
-        drop_output(this, header);
-    }
-    // SAFETY: ours to give up.
-    unsafe { release_local(this) };
-}
-
-/// Gives up a local reference.
-///
-/// # Safety
-///
-/// The caller has one, and is on the task's thread.
-pub(crate) unsafe fn release_local(header: &Header) {
-    let left = header.local_references.get() - 1;
-    header.local_references.set(left);
-    if left == 0 {
-        debug_assert!(header.has(flags::COMPLETE | flags::TAKEN));
-        if header.has(flags::EXTRAS) {
-            let remove = |core: &Core| core.tasks.extras.remove(header);
-            drop(context::with_loop(header.node.loop_id, remove));
-        }
-        // SAFETY: the local references' share in `shared` is given up with the last of them.
-        unsafe { release_shared(header) };
-    }
-}
-
-/// Gives up a reference counted in `shared`.
-///
-/// # Safety
-///
-/// The caller has one and does not use the header again.
-pub(super) unsafe fn release_shared(header: *const Header) {
-    // SAFETY: alive until our reference is given up.
-    let this = unsafe { &*header };
-    if this.shared.release() {
-        let (layout, loop_id) = (this.vtable.layout, this.node.loop_id);
-        let cell = NonNull::from(this).cast();
-        // SAFETY: the last reference, so nobody looks again. The stage holds neither future nor
-        // output (`finish`, `drop_output`), and the header's fields own nothing but a waker slot
-        // that the handle emptied. Allocated by a cache, with this layout.
-        let kept = loop_id == context::loop_id()
-            && context::with_core(|core| unsafe { core.tasks.cache.keep(cell, layout) }).is_some();
-        if !kept {
-            // SAFETY: as above.
-            unsafe { cache::free(cell, layout) };
-        }
-    }
 }
 
 /// The loop took the task from the door.

@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 
 use super::TaskInfo;
 use super::raw::{self, Header};
+use super::references;
 use crate::context;
 
 /// A task, whatever its output: to look at, to cancel, to abort; not to await.
@@ -79,7 +80,7 @@ impl Clone for TaskRef {
 impl Drop for TaskRef {
     fn drop(&mut self) {
         // SAFETY: our reference, on the task's thread.
-        unsafe { raw::release_local(self.header()) };
+        unsafe { references::release_local(self.header()) };
     }
 }
 

@@ -4,7 +4,8 @@
 
 use std::task::RawWaker;
 
-use super::raw::{Header, release_shared};
+use super::raw::Header;
+use super::references::release_shared;
 use crate::wake::TASK_WAKER;
 
 pub(crate) unsafe fn clone(data: *const ()) -> RawWaker {
