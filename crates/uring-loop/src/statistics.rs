@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::context;
 use crate::turn::Core;
 
 /// Counters of a loop since it was made, and a few levels of the moment.
@@ -47,6 +48,16 @@ pub struct Statistics {
 }
 
 impl Statistics {
+    /// Those of the running loop.
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs on this thread.
+    #[track_caller]
+    pub fn current() -> Self {
+        context::core("Statistics::current", Statistics::of)
+    }
+
     pub(crate) fn of(core: &Core) -> Self {
         let counters = core.driver.counters();
         let (turns, parks, wakes) = core.counted();

@@ -38,6 +38,12 @@ const RUNNABLE: &[Runnable] = &[
         says: &["listening 127.0.0.1:"],
     },
     Runnable {
+        package: "uring-loop",
+        name: "million",
+        args: &["--tasks", "20000"],
+        says: &["20000 tasks asleep", "woken over 1s; late by p50"],
+    },
+    Runnable {
         package: "pool",
         name: "primes",
         args: &["--processes", "2"],
