@@ -209,6 +209,7 @@ impl Drop for EnteredScope {
 }
 
 /// Takes one unit of the running task's budget. `false`: it is used up, wake yourself and yield.
+#[inline]
 pub(crate) fn take_budget() -> bool {
     CONTEXT.with(|context| {
         let left = context.budget.get();

@@ -65,6 +65,7 @@ mod runner;
 pub mod signal;
 mod spin;
 mod statistics;
+pub mod sync;
 mod sys;
 mod task;
 #[cfg(any(test, feature = "testing"))]

@@ -61,6 +61,8 @@ pub(super) const CONFINED: &[Confined] = &[
             "crates/uring-loop/src/event_loop.rs",
             "crates/uring-loop/src/handle.rs",
             "crates/uring-loop/src/turn.rs",
+            "crates/uring-loop/src/sync/lock.rs",
+            "crates/uring-loop/src/sync/waitlist.rs",
             "crates/uring-loop/src/time/wheel.rs",
             "crates/uring-loop/src/wake.rs",
             // It plays the kernel, which writes through pointers.

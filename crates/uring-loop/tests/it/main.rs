@@ -1,5 +1,6 @@
 //! The behaviour of the loop through its public API, on the kernel's ring and on the simulated one.
 
+mod by_hand;
 mod callbacks;
 mod cancel;
 mod cancel_trees;
@@ -23,5 +24,8 @@ mod shutdown;
 mod shutdown_late;
 mod signals;
 mod support;
+mod sync_event;
+mod sync_lock;
+mod sync_lock_tasks;
 mod tasks;
 mod time;

@@ -1,0 +1,31 @@
+//! L3: asyncio's locks, for tasks of one loop.
+//!
+//! | | |
+//! |---|---|
+//! | [`Lock`] | one task at a time at a value, over an `await` |
+//! | [`Event`] | a flag to wait for |
+//!
+//! They are for one thread: none is `Send` or `Sync`, and none uses an atomic. Share them by
+//! reference, or in an `Rc`. They can be made and used, without waiting, where no loop runs, and
+//! waited for on any executor. Waiting allocates nothing.
+//!
+//! # What they have in common
+//!
+//! * **In order.** Who waits longest is served first, and what is free goes to those in line before
+//!   a newcomer.
+//! * **Nothing is lost.** A future that is dropped while it waits leaves the line. If it had its
+//!   turn already, what it was given goes to the next.
+//! * **No cancel error.** A request to cancel drops the future that waits, or whoever
+//!   [catches](crate::catch_cancel) it; guards are dropped with it, and so unlocked.
+//! * **Fair to others.** What is free at once is had without waiting, but counts against the budget
+//!   of the task: one that loops over a free lock is made to yield now and then.
+//! * **Forgetting is sound.** A waiting future that is leaked (`mem::forget`) keeps its place in
+//!   line, and then what it is given; the docs of each say what that means.
+
+mod event;
+mod lock;
+pub(crate) mod wait;
+pub(crate) mod waitlist;
+
+pub use event::{Event, EventStatistics};
+pub use lock::{Lock, LockGuard, LockStatistics};
