@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`Lock`] | one task at a time at a value, over an `await` |
 //! | [`Event`] | a flag to wait for |
+//! | [`Condition`] | waiting, the lock given up meanwhile, for a change of what it guards |
 //!
 //! They are for one thread: none is `Send` or `Sync`, and none uses an atomic. Share them by
 //! reference, or in an `Rc`. They can be made and used, without waiting, where no loop runs, and
@@ -22,10 +23,12 @@
 //! * **Forgetting is sound.** A waiting future that is leaked (`mem::forget`) keeps its place in
 //!   line, and then what it is given; the docs of each say what that means.
 
+mod condition;
 mod event;
 mod lock;
 pub(crate) mod wait;
 pub(crate) mod waitlist;
 
+pub use condition::{Condition, ConditionStatistics};
 pub use event::{Event, EventStatistics};
 pub use lock::{Lock, LockGuard, LockStatistics};
