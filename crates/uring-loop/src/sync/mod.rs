@@ -3,6 +3,7 @@
 //! | | |
 //! |---|---|
 //! | [`Lock`] | one task at a time at a value, over an `await` |
+//! | [`Semaphore`], [`BoundedSemaphore`] | at most so many at a time |
 //! | [`Event`] | a flag to wait for |
 //! | [`Condition`] | waiting, the lock given up meanwhile, for a change of what it guards |
 //!
@@ -23,12 +24,16 @@
 //! * **Forgetting is sound.** A waiting future that is leaked (`mem::forget`) keeps its place in
 //!   line, and then what it is given; the docs of each say what that means.
 
+mod bounded;
 mod condition;
 mod event;
 mod lock;
+mod semaphore;
 pub(crate) mod wait;
 pub(crate) mod waitlist;
 
+pub use bounded::{BoundedSemaphore, OverRelease};
 pub use condition::{Condition, ConditionStatistics};
 pub use event::{Event, EventStatistics};
 pub use lock::{Lock, LockGuard, LockStatistics};
+pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreStatistics};

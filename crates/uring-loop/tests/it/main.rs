@@ -28,5 +28,6 @@ mod sync_condition;
 mod sync_event;
 mod sync_lock;
 mod sync_lock_tasks;
+mod sync_semaphore;
 mod tasks;
 mod time;
