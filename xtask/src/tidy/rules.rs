@@ -62,6 +62,7 @@ pub(super) const CONFINED: &[Confined] = &[
             "crates/uring-loop/src/handle.rs",
             "crates/uring-loop/src/turn.rs",
             "crates/uring-loop/src/sync/lock.rs",
+            "crates/uring-loop/src/sync/rwlock.rs",
             "crates/uring-loop/src/sync/waitlist.rs",
             "crates/uring-loop/src/time/wheel.rs",
             "crates/uring-loop/src/wake.rs",

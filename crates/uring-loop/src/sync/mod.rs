@@ -3,6 +3,7 @@
 //! | | |
 //! |---|---|
 //! | [`Lock`] | one task at a time at a value, over an `await` |
+//! | [`RwLock`] | one writer or many readers |
 //! | [`Semaphore`], [`BoundedSemaphore`] | at most so many at a time |
 //! | [`Event`] | a flag to wait for |
 //! | [`Condition`] | waiting, the lock given up meanwhile, for a change of what it guards |
@@ -28,6 +29,7 @@ mod bounded;
 mod condition;
 mod event;
 mod lock;
+mod rwlock;
 mod semaphore;
 pub(crate) mod wait;
 pub(crate) mod waitlist;
@@ -36,4 +38,5 @@ pub use bounded::{BoundedSemaphore, OverRelease};
 pub use condition::{Condition, ConditionStatistics};
 pub use event::{Event, EventStatistics};
 pub use lock::{Lock, LockGuard, LockStatistics};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard};
 pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreStatistics};

@@ -28,6 +28,7 @@ mod sync_condition;
 mod sync_event;
 mod sync_lock;
 mod sync_lock_tasks;
+mod sync_rwlock;
 mod sync_semaphore;
 mod tasks;
 mod time;
