@@ -7,6 +7,7 @@
 //! | [`Semaphore`], [`BoundedSemaphore`] | at most so many at a time |
 //! | [`Event`] | a flag to wait for |
 //! | [`Condition`] | waiting, the lock given up meanwhile, for a change of what it guards |
+//! | [`Barrier`] | going on together |
 //!
 //! They are for one thread: none is `Send` or `Sync`, and none uses an atomic. Share them by
 //! reference, or in an `Rc`. They can be made and used, without waiting, where no loop runs, and
@@ -25,6 +26,7 @@
 //! * **Forgetting is sound.** A waiting future that is leaked (`mem::forget`) keeps its place in
 //!   line, and then what it is given; the docs of each say what that means.
 
+mod barrier;
 mod bounded;
 mod condition;
 mod event;
@@ -34,6 +36,7 @@ mod semaphore;
 pub(crate) mod wait;
 pub(crate) mod waitlist;
 
+pub use barrier::{Barrier, BarrierState, BarrierStatistics, BrokenBarrier};
 pub use bounded::{BoundedSemaphore, OverRelease};
 pub use condition::{Condition, ConditionStatistics};
 pub use event::{Event, EventStatistics};

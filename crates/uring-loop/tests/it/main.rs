@@ -24,6 +24,7 @@ mod shutdown;
 mod shutdown_late;
 mod signals;
 mod support;
+mod sync_barrier;
 mod sync_condition;
 mod sync_event;
 mod sync_lock;
