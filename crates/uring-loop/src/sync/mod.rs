@@ -8,6 +8,7 @@
 //! | [`Event`] | a flag to wait for |
 //! | [`Condition`] | waiting, the lock given up meanwhile, for a change of what it guards |
 //! | [`Barrier`] | going on together |
+//! | [`OnceCell`] | a value made once |
 //!
 //! They are for one thread: none is `Send` or `Sync`, and none uses an atomic. Share them by
 //! reference, or in an `Rc`. They can be made and used, without waiting, where no loop runs, and
@@ -31,6 +32,7 @@ mod bounded;
 mod condition;
 mod event;
 mod lock;
+mod once;
 mod rwlock;
 mod semaphore;
 pub(crate) mod wait;
@@ -41,5 +43,6 @@ pub use bounded::{BoundedSemaphore, OverRelease};
 pub use condition::{Condition, ConditionStatistics};
 pub use event::{Event, EventStatistics};
 pub use lock::{Lock, LockGuard, LockStatistics};
+pub use once::{OnceCell, OnceCellStatistics};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard};
 pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreStatistics};

@@ -1,0 +1,201 @@
+//! A value that is made once, by whoever needs it first.
+
+use std::cell::{self, Cell};
+use std::convert::Infallible;
+use std::fmt;
+
+use super::wait::{Wait, wait};
+use super::waitlist::{Turn, WaitList};
+
+/// A value that is made at the first need, asynchronously, and stays.
+///
+/// One task at a time makes it; the others wait. If making it fails, or its future is dropped, the
+/// turn goes to the next that waits, with what *it* wanted to do. `OnceCell<()>` does something
+/// once.
+///
+/// Making the value must not ask for it from the same cell: that waits for itself. A forgotten
+/// future (`mem::forget`) that was making the value, or has the turn, keeps the turn: others wait
+/// for ever.
+///
+/// # Examples
+///
+/// ```
+/// use uring_loop::sync::OnceCell;
+///
+/// uring_loop::run(async {
+///     let config = OnceCell::new();
+///     assert_eq!(config.get(), None);
+///     let port = config.get_or_init(async || 8080).await;
+///     assert_eq!(config.get_or_init(async || unreachable!()).await, port);
+/// })
+/// # .unwrap();
+/// ```
+#[doc(alias = "Once")]
+#[doc(alias = "OnceLock")]
+pub struct OnceCell<T> {
+    value: cell::OnceCell<T>,
+    /// Somebody has the turn: makes the value, or was chosen to.
+    taken: Cell<bool>,
+    waiters: WaitList,
+}
+
+/// How an [`OnceCell`] stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OnceCellStatistics {
+    /// Whether the value is there.
+    pub set: bool,
+    /// Whether somebody makes it.
+    pub running: bool,
+    /// How many wait for it.
+    pub waiters: usize,
+}
+
+impl<T> OnceCell<T> {
+    /// One without a value.
+    pub const fn new() -> Self {
+        OnceCell { value: cell::OnceCell::new(), taken: Cell::new(false), waiters: WaitList::new() }
+    }
+
+    /// The value, if it is there.
+    pub fn get(&self) -> Option<&T> {
+        self.value.get()
+    }
+
+    /// The value, if it is there.
+    pub fn get_mut(&mut self) -> Option<&mut T> {
+        self.value.get_mut()
+    }
+
+    /// The value, for good, if it is there.
+    pub fn into_inner(self) -> Option<T> {
+        self.value.into_inner()
+    }
+
+    /// Puts the value there.
+    ///
+    /// # Errors
+    ///
+    /// The value given, if there is one already or somebody is making it.
+    pub fn set(&self, value: T) -> Result<(), T> {
+        if self.value.get().is_some() || self.taken.replace(true) {
+            return Err(value);
+        }
+        let _turn = MyTurn(self);
+        self.value.set(value)
+    }
+
+    /// The value; made by `init` if it is not there and nobody else is making it.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of `init`, if it runs; the turn to make the value goes to the next. Otherwise Strict.
+    pub async fn get_or_init(&self, init: impl AsyncFnOnce() -> T) -> &T {
+        let init = async || Ok::<T, Infallible>(init().await);
+        match self.get_or_try_init(init).await {
+            Ok(value) => value,
+        }
+    }
+
+    /// The value; made by `init` if it is not there and nobody else is making it.
+    ///
+    /// # Errors
+    ///
+    /// That of `init`; the next that waits tries with its own.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of `init`, if it runs; the turn to make the value goes to the next. Otherwise Strict.
+    pub async fn get_or_try_init<E>(
+        &self,
+        init: impl AsyncFnOnce() -> Result<T, E>,
+    ) -> Result<&T, E> {
+        if let Some(turn) = wait(&self.waiters, Need(self)).await {
+            let value = init().await?;
+            // Nobody else has set it: it was our turn.
+            let _ = self.value.set(value);
+            drop(turn);
+        }
+        Ok(self.get().expect("it was made, by us or by others"))
+    }
+
+    /// How it stands.
+    pub fn statistics(&self) -> OnceCellStatistics {
+        let (set, running) = (self.get().is_some(), self.taken.get());
+        OnceCellStatistics { set, running, waiters: self.waiters.len() }
+    }
+
+    /// The turn is over: there is a value for all, or the next has it.
+    fn end_turn(&self) {
+        if self.value.get().is_some() {
+            self.taken.set(false);
+            return self.waiters.choose_all();
+        }
+        match self.waiters.choose() {
+            Some(waker) => waker.wake(),
+            None => self.taken.set(false),
+        }
+    }
+}
+
+/// Whoever has it makes the value. Passed on when it is dropped.
+struct MyTurn<'a, T>(&'a OnceCell<T>);
+
+impl<T> Drop for MyTurn<'_, T> {
+    fn drop(&mut self) {
+        self.0.end_turn();
+    }
+}
+
+/// Needs the value: gets nothing when it is there, and else the turn to make it.
+struct Need<'a, T>(&'a OnceCell<T>);
+
+impl<'a, T> Wait for Need<'a, T> {
+    type Output = Option<MyTurn<'a, T>>;
+
+    fn is_free(&self) -> bool {
+        self.0.get().is_some() || !self.0.taken.get()
+    }
+
+    fn take(&mut self) -> Self::Output {
+        if self.0.get().is_some() {
+            return None;
+        }
+        self.0.taken.set(true);
+        Some(MyTurn(self.0))
+    }
+
+    fn claim(&mut self, _: Turn) -> Option<Self::Output> {
+        // Chosen without a value, it has the turn, and then nobody else makes one.
+        Some(self.0.get().is_none().then(|| MyTurn(self.0)))
+    }
+
+    fn refused(&mut self, _: Turn) {
+        if self.0.get().is_none() {
+            self.0.end_turn();
+        }
+    }
+}
+
+impl<T> Default for OnceCell<T> {
+    fn default() -> Self {
+        OnceCell::new()
+    }
+}
+
+impl<T> From<T> for OnceCell<T> {
+    fn from(value: T) -> Self {
+        let cell = OnceCell::new();
+        let _ = cell.value.set(value);
+        cell
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for OnceCell<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OnceCellStatistics { running, waiters, .. } = self.statistics();
+        let mut shown = f.debug_struct("OnceCell");
+        shown.field("value", &self.get()).field("running", &running);
+        shown.field("waiters", &waiters).finish()
+    }
+}
