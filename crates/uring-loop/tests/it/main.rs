@@ -29,6 +29,8 @@ mod sync_condition;
 mod sync_event;
 mod sync_lock;
 mod sync_lock_tasks;
+mod sync_models;
+mod sync_models_meet;
 mod sync_once;
 mod sync_rwlock;
 mod sync_semaphore;
