@@ -58,6 +58,7 @@ pub mod net;
 mod oneshot;
 mod ops;
 mod promise;
+pub mod queue;
 mod remote_callback;
 mod report;
 mod run_error;

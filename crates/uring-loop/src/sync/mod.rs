@@ -10,6 +10,8 @@
 //! | [`Barrier`] | going on together |
 //! | [`OnceCell`] | a value made once |
 //!
+//! Queues are in [`queue`](crate::queue).
+//!
 //! They are for one thread: none is `Send` or `Sync`, and none uses an atomic. Share them by
 //! reference, or in an `Rc`. They can be made and used, without waiting, where no loop runs, and
 //! waited for on any executor. Waiting allocates nothing.
