@@ -45,6 +45,7 @@ mod blocking;
 mod builder;
 mod callback;
 mod cancel;
+mod combine;
 mod context;
 mod debug;
 mod driver;
@@ -79,6 +80,9 @@ pub use blocking::unblock;
 pub use builder::Builder;
 pub use callback::{Callback, call_at, call_later, call_soon, stop};
 pub use cancel::{Cancelled, CatchCancel, catch_cancel};
+pub use combine::{
+    Gather, GatherError, GatherSettled, TryGather, gather, gather_settled, try_gather,
+};
 pub use driver::InFlight;
 pub use event_loop::EventLoop;
 pub use handle::{Closed, Handle, RemoteError, RemoteTask};
@@ -98,6 +102,12 @@ pub use task::{
     JoinError, Task, TaskInfo, TaskRef, all_tasks, current_task, spawn, spawn_all, spawn_eager,
     yield_now,
 };
+
+/// What the macros expand to. Not for use by hand: it may change in any version.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::combine::{Argument, SpawnArgument, TryTuple, Tuple};
+}
 
 /// Buffers that operations take and give back, and those that the loop lends.
 pub mod buf {

@@ -5,6 +5,7 @@
 
 mod cache;
 pub(crate) mod callbacks;
+pub(crate) mod collect;
 pub(crate) mod door;
 pub(crate) mod extras;
 mod failure;

@@ -12,6 +12,8 @@ mod drops_kernel;
 mod edges;
 mod edges_kernel;
 mod fork;
+mod gather;
+mod gather_cancel;
 mod locals;
 mod loop_api;
 mod net;

@@ -2,7 +2,7 @@
 //! run in a process of their own, a log that can be read, small futures.
 
 use std::fmt::Write as _;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io::Read as _;
 use std::pin::Pin;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use uring_loop::testing::{SimConfig, SimHandle};
 use uring_loop::time::sleep;
-use uring_loop::{Builder, EventLoop, Statistics};
+use uring_loop::{Builder, EventLoop, Statistics, catch_cancel, spawn, yield_now};
 
 /// A builder with few and small buffers.
 pub(crate) fn small() -> Builder {
@@ -68,6 +68,15 @@ pub(crate) fn settle(event_loop: &mut EventLoop) {
 /// Polls a future once, with the waker of the task that asks.
 pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
+}
+
+/// Ends the task that awaits it as cancelled, as a request would that it hands on.
+pub(crate) async fn end_as_cancelled() -> ! {
+    let asked = spawn(async { catch_cancel(pending::<()>()).await.expect_err("it is asked") });
+    yield_now().await;
+    asked.cancel();
+    asked.await.expect("it took the request").propagate().await;
+    unreachable!("a request that was handed on does not come back")
 }
 
 /// Forgets a value: it is never dropped. It stays in sight of leak checkers.

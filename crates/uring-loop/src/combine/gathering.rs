@@ -1,0 +1,232 @@
+//! The engine of all that gathers: waits for a row of tasks and puts their results together.
+//!
+//! It is a node in the tree of scopes, and its tasks are the nodes below. A request to end reaches
+//! each of them; each is handed on, and all are waited for. If one of them ends cancelled by it,
+//! the request goes on outward when the last has ended: what the others came to is dropped then,
+//! as asyncio does. If all of them answer with values, the request is swallowed, as it is for a
+//! single task that is awaited.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::gather::GatherError;
+use super::members::{Members, TryMembers};
+use crate::cancel::{LinkKind, Origin, Scope, hand_outward, is_above};
+use crate::context;
+use crate::task::JoinError;
+use crate::task::collect::Collector;
+
+/// What ends a gathering early, and how its results are put together.
+pub(super) trait Form {
+    type Members: Members;
+    type Output;
+
+    fn members(&self) -> &Self::Members;
+
+    /// Whether this task, which is ready, ends the gathering.
+    fn has_failed(&self, index: usize) -> bool;
+
+    fn failure(self, index: usize) -> Self::Output;
+
+    /// All are ready, and none has failed.
+    fn finish(self) -> Self::Output;
+}
+
+/// A task without a value ends it.
+pub(super) struct All<M>(pub(super) M);
+
+/// So does one whose value is an error.
+pub(super) struct TryAll<M>(pub(super) M);
+
+/// Nothing ends it early.
+pub(super) struct Settled<M>(pub(super) M);
+
+impl<M: Members> Form for All<M> {
+    type Members = M;
+    type Output = Result<M::Values, JoinError>;
+
+    fn members(&self) -> &M {
+        &self.0
+    }
+
+    fn has_failed(&self, index: usize) -> bool {
+        self.0.is_err(index)
+    }
+
+    fn failure(mut self, index: usize) -> Self::Output {
+        Err(self.0.error(index))
+    }
+
+    fn finish(self) -> Self::Output {
+        Ok(self.0.values())
+    }
+}
+
+impl<M: TryMembers> Form for TryAll<M> {
+    type Members = M;
+    type Output = Result<M::Oks, GatherError<M::Error>>;
+
+    fn members(&self) -> &M {
+        &self.0
+    }
+
+    fn has_failed(&self, index: usize) -> bool {
+        self.0.has_failed(index)
+    }
+
+    fn failure(mut self, index: usize) -> Self::Output {
+        Err(self.0.failure(index))
+    }
+
+    fn finish(self) -> Self::Output {
+        Ok(self.0.oks())
+    }
+}
+
+impl<M: Members> Form for Settled<M> {
+    type Members = M;
+    type Output = M::Outcomes;
+
+    fn members(&self) -> &M {
+        &self.0
+    }
+
+    fn has_failed(&self, _: usize) -> bool {
+        false
+    }
+
+    fn failure(self, _: usize) -> Self::Output {
+        unreachable!("nothing ends it early")
+    }
+
+    fn finish(self) -> Self::Output {
+        self.0.outcomes()
+    }
+}
+
+pin_project! {
+    /// Waits for the members of a form.
+    pub(super) struct Gathering<F> {
+        #[pin]
+        scope: Scope,
+        state: Option<State<F>>,
+    }
+}
+
+struct State<F> {
+    form: F,
+    /// From the first poll on.
+    collector: Option<Collector>,
+    left: usize,
+    /// How many of those left were asked to end.
+    asked: usize,
+    /// The first that failed.
+    failed: Option<usize>,
+    /// A member ended cancelled by a request of this origin.
+    ended_by: Option<Origin>,
+}
+
+impl<F: Form> Gathering<F> {
+    pub(super) fn new(form: F) -> Self {
+        let left = form.members().len();
+        let state = State { form, collector: None, left, asked: 0, failed: None, ended_by: None };
+        Gathering { scope: Scope::new(LinkKind::Origin), state: Some(state) }
+    }
+
+    /// How many members are not ready, or not seen to be.
+    pub(super) fn left(&self) -> usize {
+        self.state.as_ref().map_or(0, |state| state.left)
+    }
+}
+
+impl<F: Form> State<F> {
+    /// The first poll: every member learns whom to wake.
+    fn begin(&mut self) {
+        let members = self.form.members();
+        let collector = Collector::new(members.len());
+        for index in 0..members.len() {
+            let member = members.member(index);
+            member.begin(Some(context::scope()));
+            if member.is_ready() {
+                collector.push(index);
+            } else {
+                member.tell(collector.waker(index));
+            }
+        }
+        self.collector = Some(collector);
+    }
+
+    /// Sees to the members that were woken.
+    fn collect(&mut self) {
+        if self.collector.is_none() {
+            self.begin();
+        }
+        let State { form, collector: Some(collector), .. } = self else { return };
+        let members = form.members();
+        while let Some(index) = collector.pop() {
+            let member = members.member(index);
+            if !member.is_ready() {
+                self.asked += usize::from(member.forward_request());
+                member.tell(collector.waker(index));
+                continue;
+            }
+            collector.close(index);
+            self.left -= 1;
+            let forwarded = member.leave();
+            self.asked -= usize::from(forwarded.is_some());
+            if member.is_cancelled() {
+                self.ended_by = forwarded.or(self.ended_by);
+            }
+            if self.failed.is_none() && form.has_failed(index) {
+                self.failed = Some(index);
+            }
+        }
+    }
+
+    /// Whether there is an answer: all are ready, or one has failed and none is on its way to a
+    /// requested end.
+    fn is_over(&self) -> bool {
+        let ending = self.asked > 0 || self.ended_by.is_some();
+        let failed =
+            self.failed.is_some() && (!ending || cfg!(mutant = "gather-waits-for-no-clean-up"));
+        self.left == 0 || failed
+    }
+
+    fn into_output(self) -> F::Output {
+        match self.failed {
+            Some(index) => self.form.failure(index),
+            None => self.form.finish(),
+        }
+    }
+}
+
+impl<F: Form> Future for Gathering<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let scope = this.scope.as_ref();
+        let state = this.state.as_mut().expect("what gathers is not polled after it was ready");
+        {
+            let _entered = scope.enter();
+            state.collect();
+        }
+        if !state.is_over() {
+            if let Some(collector) = &state.collector {
+                collector.set_waker(cx.waker());
+            }
+            return Poll::Pending;
+        }
+        scope.leave();
+        match state.ended_by {
+            Some(origin) if is_above(origin) => {
+                hand_outward(origin);
+                Poll::Pending
+            }
+            _ => Poll::Ready(this.state.take().expect("it was there").into_output()),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! L3: running many: waiting for all of them, for the first, for each as it ends.
+//!
+//! | | ends when | on an error | on a cancel of who waits | dropped |
+//! |---|---|---|---|---|
+//! | [`gather`], [`try_gather`] | all are done | ends at once, the others run on | all are asked, and waited for | the tasks run on |
+//! | [`gather_settled`] | all are done | goes on | all are asked, and waited for | the tasks run on |
+//! | [`wait`], [`try_wait`] | as [`WaitUntil`] says | as [`WaitUntil`] says | ends, the tasks run on | the tasks run on |
+//! | [`as_completed`] | gives each as it ends | goes on | ends, the tasks run on | the tasks run on |
+//!
+//! All of them work on tasks, for what runs on by itself is a task: `futures.map(spawn)`, or
+//! [`spawn_all`](crate::spawn_all), makes tasks of futures. The macros [`gather!`](crate::gather!),
+//! [`try_gather!`](crate::try_gather!) and [`gather_settled!`](crate::gather_settled!) take
+//! futures and tasks of different types, and do it themselves.
+//!
+//! None looks at all tasks when one of them ends: `task/collect.rs`.
+
+mod gather;
+mod gathering;
+mod members;
+mod tuple;
+
+pub use gather::{
+    Gather, GatherError, GatherSettled, TryGather, gather, gather_settled, try_gather,
+};
+#[doc(hidden)]
+pub use tuple::{Argument, SpawnArgument, TryTuple, Tuple};
