@@ -23,6 +23,7 @@ pub mod report;
 pub mod rounds;
 pub mod serve;
 pub mod stats;
+pub mod sync;
 pub mod uring;
 pub mod usage;
 pub mod workloads;

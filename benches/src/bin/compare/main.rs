@@ -45,6 +45,11 @@ enum What {
     /// Executors: spawn, yield, timeout, memory of a sleeping task
     #[command(after_help = "Rows: spawn, spawn-many, yield, timeout, timeout-ready, sleep")]
     Exec(once::Options),
+    /// Locks, queues and gathering between the tasks of one loop
+    #[command(
+        after_help = "Rows: lock, lock-contended, semaphore, semaphore-contended, queue, gather"
+    )]
+    Sync(once::Options),
     /// Messages between two cores: round trip, stream, batches, calls
     #[command(after_help = "Rows: round-trip, one-way, batched, call")]
     Messages(once::Options),
@@ -75,6 +80,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         What::Echo(_) => "echo",
         What::Idle(_) => "idle",
         What::Exec(_) => "exec",
+        What::Sync(_) => "sync",
         What::Messages(_) => "messages",
         What::Pools(_) => "pools",
     };
@@ -84,6 +90,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         What::Echo(options) => echo::compare(options, &mut run)?,
         What::Idle(options) => idle::compare(options, &mut run)?,
         What::Exec(options) => once::exec(options, &mut run)?,
+        What::Sync(options) => once::sync(options, &mut run)?,
         What::Messages(options) => once::messages(options, &mut run)?,
         What::Pools(options) => once::pools(options, &mut run)?,
     }

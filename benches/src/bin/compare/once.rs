@@ -1,4 +1,4 @@
-//! `compare exec`, `compare messages`, `compare pools`: programs that measure themselves once.
+//! `compare exec`, `compare sync`, `compare messages`, `compare pools`: programs that measure themselves once.
 
 use anyhow::ensure;
 use benches::process::{measure_once, sibling};
@@ -116,10 +116,55 @@ const POOLS: &[Row] = &[
     },
 ];
 
+const SYNC: &[Row] = &[
+    Row {
+        name: "lock",
+        title: "a free lock, taken and given back",
+        arguments: &["lock"],
+        columns: NS,
+    },
+    Row {
+        name: "lock-contended",
+        title: "a lock that 100 tasks want, held over a yield",
+        arguments: &["lock-contended"],
+        columns: NS,
+    },
+    Row {
+        name: "semaphore",
+        title: "a free permit, taken and given back",
+        arguments: &["semaphore"],
+        columns: NS,
+    },
+    Row {
+        name: "semaphore-contended",
+        title: "10 permits that 100 tasks want, held over a yield",
+        arguments: &["semaphore-contended"],
+        columns: NS,
+    },
+    Row {
+        name: "queue",
+        title: "a queue with room for 64 from task to task, per item",
+        arguments: &["queue"],
+        columns: NS,
+    },
+    Row {
+        name: "gather",
+        title: "1000 tasks that yield once, gathered in order, each",
+        arguments: &["gather"],
+        columns: NS,
+    },
+];
+
 pub(crate) fn exec(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
     let how = run.how;
     let common = vec![format!("--core={}", how.core)];
     Kind { prefix: "exec_", rows: EXEC, usual: &["floor", "tokio"], common }.compare(options, run)
+}
+
+pub(crate) fn sync(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
+    let common = vec![format!("--core={}", run.how.core)];
+    let usual = &["tokio", "async_lock"];
+    Kind { prefix: "sync_", rows: SYNC, usual, common }.compare(options, run)
 }
 
 pub(crate) fn messages(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
