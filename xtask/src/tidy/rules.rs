@@ -215,6 +215,8 @@ pub(super) const NOT_UNDER: &[(usize, &[usize])] = &[(3, &[0, 1]), (5, &[0, 1])]
 /// Modules used from anywhere, and using anything: hooks, the probe's report, the test tools, and
 /// small things without a side of their own.
 pub(super) const EVERYWHERE: &[&str] = &[
+    // What macros expand to, in the crates of users.
+    "__private",
     "oneshot",
     "probe",
     "remote_callback",

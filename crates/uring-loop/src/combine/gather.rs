@@ -20,7 +20,7 @@ use crate::task::{JoinError, Task};
 ///
 /// If the awaiting task is asked to end meanwhile, every task that is not done is asked, and all
 /// are waited for. If one of them ends cancelled, so does the awaiter. *Dropping* it is dropping
-/// the handles: the tasks run on. (A [`TaskGroup`](crate::TaskGroup) ends them.)
+/// the handles: the tasks run on.
 ///
 /// # Errors
 ///

@@ -167,8 +167,8 @@ pub(crate) trait Member {
     fn is_ready(&self) -> bool;
     /// Whether it is ready and was cancelled.
     fn is_cancelled(&self) -> bool;
-    /// Forgets who awaited it before, and takes a place under `scope`, or none: where it has one, it
-    /// is asked to end if who waits is.
+    /// Forgets who awaited it before, and takes a place under `scope`, or none: where it has one,
+    /// it is asked to end if who waits is.
     fn begin(&self, scope: Option<ScopeRef>);
     /// Has `waker` woken when it is ready, or is asked.
     fn tell(&self, waker: LocalWaker);
@@ -190,7 +190,9 @@ impl<T> Member for Task<T> {
 
     fn begin(&self, scope: Option<ScopeRef>) {
         let header = self.header();
-        header.join.detach();
+        if !cfg!(mutant = "waiter-hands-its-cancel-on") {
+            header.join.detach();
+        }
         header.clear(flags::FORWARDED);
         if let Some(scope) = scope {
             // SAFETY: the link lies in the task's heap cell, which this handle keeps alive, and

@@ -171,6 +171,22 @@ fn a_child_cancelled_by_others_does_not_cancel_who_gathers() {
 }
 
 #[test]
+fn children_are_reached_by_hand_while_they_are_gathered() {
+    run(async {
+        let tasks = [spawn(pending::<u32>()), spawn(pending()), spawn(async { 3 })];
+        let (one, other) = (tasks[0].task_ref(), tasks[1].task_ref());
+        let gathered = spawn(gather_settled(tasks));
+        yield_now().await;
+        yield_now().await;
+        one.cancel();
+        other.abort();
+        let outcomes = gathered.await.expect("who gathers goes on");
+        assert!(outcomes[..2].iter().all(|outcome| matches!(outcome, Err(e) if e.is_cancelled())));
+        assert!(matches!(outcomes[2], Ok(3)));
+    });
+}
+
+#[test]
 fn settled_tells_what_each_came_to() {
     run(async {
         let victim = spawn(pending());
