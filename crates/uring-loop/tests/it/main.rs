@@ -42,3 +42,4 @@ mod sync_rwlock;
 mod sync_semaphore;
 mod tasks;
 mod time;
+mod wait;
