@@ -5,6 +5,7 @@
 //! | [`gather`], [`try_gather`] | all are done | ends at once, the others run on | all are asked, and waited for | the tasks run on |
 //! | [`gather_settled`] | all are done | goes on | all are asked, and waited for | the tasks run on |
 //! | [`wait`], [`try_wait`] | as [`WaitUntil`] says | as [`WaitUntil`] says | ends, the tasks run on | the tasks run on |
+//! | [`as_completed`] | gives each as it ends | goes on | ends, the tasks run on | the tasks run on |
 //!
 //! All of them work on tasks, for what runs on by itself is a task: `futures.map(spawn)`, or
 //! [`spawn_all`](crate::spawn_all), makes tasks of futures. The macros [`gather!`](crate::gather!),
@@ -13,12 +14,14 @@
 //!
 //! None looks at all tasks when one of them ends: `task/collect.rs`.
 
+mod as_completed;
 mod gather;
 mod gathering;
 mod members;
 mod tuple;
 mod wait;
 
+pub use as_completed::{AsCompleted, AsCompletedWithin, Completed, as_completed};
 pub use gather::{
     Gather, GatherError, GatherSettled, TryGather, gather, gather_settled, try_gather,
 };
