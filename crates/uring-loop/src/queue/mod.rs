@@ -45,7 +45,7 @@ mod shared;
 
 pub use error::{GetError, PutError, ShutDown, TooManyDone};
 pub use order::{Fifo, Lifo, Order, SmallestFirst};
-pub use ordered::{OrderedQueue, QueueStatistics, Slot};
+pub use ordered::{OrderedQueue, QueueStatistics, Room};
 
 /// Gives the oldest item first.
 #[doc(alias = "channel")]

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::error::{GetError, PutError, ShutDown, TooManyDone};
 use super::order::Order;
-use super::shared::{AllDone, GetItem, GetSlot, Shared};
+use super::shared::{AllDone, GetItem, GetRoom, Shared};
 use crate::sync::wait::wait;
 
 /// A queue that gives its items in the order `O`: a [`Queue`](super::Queue), a
@@ -18,7 +18,7 @@ use crate::sync::wait::wait;
 /// there; whoever it was meant for keeps the place in line and waits for the next.
 ///
 /// A waiting `get`, `put` or `reserve` that is forgotten (`mem::forget`) stands in line for ever:
-/// the item or the slot it is chosen for is not used by others that wait (an item can be had with
+/// the item or the room it is chosen for is not used by others that wait (an item can be had with
 /// `get_nowait`).
 pub struct OrderedQueue<O> {
     shared: Rc<Shared<O>>,
@@ -30,7 +30,7 @@ pub struct OrderedQueue<O> {
 pub struct QueueStatistics {
     /// How many items lie in it.
     pub len: usize,
-    /// How many slots are reserved, for [`Slot`]s and for putters that were woken.
+    /// For how many items room is kept: by [`Room`]s, and for putters that were woken.
     pub reserved: usize,
     /// How many items were put and not yet said to be done.
     pub unfinished: usize,
@@ -75,7 +75,7 @@ impl<O: Order> OrderedQueue<O> {
     #[doc(alias = "send")]
     pub async fn put(&self, item: O::Item) -> Result<(), ShutDown<O::Item>> {
         match self.reserve().await {
-            Ok(slot) => slot.put(item),
+            Ok(room) => room.put(item),
             Err(ShutDown(())) => Err(ShutDown(item)),
         }
     }
@@ -91,7 +91,7 @@ impl<O: Order> OrderedQueue<O> {
         self.shared.put_nowait(item)
     }
 
-    /// Waits for room for one item, and keeps it until the [`Slot`] is used or dropped.
+    /// Waits for room for one item, and keeps it until the [`Room`] is used or dropped.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl<O: Order> OrderedQueue<O> {
     ///
     /// # Cancel safety
     ///
-    /// Strict: the place in line is lost, and a slot that was handed over goes to the next.
+    /// Strict: the place in line is lost, and room that was handed over goes to the next.
     ///
     /// # Examples
     ///
@@ -108,16 +108,16 @@ impl<O: Order> OrderedQueue<O> {
     ///
     /// uring_loop::run(async {
     ///     let queue = Queue::bounded(1);
-    ///     let slot = queue.reserve().await.unwrap();
+    ///     let room = queue.reserve().await.unwrap();
     ///     assert!(queue.is_full());
-    ///     slot.put("made only now that there is room for it").unwrap();
+    ///     room.put("made only now that there is room for it").unwrap();
     ///     assert_eq!(queue.len(), 1);
     /// })
     /// # .unwrap();
     /// ```
-    pub async fn reserve(&self) -> Result<Slot<'_, O>, ShutDown> {
-        wait(&self.shared.putters, GetSlot(&*self.shared)).await?;
-        Ok(Slot { shared: Some(&self.shared) })
+    pub async fn reserve(&self) -> Result<Room<'_, O>, ShutDown> {
+        wait(&self.shared.putters, GetRoom(&*self.shared)).await?;
+        Ok(Room { shared: Some(&self.shared) })
     }
 
     /// Takes the next item, once there is one.
@@ -195,7 +195,7 @@ impl<O: Order> OrderedQueue<O> {
         self.len() == 0
     }
 
-    /// Whether there is no room: items and reserved slots are as many as may be.
+    /// Whether there is no room: items, and those that room is kept for, are as many as may be.
     #[doc(alias = "full")]
     pub fn is_full(&self) -> bool {
         !self.shared.has_room()
@@ -225,12 +225,12 @@ impl<O: Order> OrderedQueue<O> {
 
 /// Room for one item, made by [`OrderedQueue::reserve`]. Given back on drop.
 #[must_use = "the room is given back when it is dropped"]
-pub struct Slot<'a, O: Order> {
+pub struct Room<'a, O: Order> {
     /// None when it is used up.
     shared: Option<&'a Shared<O>>,
 }
 
-impl<O: Order> Slot<'_, O> {
+impl<O: Order> Room<'_, O> {
     /// Puts an item there.
     ///
     /// # Errors
@@ -238,14 +238,14 @@ impl<O: Order> Slot<'_, O> {
     /// [`ShutDown`] with the item, if the queue was shut down since.
     pub fn put(mut self, item: O::Item) -> Result<(), ShutDown<O::Item>> {
         let shared = self.shared.take().expect("only `put` takes it, once");
-        shared.fill_slot(item)
+        shared.put_reserved(item)
     }
 }
 
-impl<O: Order> Drop for Slot<'_, O> {
+impl<O: Order> Drop for Room<'_, O> {
     fn drop(&mut self) {
         if let Some(shared) = self.shared {
-            shared.give_slot_back();
+            shared.give_room_back();
         }
     }
 }
@@ -277,8 +277,8 @@ impl<O: Order> fmt::Debug for OrderedQueue<O> {
     }
 }
 
-impl<O: Order> fmt::Debug for Slot<'_, O> {
+impl<O: Order> fmt::Debug for Room<'_, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Slot")
+        f.write_str("Room")
     }
 }

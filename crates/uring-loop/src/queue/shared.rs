@@ -1,7 +1,7 @@
 //! The insides of a queue: items, room, and three lines of waiters.
 //!
-//! *Room* is handed over as a semaphore's permits are: who waits for it is chosen together with a
-//! *slot*, which counts as used from then on. So nobody who puts is overtaken, and whoever is in
+//! *Room* is handed over as a semaphore's permits are: for whoever is chosen to put an item it is
+//! reserved, and counts as used from then on. So nobody who puts is overtaken, and whoever is in
 //! line knows that there is no room.
 //!
 //! *Items* are claimed, not handed over: for an item that comes, the first in line is chosen, and
@@ -15,13 +15,13 @@ use std::cell::{Cell, RefCell};
 use super::error::{PutError, ShutDown, TooManyDone};
 use super::order::Order;
 use crate::sync::wait::Wait;
-use crate::sync::waitlist::{Turn, WaitList};
+use crate::sync::waitlist::{Grant, WaitList};
 
 /// What all handles to a queue point to.
 pub(super) struct Shared<O> {
     order: RefCell<O>,
     pub(super) max: usize,
-    /// Slots that were given out and not used yet, to waiters that were chosen or by `reserve`.
+    /// For how many items room is kept, for putters that were chosen and by `reserve`.
     pub(super) reserved: Cell<usize>,
     /// Getters that were chosen and have not run yet.
     claims: Cell<usize>,
@@ -33,9 +33,9 @@ pub(super) struct Shared<O> {
     pub(super) joiners: WaitList,
 }
 
-/// Notes of putters that were chosen: there is a slot for them, or there will be none.
-const SLOT: usize = 1;
-const NO_SLOT: usize = 0;
+/// Notes of putters that were chosen: there is room for them, or there never will be.
+const ROOM: usize = 1;
+const NO_ROOM: usize = 0;
 
 impl<O: Order> Shared<O> {
     pub(super) fn new(max: usize) -> Self {
@@ -57,7 +57,7 @@ impl<O: Order> Shared<O> {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        // Without a limit the number of slots is one, too.
+        // Without a limit there is nothing to count.
         self.max == usize::MAX || self.len() + self.reserved.get() < self.max
     }
 
@@ -98,20 +98,20 @@ impl<O: Order> Shared<O> {
         }
     }
 
-    /// A putter for every free slot.
+    /// A putter for all the room there is.
     fn choose_putters(&self) {
         while self.has_room()
-            && let Some(waker) = self.putters.choose_with(SLOT)
+            && let Some(waker) = self.putters.choose_with(ROOM)
         {
             self.reserved.set(self.reserved.get() + 1);
             waker.wake();
         }
     }
 
-    /// Uses a reserved slot.
-    pub(super) fn fill_slot(&self, item: O::Item) -> Result<(), ShutDown<O::Item>> {
+    /// Puts an item for which room was reserved.
+    pub(super) fn put_reserved(&self, item: O::Item) -> Result<(), ShutDown<O::Item>> {
         if self.shut_down.get() {
-            self.give_slot_back();
+            self.give_room_back();
             return Err(ShutDown(item));
         }
         self.reserved.set(self.reserved.get() - 1);
@@ -119,7 +119,7 @@ impl<O: Order> Shared<O> {
         Ok(())
     }
 
-    pub(super) fn give_slot_back(&self) {
+    pub(super) fn give_room_back(&self) {
         self.reserved.set(self.reserved.get() - 1);
         self.choose_putters();
     }
@@ -153,7 +153,7 @@ impl<O: Order> Shared<O> {
             self.claims.set(self.claims.get() + 1);
             waker.wake();
         }
-        while let Some(waker) = self.putters.choose_with(NO_SLOT) {
+        while let Some(waker) = self.putters.choose_with(NO_ROOM) {
             waker.wake();
         }
     }
@@ -173,7 +173,7 @@ impl<O: Order> Wait for GetItem<'_, O> {
         self.0.get_now().ok_or(ShutDown(()))
     }
 
-    fn claim(&mut self, _: Turn) -> Option<Self::Output> {
+    fn claim(&mut self, _: Grant) -> Option<Self::Output> {
         self.0.claims.set(self.0.claims.get() - 1);
         match self.0.get_now() {
             Some(item) => Some(Ok(item)),
@@ -181,7 +181,7 @@ impl<O: Order> Wait for GetItem<'_, O> {
         }
     }
 
-    fn refused(&mut self, _: Turn) {
+    fn refused(&mut self, _: Grant) {
         self.0.claims.set(self.0.claims.get() - 1);
         if !cfg!(mutant = "claim-not-passed-on") {
             self.0.choose_getters();
@@ -189,10 +189,10 @@ impl<O: Order> Wait for GetItem<'_, O> {
     }
 }
 
-/// Waits for a slot, and has it reserved.
-pub(super) struct GetSlot<'a, O>(pub(super) &'a Shared<O>);
+/// Waits for room, and has it reserved.
+pub(super) struct GetRoom<'a, O>(pub(super) &'a Shared<O>);
 
-impl<O: Order> Wait for GetSlot<'_, O> {
+impl<O: Order> Wait for GetRoom<'_, O> {
     type Output = Result<(), ShutDown>;
 
     fn is_free(&self) -> bool {
@@ -207,17 +207,17 @@ impl<O: Order> Wait for GetSlot<'_, O> {
         Ok(())
     }
 
-    fn claim(&mut self, turn: Turn) -> Option<Self::Output> {
+    fn claim(&mut self, grant: Grant) -> Option<Self::Output> {
         if !self.0.shut_down.get() {
             return Some(Ok(()));
         }
-        self.refused(turn);
+        self.refused(grant);
         Some(Err(ShutDown(())))
     }
 
-    fn refused(&mut self, turn: Turn) {
-        if turn.note == SLOT {
-            self.0.give_slot_back();
+    fn refused(&mut self, grant: Grant) {
+        if grant.note == ROOM {
+            self.0.give_room_back();
         }
     }
 }
@@ -234,7 +234,7 @@ impl<O> Wait for AllDone<'_, O> {
 
     fn take(&mut self) {}
 
-    fn claim(&mut self, _: Turn) -> Option<()> {
+    fn claim(&mut self, _: Grant) -> Option<()> {
         Some(())
     }
 }

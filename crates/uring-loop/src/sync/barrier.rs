@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 
 use super::wait::{Wait, wait};
-use super::waitlist::{Turn, WaitList};
+use super::waitlist::{Grant, WaitList};
 
 /// Holds tasks until `parties` of them are there, lets those go on together, and begins anew.
 ///
@@ -200,8 +200,8 @@ impl Barrier {
         }
     }
 
-    fn was_broken_for(&self, turn: Turn) -> bool {
-        turn.ticket < self.broken_before.get()
+    fn was_broken_for(&self, grant: Grant) -> bool {
+        grant.ticket < self.broken_before.get()
     }
 }
 
@@ -231,20 +231,20 @@ impl Wait for Arrive<'_> {
         self.0.waiting.set(self.0.waiting.get() + 1);
     }
 
-    fn claim(&mut self, turn: Turn) -> Option<Self::Output> {
-        if self.0.was_broken_for(turn) {
+    fn claim(&mut self, grant: Grant) -> Option<Self::Output> {
+        if self.0.was_broken_for(grant) {
             return Some(Err(BrokenBarrier));
         }
         self.0.leave();
-        Some(Ok(turn.note))
+        Some(Ok(grant.note))
     }
 
     fn left(&mut self, _: bool) {
         self.0.waiting.set(self.0.waiting.get() - 1);
     }
 
-    fn refused(&mut self, turn: Turn) {
-        if !self.0.was_broken_for(turn) {
+    fn refused(&mut self, grant: Grant) {
+        if !self.0.was_broken_for(grant) {
             self.0.leave();
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::lock::{Lock, LockGuard};
 use super::wait::{Wait, wait_moving};
-use super::waitlist::{MoveFirst, Turn, WaitList};
+use super::waitlist::{Grant, MoveFirst, WaitList};
 
 /// Lets tasks that hold a [`Lock`] wait until another says that something has changed.
 ///
@@ -76,7 +76,7 @@ impl Condition {
     /// # Cancel safety
     ///
     /// Strict: the lock is given up, as if the guard were dropped; a notification that had come is
-    /// passed on to the next.
+    /// passed on to the next. So whoever limits the wait with a timeout locks again afterwards.
     pub async fn wait<'a, T: ?Sized>(&self, guard: LockGuard<'a, T>) -> LockGuard<'a, T> {
         let lock = guard.lock();
         let wait = Relock { condition: self, lock, guard: Some(guard) };
@@ -181,7 +181,7 @@ impl<'a, T: ?Sized> Wait for Relock<'_, 'a, T> {
         self.guard = None;
     }
 
-    fn claim(&mut self, _: Turn) -> Option<LockGuard<'a, T>> {
+    fn claim(&mut self, _: Grant) -> Option<LockGuard<'a, T>> {
         Some(LockGuard::handed(self.lock))
     }
 
@@ -192,7 +192,7 @@ impl<'a, T: ?Sized> Wait for Relock<'_, 'a, T> {
         }
     }
 
-    fn refused(&mut self, _: Turn) {
+    fn refused(&mut self, _: Grant) {
         self.pass_on();
         drop(LockGuard::handed(self.lock));
     }

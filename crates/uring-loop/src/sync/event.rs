@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use super::wait::{Wait, wait};
-use super::waitlist::{Turn, WaitList};
+use super::waitlist::{Grant, WaitList};
 
 /// A flag that is clear at first, can be set and cleared, and waited for.
 ///
@@ -92,7 +92,7 @@ impl Wait for UntilSet<'_> {
 
     fn take(&mut self) {}
 
-    fn claim(&mut self, _: Turn) -> Option<()> {
+    fn claim(&mut self, _: Grant) -> Option<()> {
         (self.0.is_set() || !cfg!(mutant = "clear-takes-back-a-set")).then_some(())
     }
 }

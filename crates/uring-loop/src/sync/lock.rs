@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use super::wait::{Wait, wait};
-use super::waitlist::{Turn, WaitList};
+use super::waitlist::{Grant, WaitList};
 
 /// Lets one task at a time at a value, and keeps it theirs over an `await`.
 ///
@@ -146,11 +146,11 @@ impl<'a, T: ?Sized> Wait for Acquire<'a, T> {
         self.0.take()
     }
 
-    fn claim(&mut self, _: Turn) -> Option<LockGuard<'a, T>> {
+    fn claim(&mut self, _: Grant) -> Option<LockGuard<'a, T>> {
         Some(LockGuard::handed(self.0))
     }
 
-    fn refused(&mut self, _: Turn) {
+    fn refused(&mut self, _: Grant) {
         if !cfg!(mutant = "refused-lock-kept") {
             self.0.unlock();
         }

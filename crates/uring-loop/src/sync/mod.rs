@@ -14,14 +14,14 @@
 //!
 //! They are for one thread: none is `Send` or `Sync`, and none uses an atomic. Share them by
 //! reference, or in an `Rc`. They can be made and used, without waiting, where no loop runs, and
-//! waited for on any executor. Waiting allocates nothing.
+//! waited for on any executor. A task of the loop allocates nothing to wait.
 //!
 //! # What they have in common
 //!
 //! * **In order.** Who waits longest is served first, and what is free goes to those in line before
 //!   a newcomer.
-//! * **Nothing is lost.** A future that is dropped while it waits leaves the line. If it had its
-//!   turn already, what it was given goes to the next.
+//! * **Nothing is lost.** A future that is dropped while it waits leaves the line. If it was served
+//!   already, what it was given goes to the next.
 //! * **No cancel error.** A request to cancel drops the future that waits, or whoever
 //!   [catches](crate::catch_cancel) it; guards are dropped with it, and so unlocked.
 //! * **Fair to others.** What is free at once is had without waiting, but counts against the budget

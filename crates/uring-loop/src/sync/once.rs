@@ -5,17 +5,16 @@ use std::convert::Infallible;
 use std::fmt;
 
 use super::wait::{Wait, wait};
-use super::waitlist::{Turn, WaitList};
+use super::waitlist::{Grant, WaitList};
 
 /// A value that is made at the first need, asynchronously, and stays.
 ///
 /// One task at a time makes it; the others wait. If making it fails, or its future is dropped, the
-/// turn goes to the next that waits, with what *it* wanted to do. `OnceCell<()>` does something
-/// once.
+/// next that waits makes it, in its own way. `OnceCell<()>` does something once.
 ///
 /// Making the value must not ask for it from the same cell: that waits for itself. A forgotten
-/// future (`mem::forget`) that was making the value, or has the turn, keeps the turn: others wait
-/// for ever.
+/// future (`mem::forget`) that was making the value, or was next to make it, never will, and others
+/// wait for ever.
 ///
 /// # Examples
 ///
@@ -34,8 +33,8 @@ use super::waitlist::{Turn, WaitList};
 #[doc(alias = "OnceLock")]
 pub struct OnceCell<T> {
     value: cell::OnceCell<T>,
-    /// Somebody has the turn: makes the value, or was chosen to.
-    taken: Cell<bool>,
+    /// By somebody, or somebody was chosen to.
+    being_made: Cell<bool>,
     waiters: WaitList,
 }
 
@@ -54,7 +53,11 @@ pub struct OnceCellStatistics {
 impl<T> OnceCell<T> {
     /// One without a value.
     pub const fn new() -> Self {
-        OnceCell { value: cell::OnceCell::new(), taken: Cell::new(false), waiters: WaitList::new() }
+        OnceCell {
+            value: cell::OnceCell::new(),
+            being_made: Cell::new(false),
+            waiters: WaitList::new(),
+        }
     }
 
     /// The value, if it is there.
@@ -78,10 +81,10 @@ impl<T> OnceCell<T> {
     ///
     /// The value given, if there is one already or somebody is making it.
     pub fn set(&self, value: T) -> Result<(), T> {
-        if self.value.get().is_some() || self.taken.replace(true) {
+        if self.value.get().is_some() || self.being_made.replace(true) {
             return Err(value);
         }
-        let _turn = MyTurn(self);
+        let _maker = Maker(self);
         self.value.set(value)
     }
 
@@ -89,7 +92,7 @@ impl<T> OnceCell<T> {
     ///
     /// # Cancel safety
     ///
-    /// That of `init`, if it runs; the turn to make the value goes to the next. Otherwise Strict.
+    /// That of `init`, if it runs; the next that waits then makes the value. Otherwise Strict.
     pub async fn get_or_init(&self, init: impl AsyncFnOnce() -> T) -> &T {
         let init = async || Ok::<T, Infallible>(init().await);
         match self.get_or_try_init(init).await {
@@ -105,74 +108,74 @@ impl<T> OnceCell<T> {
     ///
     /// # Cancel safety
     ///
-    /// That of `init`, if it runs; the turn to make the value goes to the next. Otherwise Strict.
+    /// That of `init`, if it runs; the next that waits then makes the value. Otherwise Strict.
     pub async fn get_or_try_init<E>(
         &self,
         init: impl AsyncFnOnce() -> Result<T, E>,
     ) -> Result<&T, E> {
-        if let Some(turn) = wait(&self.waiters, Need(self)).await {
+        if let Some(maker) = wait(&self.waiters, Need(self)).await {
             let value = init().await?;
-            // Nobody else has set it: it was our turn.
+            // Nobody else has set it: we were the maker.
             let _ = self.value.set(value);
-            drop(turn);
+            drop(maker);
         }
         Ok(self.get().expect("it was made, by us or by others"))
     }
 
     /// How it stands.
     pub fn statistics(&self) -> OnceCellStatistics {
-        let (set, running) = (self.get().is_some(), self.taken.get());
+        let (set, running) = (self.get().is_some(), self.being_made.get());
         OnceCellStatistics { set, running, waiters: self.waiters.len() }
     }
 
-    /// The turn is over: there is a value for all, or the next has it.
-    fn end_turn(&self) {
+    /// The maker is done: there is a value for all, or the next makes it.
+    fn hand_on(&self) {
         if self.value.get().is_some() {
-            self.taken.set(false);
+            self.being_made.set(false);
             return self.waiters.choose_all();
         }
         match self.waiters.choose() {
             Some(waker) => waker.wake(),
-            None => self.taken.set(false),
+            None => self.being_made.set(false),
         }
     }
 }
 
-/// Whoever has it makes the value. Passed on when it is dropped.
-struct MyTurn<'a, T>(&'a OnceCell<T>);
+/// Whoever has this makes the value. Handed on when it is dropped.
+struct Maker<'a, T>(&'a OnceCell<T>);
 
-impl<T> Drop for MyTurn<'_, T> {
+impl<T> Drop for Maker<'_, T> {
     fn drop(&mut self) {
-        self.0.end_turn();
+        self.0.hand_on();
     }
 }
 
-/// Needs the value: gets nothing when it is there, and else the turn to make it.
+/// Needs the value: gets nothing when it is there, and else is the one to make it.
 struct Need<'a, T>(&'a OnceCell<T>);
 
 impl<'a, T> Wait for Need<'a, T> {
-    type Output = Option<MyTurn<'a, T>>;
+    type Output = Option<Maker<'a, T>>;
 
     fn is_free(&self) -> bool {
-        self.0.get().is_some() || !self.0.taken.get()
+        self.0.get().is_some() || !self.0.being_made.get()
     }
 
     fn take(&mut self) -> Self::Output {
         if self.0.get().is_some() {
             return None;
         }
-        self.0.taken.set(true);
-        Some(MyTurn(self.0))
+        self.0.being_made.set(true);
+        Some(Maker(self.0))
     }
 
-    fn claim(&mut self, _: Turn) -> Option<Self::Output> {
-        // Chosen without a value, it has the turn, and then nobody else makes one.
-        Some(self.0.get().is_none().then(|| MyTurn(self.0)))
+    fn claim(&mut self, _: Grant) -> Option<Self::Output> {
+        // Chosen without a value, it is the maker, and nobody else makes one.
+        Some(self.0.get().is_none().then(|| Maker(self.0)))
     }
 
-    fn refused(&mut self, _: Turn) {
+    fn refused(&mut self, _: Grant) {
         if self.0.get().is_none() {
-            self.0.end_turn();
+            self.0.hand_on();
         }
     }
 }

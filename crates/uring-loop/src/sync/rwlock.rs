@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use super::wait::{Wait, wait};
-use super::waitlist::{Turn, WaitList};
+use super::waitlist::{Grant, WaitList};
 
 /// Lets many tasks read a value at a time, or one write to it.
 ///
@@ -202,7 +202,7 @@ impl<'a, T: ?Sized> Wait for Read<'a, T> {
         READ
     }
 
-    fn claim(&mut self, _: Turn) -> Option<RwLockReadGuard<'a, T>> {
+    fn claim(&mut self, _: Grant) -> Option<RwLockReadGuard<'a, T>> {
         Some(RwLockReadGuard(self.0))
     }
 
@@ -210,7 +210,7 @@ impl<'a, T: ?Sized> Wait for Read<'a, T> {
         self.0.let_in();
     }
 
-    fn refused(&mut self, _: Turn) {
+    fn refused(&mut self, _: Grant) {
         self.0.leave();
     }
 }
@@ -233,7 +233,7 @@ impl<'a, T: ?Sized> Wait for Write<'a, T> {
         WRITE
     }
 
-    fn claim(&mut self, _: Turn) -> Option<RwLockWriteGuard<'a, T>> {
+    fn claim(&mut self, _: Grant) -> Option<RwLockWriteGuard<'a, T>> {
         Some(RwLockWriteGuard(self.0))
     }
 
@@ -244,7 +244,7 @@ impl<'a, T: ?Sized> Wait for Write<'a, T> {
         }
     }
 
-    fn refused(&mut self, _: Turn) {
+    fn refused(&mut self, _: Grant) {
         self.0.leave();
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::wait::{Wait, wait};
-use super::waitlist::{Turn, WaitList};
+use super::waitlist::{Grant, WaitList};
 
 /// A number of permits that tasks take and give back.
 ///
@@ -191,7 +191,7 @@ impl<'a> Wait for Acquire<'a> {
         self.n
     }
 
-    fn claim(&mut self, _: Turn) -> Option<Permit<'a>> {
+    fn claim(&mut self, _: Grant) -> Option<Permit<'a>> {
         Some(Permit { semaphore: self.semaphore, n: self.n })
     }
 
@@ -200,7 +200,7 @@ impl<'a> Wait for Acquire<'a> {
         self.semaphore.hand_out();
     }
 
-    fn refused(&mut self, _: Turn) {
+    fn refused(&mut self, _: Grant) {
         self.semaphore.add_permits(self.n);
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::waitlist::{State, Turn, WaitList, Waiter};
+use super::waitlist::{Grant, State, WaitList, Waiter};
 use crate::context;
 
 /// What a primitive does at each step of a wait. It is asked in this order: `is_free`, and then
@@ -31,7 +31,7 @@ pub(crate) trait Wait {
     fn lined_up(&mut self) {}
 
     /// It was chosen. `None`: somebody was faster, and it waits again, at its old place.
-    fn claim(&mut self, turn: Turn) -> Option<Self::Output>;
+    fn claim(&mut self, grant: Grant) -> Option<Self::Output>;
 
     /// It was dropped in line; `moved`: in that of the second list.
     fn left(&mut self, moved: bool) {
@@ -39,8 +39,8 @@ pub(crate) trait Wait {
     }
 
     /// It was dropped after it was chosen: what it was given is to be given on.
-    fn refused(&mut self, turn: Turn) {
-        let _ = turn;
+    fn refused(&mut self, grant: Grant) {
+        let _ = grant;
     }
 }
 
@@ -77,7 +77,7 @@ pin_project! {
                     waiter.leave();
                     this.wait.left(state == State::Moved);
                 }
-                State::Chosen => this.wait.refused(waiter.take_turn()),
+                State::Chosen => this.wait.refused(waiter.take_grant()),
             }
         }
     }
@@ -101,7 +101,7 @@ impl<W: Wait> Future for Waiting<'_, W> {
                 wait.lined_up();
             }
             State::Waiting | State::Moved => waiter.set_waker(cx.waker()),
-            State::Chosen => match wait.claim(waiter.take_turn()) {
+            State::Chosen => match wait.claim(waiter.take_grant()) {
                 Some(output) => return Poll::Ready(output),
                 None => waiter.line_up_again(wait.note(), cx.waker()),
             },

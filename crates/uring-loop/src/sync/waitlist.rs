@@ -69,7 +69,7 @@ struct Node {
 
 /// What a chosen waiter learns.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Turn {
+pub(crate) struct Grant {
     /// Its own note, or that of who chose it.
     pub(crate) note: usize,
     /// When it got in line: later ones have higher tickets.
@@ -313,10 +313,10 @@ impl<'a> Waiter<'a> {
     }
 
     /// Takes what the chosen one was told; it is idle from here on.
-    pub(super) fn take_turn(&self) -> Turn {
+    pub(super) fn take_grant(&self) -> Grant {
         debug_assert_eq!(self.state(), State::Chosen);
         self.node.state.set(State::Idle);
-        Turn { note: self.node.note.get(), ticket: self.node.ticket.get() }
+        Grant { note: self.node.note.get(), ticket: self.node.ticket.get() }
     }
 
     /// Leaves the line it is in, if it is in one.
@@ -331,6 +331,9 @@ impl<'a> Waiter<'a> {
         self.node.state.set(State::Idle);
     }
 }
+
+// Each future that waits carries one; a cache line is what it may cost.
+const _: () = assert!(size_of::<Waiter<'_>>() <= 64);
 
 impl Node {
     const fn new(second: *const WaitList) -> Self {

@@ -1,8 +1,9 @@
-//! The end of a queue: done, joined, shut down; and slots that outlive it.
+//! The end of a queue: done, joined, shut down; and room that is kept beyond it.
 
 use std::rc::Rc;
 
-use uring_loop::queue::{GetError, Order, OrderedQueue, PutError, Queue, ShutDown};
+use uring_loop::queue::ShutDown;
+use uring_loop::queue::{GetError, LifoQueue, Order, OrderedQueue, PriorityQueue, PutError, Queue};
 
 use crate::by_hand::{Hand, at_once, wakes};
 
@@ -16,20 +17,20 @@ fn filled<O: Order<Item = i32>>(queue: OrderedQueue<O>, items: &[i32]) -> Ordere
 }
 
 #[test]
-fn a_reserved_slot_is_used_given_back_or_refused_and_the_item_is_never_lost() {
+fn reserved_room_is_used_given_back_or_refused_and_the_item_is_never_lost() {
     let queue = Queue::bounded(1);
-    let slot = at_once(queue.reserve()).expect("room");
+    let room = at_once(queue.reserve()).expect("room");
     assert!(queue.is_full() && queue.is_empty());
     let mut waiting = Hand::waiting(queue.reserve());
-    drop(slot);
+    drop(room);
     assert_eq!(waiting.wakes(), 1);
-    let slot = waiting.ready().expect("room");
-    slot.put(5).expect("open");
+    let room = waiting.ready().expect("room");
+    room.put(5).expect("open");
     assert_eq!(queue.get_nowait(), Ok(5));
 
-    let slot = at_once(queue.reserve()).expect("room");
+    let room = at_once(queue.reserve()).expect("room");
     queue.shutdown(false);
-    assert_eq!(slot.put(6), Err(ShutDown(6)));
+    assert_eq!(room.put(6), Err(ShutDown(6)));
     assert_eq!(queue.statistics().reserved, 0);
     assert!(at_once(queue.reserve()).is_err());
 }
@@ -60,6 +61,32 @@ fn joining_waits_until_all_that_was_put_is_done() {
     queue.put_nowait(3).expect("room");
     joiners.iter_mut().for_each(Hand::ready);
     Hand::waiting(queue.join());
+}
+
+/// What has nothing to do with the order is the same for every kind.
+#[test]
+fn every_kind_is_bounded_joined_and_shut_down() {
+    fn check<O: Order<Item = i32>>(queue: OrderedQueue<O>) {
+        let queue = filled(queue, &[1, 2]);
+        let mut putter = Hand::waiting(queue.put(3));
+        let mut joiner = Hand::waiting(queue.join());
+        assert!(queue.is_full());
+        at_once(queue.get()).expect("an item");
+        assert_eq!(putter.ready(), Ok(()));
+        for _ in 0..2 {
+            queue.task_done().expect("three were put");
+            joiner.pending();
+        }
+        queue.task_done().expect("three were put");
+        joiner.ready();
+        queue.shutdown(false);
+        assert_eq!(queue.put_nowait(4), Err(PutError::ShutDown(4)));
+        assert_eq!(drain(&queue).len(), 2);
+        assert_eq!(at_once(queue.get()), Err(ShutDown(())));
+    }
+    check(Queue::bounded(2));
+    check(LifoQueue::bounded(2));
+    check(PriorityQueue::bounded(2));
 }
 
 #[test]
