@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use uring_loop::queue::Queue;
-use uring_loop::testing::run;
 use uring_loop::time::{Elapsed, sleep, timeout};
 use uring_loop::{EventLoop, spawn, yield_now};
+
+use crate::support::run_limited;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -35,7 +36,7 @@ fn a_get_that_waits_while_the_loop_stands_still_is_served_when_it_runs_again() {
 
 #[test]
 fn workers_share_what_is_put_and_join_waits_for_the_last() {
-    run(async {
+    run_limited(async {
         let queue = Queue::bounded(3);
         let done = Rc::new(RefCell::new(Vec::new()));
         let workers: Vec<_> = (0..3)
@@ -67,7 +68,7 @@ fn workers_share_what_is_put_and_join_waits_for_the_last() {
 /// is got once.
 #[test]
 fn items_survive_cancels_aborts_and_timeouts() {
-    run(async {
+    run_limited(async {
         let queue = Queue::bounded(2);
         let got = Rc::new(RefCell::new(Vec::new()));
         let put = Rc::new(RefCell::new(Vec::new()));
@@ -117,7 +118,7 @@ fn items_survive_cancels_aborts_and_timeouts() {
 
 #[test]
 fn a_wait_ends_by_timeout_and_is_out_of_line() {
-    run(async {
+    run_limited(async {
         let queue = Queue::bounded(1);
         assert_eq!(timeout(MS, queue.get()).await, Err(Elapsed));
         queue.put(1).await.expect("open");
@@ -132,7 +133,7 @@ fn a_wait_ends_by_timeout_and_is_out_of_line() {
 
 #[test]
 fn a_producer_without_a_limit_and_a_consumer_starve_nobody() {
-    run(async {
+    run_limited(async {
         let queue = Queue::new();
         let others = Rc::new(Cell::new(0));
         let other = spawn({

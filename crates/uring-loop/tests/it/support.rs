@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use uring_loop::testing::{SimConfig, SimHandle};
-use uring_loop::time::sleep;
+use uring_loop::time::{sleep, timeout};
 use uring_loop::{Builder, EventLoop, Statistics, catch_cancel, spawn, yield_now};
 
 /// A builder with few and small buffers.
@@ -57,6 +57,14 @@ where
     assert_eq!(sim.in_flight(), 0, "{}", sim.describe());
     assert_eq!(sim.open_descriptors(), [], "descriptors were left open");
     (output, statistics)
+}
+
+/// Runs a future on a fresh loop whose clock jumps. One that waits for ever fails: when nothing
+/// else is to be done, the clock jumps to the end of its hour.
+#[track_caller]
+pub(crate) fn run_limited<F: Future>(future: F) -> F::Output {
+    let limited = async { timeout(Duration::from_secs(3600), future).await };
+    uring_loop::testing::run(limited).expect("it waits for ever")
 }
 
 /// Lets what is under way come to its end.

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use uring_loop::sync::{Barrier, BarrierState, BrokenBarrier};
-use uring_loop::testing::run;
 use uring_loop::time::{Elapsed, sleep, timeout};
 use uring_loop::{spawn, yield_now};
 
 use crate::by_hand::{Hand, at_once, wakes};
+use crate::support::run_limited;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -204,7 +204,7 @@ fn a_reset_frees_it_of_a_forgotten_waiter() {
 
 #[test]
 fn tasks_meet_again_and_again() {
-    run(async {
+    run_limited(async {
         const TASKS: usize = 5;
         let barrier = Rc::new(Barrier::new(TASKS));
         let log = Rc::new(RefCell::new(Vec::new()));
@@ -235,7 +235,7 @@ fn tasks_meet_again_and_again() {
 /// More tasks than places: whole rounds go on, the rest waits.
 #[test]
 fn of_many_tasks_whole_rounds_go_on() {
-    run(async {
+    run_limited(async {
         let barrier = Rc::new(Barrier::new(3));
         let tasks: Vec<_> = (0..8)
             .map(|_| {
@@ -259,7 +259,7 @@ fn of_many_tasks_whole_rounds_go_on() {
 
 #[test]
 fn a_wait_ends_by_cancel_abort_and_timeout() {
-    run(async {
+    run_limited(async {
         let barrier = Rc::new(Barrier::new(3));
         let arrive = || {
             let barrier = barrier.clone();

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use uring_loop::sync::{Condition, Lock, LockGuard};
-use uring_loop::testing::run;
 use uring_loop::time::{Elapsed, timeout};
 use uring_loop::{catch_cancel, spawn, yield_now};
 
 use crate::by_hand::{Hand, at_once, wakes};
+use crate::support::run_limited;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -205,7 +205,7 @@ fn waiting_for_a_predicate_asks_it_under_the_lock_until_it_holds() {
 
 #[test]
 fn producers_and_consumers_of_a_buffer_meet() {
-    run(async {
+    run_limited(async {
         let shared = Rc::new((Lock::new(Vec::new()), Condition::new(), Condition::new()));
         let got = Rc::new(RefCell::new(Vec::new()));
         let consumers: Vec<_> = (0..3)
@@ -239,7 +239,7 @@ fn producers_and_consumers_of_a_buffer_meet() {
 #[test]
 fn a_notified_task_that_is_cancelled_or_aborted_passes_it_on() {
     for abort in [false, true] {
-        run(async move {
+        run_limited(async move {
             let shared = Rc::new((Lock::new(()), Condition::new()));
             let wait = || {
                 let shared = shared.clone();
@@ -268,8 +268,21 @@ fn a_notified_task_that_is_cancelled_or_aborted_passes_it_on() {
 }
 
 #[test]
+fn a_wait_that_takes_too_long_gives_the_lock_up() {
+    run_limited(async {
+        let (lock, condition) = (Lock::new(1), Condition::new());
+        let wait = condition.wait_for(lock.lock().await, |value| *value > 1);
+        assert!(timeout(MS, wait).await.is_err());
+        assert_eq!((lock.locked(), condition.statistics().waiters), (false, 0));
+        *lock.lock().await += 1;
+        let wait = condition.wait_for(lock.lock().await, |value| *value > 1);
+        assert_eq!(timeout(MS, wait).await.map(|value| *value), Ok(2));
+    });
+}
+
+#[test]
 fn a_wait_that_is_cancelled_gives_no_guard_and_the_catcher_may_lock_again() {
-    run(async {
+    run_limited(async {
         let shared = Rc::new((Lock::new(1), Condition::new()));
         let task = spawn({
             let shared = shared.clone();

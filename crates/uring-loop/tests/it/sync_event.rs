@@ -7,11 +7,11 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use uring_loop::sync::Event;
-use uring_loop::testing::run;
 use uring_loop::time::{Elapsed, sleep, timeout};
 use uring_loop::{spawn, yield_now};
 
 use crate::by_hand::{Hand, at_once, wakes};
+use crate::support::run_limited;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -109,7 +109,7 @@ fn who_gets_in_line_while_the_others_are_woken_waits_for_the_next_set() {
 
 #[test]
 fn a_task_set_it_clears_and_sets_it_again_and_each_waiter_sees_one_of_them() {
-    run(async {
+    run_limited(async {
         let event = Rc::new(Event::new());
         let rounds = Rc::new(Cell::new(0));
         let task = spawn({
@@ -134,7 +134,7 @@ fn a_task_set_it_clears_and_sets_it_again_and_each_waiter_sees_one_of_them() {
 
 #[test]
 fn a_wait_ends_by_cancel_and_timeout() {
-    run(async {
+    run_limited(async {
         let event = Rc::new(Event::new());
         let task = spawn({
             let event = event.clone();
@@ -152,7 +152,7 @@ fn a_wait_ends_by_cancel_and_timeout() {
 
 #[test]
 fn a_task_that_loops_over_a_set_event_starves_nobody() {
-    run(async {
+    run_limited(async {
         let event = Event::new();
         event.set();
         let others = Rc::new(Cell::new(0));

@@ -8,15 +8,16 @@ use std::task::Poll;
 use std::time::Duration;
 
 use uring_loop::sync::Lock;
-use uring_loop::testing::run;
 use uring_loop::time::{Elapsed, sleep, timeout};
 use uring_loop::{catch_cancel, spawn, yield_now};
+
+use crate::support::run_limited;
 
 const MS: Duration = Duration::from_millis(1);
 
 #[test]
 fn tasks_that_add_to_a_value_over_an_await_do_not_lose_anything() {
-    run(async {
+    run_limited(async {
         let total = Rc::new(Lock::new(0));
         let tasks: Vec<_> = (0..50)
             .map(|index| {
@@ -42,7 +43,7 @@ fn tasks_that_add_to_a_value_over_an_await_do_not_lose_anything() {
 
 #[test]
 fn tasks_get_it_in_the_order_in_which_they_asked() {
-    run(async {
+    run_limited(async {
         let lock = Rc::new(Lock::new(Vec::new()));
         let mut guard = lock.lock().await;
         guard.push(0);
@@ -65,7 +66,7 @@ fn tasks_get_it_in_the_order_in_which_they_asked() {
 #[test]
 fn unlocking_and_cancelling_the_next_in_one_turn_loses_no_turn() {
     for cancel_first in [true, false] {
-        run(async {
+        run_limited(async {
             let lock = Rc::new(Lock::new(()));
             let guard = lock.lock().await;
             let take = || {
@@ -96,7 +97,7 @@ fn unlocking_and_cancelling_the_next_in_one_turn_loses_no_turn() {
 
 #[test]
 fn a_wait_ends_by_cancel_abort_and_timeout_and_the_line_moves_up() {
-    run(async {
+    run_limited(async {
         let lock = Rc::new(Lock::new(()));
         let guard = lock.lock().await;
         let take = || {
@@ -119,7 +120,7 @@ fn a_wait_ends_by_cancel_abort_and_timeout_and_the_line_moves_up() {
 
 #[test]
 fn one_that_is_aborted_when_it_is_its_turn_gives_the_turn_on() {
-    run(async {
+    run_limited(async {
         let lock = Rc::new(Lock::new(()));
         let guard = lock.lock().await;
         let take = || {
@@ -137,7 +138,7 @@ fn one_that_is_aborted_when_it_is_its_turn_gives_the_turn_on() {
 
 #[test]
 fn a_request_to_cancel_is_seen_by_who_catches_and_the_guard_is_gone() {
-    run(async {
+    run_limited(async {
         let lock = Rc::new(Lock::new(()));
         let task = spawn({
             let lock = lock.clone();
@@ -159,7 +160,7 @@ fn a_request_to_cancel_is_seen_by_who_catches_and_the_guard_is_gone() {
 
 #[test]
 fn a_panic_unlocks_and_leaves_the_value() {
-    run(async {
+    run_limited(async {
         let lock = Rc::new(Lock::new(1));
         let task = spawn({
             let lock = lock.clone();
@@ -176,7 +177,7 @@ fn a_panic_unlocks_and_leaves_the_value() {
 
 #[test]
 fn a_task_that_loops_over_a_free_lock_starves_nobody() {
-    run(async {
+    run_limited(async {
         let lock = Rc::new(Lock::new(()));
         let others = Rc::new(Cell::new(0));
         let seen = Rc::new(RefCell::new(Vec::new()));
@@ -205,7 +206,7 @@ fn a_task_that_loops_over_a_free_lock_starves_nobody() {
 
 #[test]
 fn a_turn_is_not_held_up_by_a_budget_that_is_used_up() {
-    run(async {
+    run_limited(async {
         let (lock, free) = (Lock::new(()), Lock::new(()));
         let guard = lock.lock().await;
         let mut waiter = pin!(lock.lock());

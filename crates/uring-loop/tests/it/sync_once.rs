@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use uring_loop::sync::{Event, OnceCell};
-use uring_loop::testing::run;
 use uring_loop::time::{Elapsed, sleep, timeout};
 use uring_loop::{spawn, yield_now};
 
 use crate::by_hand::{Hand, at_once, wakes};
+use crate::support::run_limited;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -104,7 +104,7 @@ fn a_maker_that_is_dropped_hands_the_turn_on_through_others_that_are_dropped() {
 
 #[test]
 fn a_maker_that_panics_hands_the_turn_on() {
-    run(async {
+    run_limited(async {
         let cell = Rc::new(OnceCell::new());
         let make = |panics: bool| {
             let cell = cell.clone();
@@ -126,7 +126,7 @@ fn a_maker_that_panics_hands_the_turn_on() {
 
 #[test]
 fn tasks_that_are_cancelled_or_too_late_lose_no_turn() {
-    run(async {
+    run_limited(async {
         let cell = Rc::new(OnceCell::new());
         let begun = Rc::new(Cell::new(0));
         let make = |index: u32| {

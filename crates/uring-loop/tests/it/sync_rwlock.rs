@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use uring_loop::sync::RwLock;
-use uring_loop::testing::run;
 use uring_loop::time::{Elapsed, sleep, timeout};
 use uring_loop::{spawn, yield_now};
 
 use crate::by_hand::{Hand, at_once, wakes};
+use crate::support::run_limited;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -124,7 +124,7 @@ fn a_forgotten_read_guard_keeps_writers_out_and_lets_readers_in() {
 
 #[test]
 fn streams_of_readers_and_of_writers_let_each_other_through() {
-    run(async {
+    run_limited(async {
         let lock = Rc::new(RwLock::new(0));
         let (read, written) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let tasks: Vec<_> = (0..8)
@@ -159,7 +159,7 @@ fn streams_of_readers_and_of_writers_let_each_other_through() {
 
 #[test]
 fn a_wait_ends_by_cancel_abort_and_timeout_and_nothing_is_held() {
-    run(async {
+    run_limited(async {
         let lock = Rc::new(RwLock::new(()));
         let reading = lock.read().await;
         let write = || {

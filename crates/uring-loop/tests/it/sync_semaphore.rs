@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use uring_loop::sync::{BoundedSemaphore, OverRelease, Semaphore};
-use uring_loop::testing::run;
 use uring_loop::time::{sleep, timeout};
 use uring_loop::{spawn, yield_now};
 
 use crate::by_hand::{Hand, at_once, wakes};
+use crate::support::run_limited;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -170,7 +170,7 @@ fn more_than_a_bounded_one_has_are_a_mistake() {
 
 #[test]
 fn no_more_tasks_than_permits_are_inside_at_a_time() {
-    run(async {
+    run_limited(async {
         let semaphore = Rc::new(Semaphore::new(3));
         let (inside, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let tasks: Vec<_> = (0..20)
@@ -194,7 +194,7 @@ fn no_more_tasks_than_permits_are_inside_at_a_time() {
 
 #[test]
 fn tasks_that_are_cancelled_aborted_or_too_late_lose_no_permit() {
-    run(async {
+    run_limited(async {
         let semaphore = Rc::new(Semaphore::new(2));
         for round in 0..50u32 {
             let tasks: Vec<_> = (0..6)
