@@ -54,7 +54,8 @@ pub type Queue<T> = OrderedQueue<Fifo<T>>;
 /// Gives the smallest item first, as asyncio's does, and of equal ones the oldest.
 ///
 /// For the largest first, wrap the items in [`std::cmp::Reverse`]. An item with a priority of its
-/// own can be a tuple, `(priority, item)`, or a type that implements `Ord`.
+/// own can be a tuple, `(priority, item)`, or a type that implements `Ord`. Comparing must not
+/// panic: the item that is put or got may be lost then.
 ///
 /// # Examples
 ///

@@ -119,6 +119,9 @@ impl Barrier {
 
     /// Makes the barrier as new. All inside get [`BrokenBarrier`], also those that were let go on
     /// and have not run since; those outside are let in. It mends a broken barrier.
+    ///
+    /// It is over at once. (asyncio's is not, and has a state for it: there, those inside are
+    /// waited for.)
     pub fn reset(&self) {
         let outside = match self.state.replace(BarrierState::Filling) {
             BarrierState::Draining => self.waiters.first_ticket(),

@@ -33,7 +33,7 @@ use super::waitlist::{Grant, WaitList};
 #[doc(alias = "OnceLock")]
 pub struct OnceCell<T> {
     value: cell::OnceCell<T>,
-    /// By somebody, or somebody was chosen to.
+    /// Somebody makes the value, or was chosen to.
     being_made: Cell<bool>,
     waiters: WaitList,
 }
