@@ -45,6 +45,7 @@ mod blocking;
 mod builder;
 mod callback;
 mod cancel;
+pub mod channel;
 mod combine;
 mod context;
 mod debug;

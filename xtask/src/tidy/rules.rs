@@ -217,6 +217,7 @@ pub(super) const NOT_UNDER: &[(usize, &[usize])] = &[(3, &[0, 1]), (5, &[0, 1])]
 pub(super) const EVERYWHERE: &[&str] = &[
     // What macros expand to, in the crates of users.
     "__private",
+    "channel",
     "oneshot",
     "probe",
     "remote_callback",

@@ -6,6 +6,8 @@ mod callbacks;
 mod cancel;
 mod cancel_trees;
 mod chain;
+mod channel_mpsc;
+mod channel_oneshot;
 mod debug;
 mod door;
 mod drops;
