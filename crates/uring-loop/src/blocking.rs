@@ -11,8 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::channel::oneshot;
 use crate::context;
-use crate::oneshot;
 use crate::sys::fork;
 
 /// At most so many helper threads at a time; further calls wait for a free one.
@@ -76,12 +76,13 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     let (sender, receiver) = oneshot::channel();
-    enqueue(Box::new(move || sender.send(catch_unwind(AssertUnwindSafe(f)))))?;
+    // Nobody may want the result any more.
+    enqueue(Box::new(move || drop(sender.send(catch_unwind(AssertUnwindSafe(f))))))?;
     let _hold = crate::hold::hold("unblock");
     match receiver.await {
-        Some(Ok(value)) => Ok(value),
-        Some(Err(panic)) => std::panic::resume_unwind(panic),
-        None => Err(io::Error::other("a helper thread went away without an answer")),
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        Err(_) => Err(io::Error::other("a helper thread went away without an answer")),
     }
 }
 

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::channel;
+use crate::channel::oneshot::{self, Receiver};
 use crate::context;
-use crate::oneshot::{self, Receiver};
 use crate::remote_callback::RemoteCallback;
 use crate::task::JoinError;
 use crate::task::door::Door;
@@ -204,7 +205,8 @@ impl Handle {
                 // A task of its own, so that a panic, of `make` too, is caught with its payload.
                 let future = async move { make().await };
                 let task = context::core("a remote spawn", |core| core.spawn(future, location));
-                sender.send(task.await);
+                // Nobody may want it any more.
+                drop(sender.send(task.await));
             };
             drop(core.spawn(relay, location));
         }));
@@ -258,9 +260,10 @@ impl<T> RemoteTask<T> {
     ///
     /// On a thread whose own loop is running: it would stand still. Await it there.
     pub fn wait(self) -> Result<T, RemoteError> {
-        match self.wait_at_most(None) {
-            Ok(result) => result,
-            Err(_) => unreachable!("without a limit the wait ends with a result"),
+        refuse_on_a_loop();
+        match self.receiver {
+            Some(receiver) => flatten(receiver.blocking_recv()),
+            None => Err(RemoteError::Closed),
         }
     }
 
@@ -273,26 +276,26 @@ impl<T> RemoteTask<T> {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
-    pub fn wait_timeout(self, limit: Duration) -> Result<Result<T, RemoteError>, Self> {
-        self.wait_at_most(Some(limit))
-    }
-
-    fn wait_at_most(mut self, limit: Option<Duration>) -> Result<Result<T, RemoteError>, Self> {
-        assert_eq!(
-            context::loop_id(),
-            0,
-            "waiting for a remote task would stop the loop that runs on this thread: await it"
-        );
-        let Some(receiver) = self.receiver.take() else { return Ok(Err(RemoteError::Closed)) };
-        match receiver.wait(limit) {
+    pub fn wait_timeout(mut self, limit: Duration) -> Result<Result<T, RemoteError>, Self> {
+        refuse_on_a_loop();
+        let Some(receiver) = &mut self.receiver else { return Ok(Err(RemoteError::Closed)) };
+        match receiver.blocking_recv_timeout(limit) {
             Ok(received) => Ok(flatten(received)),
-            Err(receiver) => Err(RemoteTask { receiver: Some(receiver) }),
+            Err(_) => Err(self),
         }
     }
 }
 
-fn flatten<T>(received: Option<Result<T, JoinError>>) -> Result<T, RemoteError> {
-    received.ok_or(RemoteError::Closed)?.map_err(RemoteError::Task)
+fn refuse_on_a_loop() {
+    assert_eq!(
+        context::loop_id(),
+        0,
+        "waiting for a remote task would stop the loop that runs on this thread: await it"
+    );
+}
+
+fn flatten<T>(received: Result<Result<T, JoinError>, channel::Closed>) -> Result<T, RemoteError> {
+    received.map_err(|_| RemoteError::Closed)?.map_err(RemoteError::Task)
 }
 
 impl<T> Future for RemoteTask<T> {

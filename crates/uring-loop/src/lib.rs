@@ -57,7 +57,6 @@ mod interrupt;
 mod locals;
 mod loop_thread;
 pub mod net;
-mod oneshot;
 mod ops;
 mod promise;
 pub mod queue;

@@ -218,7 +218,6 @@ pub(super) const EVERYWHERE: &[&str] = &[
     // What macros expand to, in the crates of users.
     "__private",
     "channel",
-    "oneshot",
     "probe",
     "remote_callback",
     "report",

@@ -1,6 +1,6 @@
 //! Promises and the world: other futures, other threads, other executors.
 //!
-//! What crosses is a [`oneshot`](crate::oneshot), and on the loop's side a small task, the
+//! What crosses is a [`oneshot`](crate::channel::oneshot), and on the loop's side a small task, the
 //! *relay*, that waits for either end. The promise itself never leaves its thread.
 
 use std::fmt;
@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::{Promise, PromiseError};
+use crate::channel::oneshot::{self, Receiver, Sender};
 use crate::context;
-use crate::oneshot::{self, Receiver, Sender};
 use crate::task::spawn;
 
 /// Whoever waits for a promise whose relay goes away shall not wait for ever.
@@ -120,7 +120,7 @@ impl<T: 'static, E: fmt::Debug + 'static> Promise<T, E> {
         let relay = CancelOnDrop(self.clone());
         drop(spawn(async move {
             let received = relay.0.before_done(receiver).await;
-            relay.0.set_unless_done(received.flatten());
+            relay.0.set_unless_done(received.and_then(Result::ok));
         }));
         PromiseSetter { sender }
     }
@@ -140,13 +140,13 @@ impl<T: 'static, E: fmt::Debug + 'static> Promise<T, E> {
         let (cancel, cancelled) = oneshot::channel();
         let promise = self.clone();
         drop(spawn(async move {
-            // `Some(None)`: the remote end is gone.
+            // `Some(Err(_))`: the remote end is gone.
             let asked = promise.before_done(cancelled).await;
-            if asked == Some(Some(())) {
+            if asked == Some(Ok(())) {
                 promise.cancel();
             }
             if promise.is_done() {
-                sender.send(promise.await);
+                drop(sender.send(promise.await));
             }
         }));
         RemotePromise { receiver, cancel: Some(cancel) }
@@ -165,14 +165,14 @@ impl<T, E> PromiseSetter<T, E> {
     /// Finishes the promise with a value. It is dropped if the promise is done already, or its
     /// loop gone.
     pub fn set_result(self, value: T) {
-        self.sender.send(Ok(value));
+        drop(self.sender.send(Ok(value)));
     }
 
     /// Finishes the promise with an error. It is dropped if the promise is done already, or its
     /// loop gone.
     #[doc(alias = "set_exception")]
     pub fn set_error(self, error: E) {
-        self.sender.send(Err(error));
+        drop(self.sender.send(Err(error)));
     }
 
     /// Cancels the promise.
@@ -181,7 +181,7 @@ impl<T, E> PromiseSetter<T, E> {
     /// Whether a result is still wanted: `false` soon after the promise was cancelled or settled
     /// by somebody else, or its loop has gone.
     pub fn is_wanted(&self) -> bool {
-        self.sender.is_heard()
+        !self.sender.is_closed()
     }
 }
 
@@ -210,7 +210,8 @@ impl<T, E> RemotePromise<T, E> {
     /// Asks the loop to cancel the promise; it may be done first.
     pub fn cancel(&mut self) {
         if let Some(cancel) = self.cancel.take() {
-            cancel.send(());
+            // The promise may be gone by now.
+            let _ = cancel.send(());
         }
     }
 
@@ -224,10 +225,8 @@ impl<T, E> RemotePromise<T, E> {
     ///
     /// On a thread whose own loop is running: it would stand still. Await it there.
     pub fn wait(self) -> Result<T, PromiseError<E>> {
-        match self.wait_at_most(None) {
-            Ok(outcome) => outcome,
-            Err(_) => unreachable!("without a limit the wait ends with an outcome"),
-        }
+        refuse_on_a_loop();
+        self.receiver.blocking_recv().unwrap_or(Err(PromiseError::Cancelled))
     }
 
     /// Blocks this thread for at most `limit`.
@@ -239,22 +238,21 @@ impl<T, E> RemotePromise<T, E> {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
-    pub fn wait_timeout(self, limit: Duration) -> Result<Result<T, PromiseError<E>>, Self> {
-        self.wait_at_most(Some(limit))
-    }
-
-    fn wait_at_most(self, limit: Option<Duration>) -> Result<Result<T, PromiseError<E>>, Self> {
-        assert_eq!(
-            context::loop_id(),
-            0,
-            "waiting for a promise would stop the loop that runs on this thread: await it"
-        );
-        let RemotePromise { receiver, cancel } = self;
-        match receiver.wait(limit) {
+    pub fn wait_timeout(mut self, limit: Duration) -> Result<Result<T, PromiseError<E>>, Self> {
+        refuse_on_a_loop();
+        match self.receiver.blocking_recv_timeout(limit) {
             Ok(received) => Ok(received.unwrap_or(Err(PromiseError::Cancelled))),
-            Err(receiver) => Err(RemotePromise { receiver, cancel }),
+            Err(_) => Err(self),
         }
     }
+}
+
+fn refuse_on_a_loop() {
+    assert_eq!(
+        context::loop_id(),
+        0,
+        "waiting for a promise would stop the loop that runs on this thread: await it"
+    );
 }
 
 impl<T, E> Future for RemotePromise<T, E> {
