@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`mpsc`] | every item to the one receiver | work, events, results of many |
 //! | [`oneshot`] | one value | an answer |
+//! | [`watch`] | the latest value, to all receivers | configuration, progress, "stop" |
 //!
 //! All ends are `Send` where the items are, and each can be used in three ways: awaited, under
 //! any executor; blocking, with a method whose name begins with `blocking_`, on a thread that runs
@@ -24,5 +25,6 @@ pub mod mpsc;
 pub mod oneshot;
 mod wait;
 mod waiters;
+pub mod watch;
 
 pub use error::{Closed, SendTimeoutError, TryRecvError, TrySendError};

@@ -8,6 +8,7 @@ mod cancel_trees;
 mod chain;
 mod channel_mpsc;
 mod channel_oneshot;
+mod channel_watch;
 mod debug;
 mod door;
 mod drops;
