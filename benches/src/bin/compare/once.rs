@@ -1,4 +1,4 @@
-//! `compare exec`, `compare sync`, `compare messages`, `compare pools`: programs that measure themselves once.
+//! `compare exec`, `sync`, `messages`, `pools`: programs that measure themselves once.
 
 use anyhow::ensure;
 use benches::process::{measure_once, sibling};
