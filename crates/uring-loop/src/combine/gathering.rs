@@ -110,9 +110,11 @@ impl<M: Members> Form for Settled<M> {
 pin_project! {
     /// Waits for the members of a form.
     pub(super) struct Gathering<F> {
+        // Goes ahead of the scope: a request that a member has not heard finds its way back through
+        // that.
+        state: Option<State<F>>,
         #[pin]
         scope: Scope,
-        state: Option<State<F>>,
     }
 }
 
@@ -133,7 +135,7 @@ impl<F: Form> Gathering<F> {
     pub(super) fn new(form: F) -> Self {
         let left = form.members().len();
         let state = State { form, collector: None, left, asked: 0, failed: None, ended_by: None };
-        Gathering { scope: Scope::new(LinkKind::Origin), state: Some(state) }
+        Gathering { state: Some(state), scope: Scope::new(LinkKind::Origin) }
     }
 
     /// How many members are not ready, or not seen to be.
@@ -196,10 +198,13 @@ impl<F: Form> State<F> {
     }
 
     fn into_output(self) -> F::Output {
-        match self.failed {
-            Some(index) => self.form.failure(index),
-            None => self.form.finish(),
+        let Some(index) = self.failed else { return self.form.finish() };
+        let members = self.form.members();
+        for other in (0..members.len()).filter(|other| *other != index) {
+            // As asyncio: how the others end counts as seen.
+            members.member(other).disown();
         }
+        self.form.failure(index)
     }
 }
 
@@ -220,13 +225,14 @@ impl<F: Form> Future for Gathering<F> {
             }
             return Poll::Pending;
         }
-        scope.leave();
-        match state.ended_by {
-            Some(origin) if is_above(origin) => {
-                hand_outward(origin);
-                Poll::Pending
-            }
-            _ => Poll::Ready(this.state.take().expect("it was there").into_output()),
+        let ended_by = state.ended_by.filter(|origin| is_above(*origin));
+        if let Some(origin) = ended_by {
+            scope.leave();
+            hand_outward(origin);
+            return Poll::Pending;
         }
+        let output = this.state.take().map(State::into_output);
+        scope.leave();
+        Poll::Ready(output.expect("it was there"))
     }
 }

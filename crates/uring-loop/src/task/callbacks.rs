@@ -95,6 +95,16 @@ pub(super) fn any(header: &Header) -> bool {
             == Some(true)
 }
 
+/// A failure of this task counts as seen, now or when it has ended.
+pub(super) fn show_to_nobody(header: &Header) {
+    if header.has(flags::COMPLETE) {
+        header.clear(flags::FAILED);
+    } else {
+        // Boxing it allocates nothing: it holds nothing.
+        edit(header, |callbacks| callbacks.insert(Box::new(|_| ()), header.location));
+    }
+}
+
 /// The task has completed: its callbacks take their places in the run queue. `false`: none.
 pub(super) fn schedule(header: NonNull<Header>) -> bool {
     // SAFETY: the caller has a reference, on the task's thread.

@@ -17,6 +17,7 @@ use std::ptr;
 use std::rc::Rc;
 use std::task::Waker;
 
+use super::callbacks;
 use super::raw;
 use super::state::flags;
 use super::{JoinError, Task};
@@ -177,6 +178,8 @@ pub(crate) trait Member {
     /// Gives up the waker and the place in the tree. Tells the origin of the request that was
     /// forwarded to the task, if one was.
     fn leave(&self) -> Option<Origin>;
+    /// Nobody will look at the result: a failure counts as seen.
+    fn disown(&self);
 }
 
 impl<T> Member for Task<T> {
@@ -223,6 +226,10 @@ impl<T> Member for Task<T> {
         header.join.waker.set(None);
         header.join.detach();
         forwarded.then(|| header.join.origin())
+    }
+
+    fn disown(&self) {
+        callbacks::show_to_nobody(self.header());
     }
 }
 

@@ -122,6 +122,25 @@ fn the_first_error_is_the_result_at_once_and_the_others_run_on() {
 }
 
 #[test]
+fn panics_of_those_that_run_on_are_not_reported() {
+    let panics = |after| {
+        spawn(async move {
+            sleep(ms(after)).await;
+            panic!("after {after} ms")
+        })
+    };
+    let ((), log) = logged(|| {
+        run(async {
+            let error = gather([panics(10), panics(5), panics(5), panics(20)]).await;
+            let error: JoinError = error.map(|_: Vec<()>| ()).expect_err("they panic");
+            assert!(error.to_string().contains("after 5 ms"), "{error}");
+            sleep(ms(50)).await;
+        });
+    });
+    assert_eq!(log, "");
+}
+
+#[test]
 fn of_errors_in_one_turn_the_first_to_happen_counts() {
     run(async {
         let first = Promise::<()>::new();

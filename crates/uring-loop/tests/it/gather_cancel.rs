@@ -340,6 +340,24 @@ fn one_that_is_polled_under_another_scope_is_asked_there() {
 }
 
 #[test]
+fn one_that_is_dropped_in_the_turn_of_the_request_gives_it_back() {
+    run(async {
+        let heard = Heard::default();
+        let tasks = children(&[Answer::CleansUp(1), Answer::Value(1)], &heard);
+        let outer = spawn(async move {
+            let gathered = Box::pin(gather(tasks));
+            drop(select(Box::pin(sleep(ms(5))), gathered).await);
+            pending::<()>().await;
+        });
+        sleep(ms(5)).await; // `outer` is woken in this very turn
+        outer.cancel();
+        sleep(ms(1)).await;
+        assert!(outer.is_done(), "the request is not lost");
+        assert!(sorted(&heard).await.is_empty());
+    });
+}
+
+#[test]
 fn one_that_is_kept_and_not_polled_is_passed_over() {
     run(async {
         let heard = Heard::default();
