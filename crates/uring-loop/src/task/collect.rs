@@ -193,9 +193,7 @@ impl<T> Member for Task<T> {
 
     fn begin(&self, scope: Option<ScopeRef>) {
         let header = self.header();
-        if !cfg!(mutant = "waiter-hands-its-cancel-on") {
-            header.join.detach();
-        }
+        header.join.detach();
         header.clear(flags::FORWARDED);
         if let Some(scope) = scope {
             // SAFETY: the link lies in the task's heap cell, which this handle keeps alive, and
