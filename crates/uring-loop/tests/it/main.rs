@@ -1,5 +1,6 @@
 //! The behaviour of the loop through its public API, on the kernel's ring and on the simulated one.
 
+mod allocations;
 mod as_completed;
 mod by_hand;
 mod callbacks;
