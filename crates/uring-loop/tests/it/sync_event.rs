@@ -81,15 +81,18 @@ fn a_forgotten_waiter_does_not_hold_up_a_set() {
 #[test]
 fn who_gets_in_line_while_the_others_are_woken_waits_for_the_next_set() {
     thread_local! {
-        static EVENT: &'static Event = Box::leak(Box::new(Event::new()));
+        static EVENT: Rc<Event> = Rc::default();
         static COME: RefCell<Vec<Hand<'static, ()>>> = const { RefCell::new(Vec::new()) };
+    }
+    fn wait() -> Hand<'static, ()> {
+        let event = EVENT.with(Rc::clone);
+        Hand::new(async move { event.wait().await })
     }
     struct ComeAgain;
     impl Wake for ComeAgain {
         fn wake(self: Arc<Self>) {
-            let event = EVENT.with(|event| *event);
-            event.clear();
-            let mut hand = Hand::new(event.wait());
+            EVENT.with(|event| event.clear());
+            let mut hand = wait();
             assert!(hand.poll_with(&Waker::from(self)).is_pending());
             COME.with_borrow_mut(|come| {
                 assert!(come.len() < 10, "a set that never ends");
@@ -97,13 +100,12 @@ fn who_gets_in_line_while_the_others_are_woken_waits_for_the_next_set() {
             });
         }
     }
-    let event = EVENT.with(|event| *event);
     let waker = Waker::from(Arc::new(ComeAgain));
-    let mut hands = [Hand::new(event.wait()), Hand::new(event.wait())];
+    let mut hands = [wait(), wait()];
     assert!(hands.iter_mut().all(|hand| hand.poll_with(&waker).is_pending()));
-    event.set();
+    EVENT.with(|event| event.set());
     assert!(hands.iter_mut().all(|hand| hand.poll().is_ready()));
-    assert_eq!(event.statistics().waiters, 2);
+    assert_eq!(EVENT.with(|event| event.statistics().waiters), 2);
     COME.with_borrow_mut(Vec::clear);
 }
 
