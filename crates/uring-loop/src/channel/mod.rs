@@ -5,6 +5,7 @@
 //! | [`mpsc`] | every item to the one receiver | work, events, results of many |
 //! | [`oneshot`] | one value | an answer |
 //! | [`watch`] | the latest value, to all receivers | configuration, progress, "stop" |
+//! | [`broadcast`] | every item, to all receivers | news that each subscriber acts on |
 //!
 //! All ends are `Send` where the items are, and each can be used in three ways: awaited, under
 //! any executor; blocking, with a method whose name begins with `blocking_`, on a thread that runs
@@ -17,6 +18,7 @@
 //! [`hold`](crate::hold()) while you wait for another thread.
 
 mod block;
+pub mod broadcast;
 mod error;
 mod lock;
 #[cfg(all(test, loom))]

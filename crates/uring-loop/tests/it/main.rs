@@ -7,6 +7,7 @@ mod callbacks;
 mod cancel;
 mod cancel_trees;
 mod chain;
+mod channel_broadcast;
 mod channel_mpsc;
 mod channel_oneshot;
 mod channel_watch;
