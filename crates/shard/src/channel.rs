@@ -352,7 +352,7 @@ impl<T: Send> Receiver<T> {
         if !self.sleeper.arm(cx.waker()) {
             return Poll::Pending;
         }
-        let second_look = !cfg!(mutant = "no-look-after-arming");
+        let second_look = !mutant!("no-look-after-arming");
         if !second_look || self.consumer.is_empty() && !self.consumer.is_ended() {
             return Poll::Pending;
         }

@@ -36,6 +36,14 @@
 struct Readme;
 
 #[cfg(not(loom))]
+/// Whether the planted fault of this name is on: only in a build with `--cfg mutants`, and there
+/// only for the name in the variable `MUTANT` (docs/HACKING.md).
+macro_rules! mutant {
+    ($name:literal) => {
+        cfg!(mutants) && std::env::var_os("MUTANT").is_some_and(|name| name == $name)
+    };
+}
+
 mod builder;
 #[cfg(not(loom))]
 mod calls;

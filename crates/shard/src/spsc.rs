@@ -275,7 +275,7 @@ impl<T> Consumer<T> {
         if count == 0 {
             return 0;
         }
-        if cfg!(mutant = "room-given-back-before-it-is-free") {
+        if mutant!("room-given-back-before-it-is-free") {
             self.ring.head.0.store(self.head.wrapping_add(count), Ordering::Release);
         }
         let batch = GiveBack(self);
@@ -393,7 +393,7 @@ impl Ringer {
         let slot = &self.0.0;
         // Also when nobody sleeps it must be a write: see the protocol. Of the value only the
         // bits matter, the count may wrap.
-        let mut state = if cfg!(mutant = "a-ring-that-only-looks") {
+        let mut state = if mutant!("a-ring-that-only-looks") {
             slot.state.load(Ordering::Acquire)
         } else {
             slot.state.fetch_add(ONE, Ordering::AcqRel).wrapping_add(ONE)

@@ -215,7 +215,7 @@ pub(crate) fn take_budget() -> bool {
         let left = context.budget.get();
         context.budget.set(left.saturating_sub(1));
         // Outside of a task there is nobody to starve.
-        left > 0 || context.task.get().is_null() || cfg!(mutant = "budget-not-taken")
+        left > 0 || context.task.get().is_null() || mutant!("budget-not-taken")
     })
 }
 

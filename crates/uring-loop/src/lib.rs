@@ -41,6 +41,14 @@ extern crate self as uring_loop;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// Whether the planted fault of this name is on: only in a build with `--cfg mutants`, and there
+/// only for the name in the variable `MUTANT` (docs/HACKING.md).
+macro_rules! mutant {
+    ($name:literal) => {
+        cfg!(mutants) && std::env::var_os("MUTANT").is_some_and(|name| name == $name)
+    };
+}
+
 mod blocking;
 mod builder;
 mod callback;

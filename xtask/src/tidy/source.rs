@@ -98,15 +98,15 @@ impl Source {
         found
     }
 
-    /// The names in `cfg(mutant = "NAME")`, in order of appearance.
+    /// The names in `mutant!("NAME")`, in order of appearance.
     pub(crate) fn mutants(&self) -> Vec<String> {
         let code: Vec<char> = self.code().chars().collect();
         let text: Vec<char> = self.text.chars().collect();
         let mut found = Vec::new();
         for at in words(&code, "mutant") {
             let mut rest = (at + "mutant".len()..code.len()).filter(|i| !code[*i].is_whitespace());
-            let equals = rest.next().is_some_and(|i| code[i] == '=');
-            if let (true, Some(quote)) = (equals, rest.next().filter(|i| code[*i] == '"')) {
+            let call = ['!', '('].iter().all(|c| rest.next().is_some_and(|i| code[i] == *c));
+            if let (true, Some(quote)) = (call, rest.next().filter(|i| code[*i] == '"')) {
                 found.push(text[quote + 1..].iter().take_while(|c| **c != '"').collect());
             }
         }
@@ -239,10 +239,10 @@ mod tests {
 pub fn add(a: [u8; 2], f: fn(u8) -> u8) -> u8 {
     // fn hidden() {}
     let text = "fn shown() {";
-    f(a[0]) + cfg!(mutant = "off_by_one") as u8
+    f(a[0]) + mutant!("off_by_one") as u8
 }
 trait Held { fn declared(&self); }
-#[cfg(not(mutant = "lost"))]
+const LOST: bool = mutant!("lost");
 fn second() {
     fn nested() {}
 }
@@ -302,7 +302,8 @@ fn last() {}
     #[test]
     fn mutants_are_read_from_code_alone() {
         assert_eq!(source().mutants(), ["off_by_one", "lost"]);
-        assert!(Source::new("", "// cfg(mutant = \"x\")\nlet mutant = 1;").mutants().is_empty());
+        let none = "// mutant!(\"x\")\nlet mutant = \"y\"; mutant(\"z\"); macro_rules! mutant { }";
+        assert!(Source::new("", none).mutants().is_empty());
     }
 
     #[test]

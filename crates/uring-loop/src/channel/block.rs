@@ -72,7 +72,7 @@ struct Parker {
 impl Parker {
     fn park(&self, deadline: Option<Instant>) -> Result<(), Elapsed> {
         let mut woken = lock(&self.woken);
-        if cfg!(mutant = "parked-although-woken") {
+        if mutant!("parked-although-woken") {
             *woken = false;
         }
         while !*woken {

@@ -111,7 +111,7 @@ impl Waiters {
 
     /// The one who waits longest, to be woken.
     pub(super) fn call_first(&mut self) -> Option<Waker> {
-        let called = match cfg!(mutant = "youngest-sender-first") {
+        let called = match mutant!("youngest-sender-first") {
             false => self.waiting.pop_first(),
             true => self.waiting.pop_last(),
         };

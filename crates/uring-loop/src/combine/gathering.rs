@@ -192,8 +192,7 @@ impl<F: Form> State<F> {
     /// requested end.
     fn is_over(&self) -> bool {
         let ending = self.asked > 0 || self.ended_by.is_some();
-        let failed =
-            self.failed.is_some() && (!ending || cfg!(mutant = "gather-waits-for-no-clean-up"));
+        let failed = self.failed.is_some() && (!ending || mutant!("gather-waits-for-no-clean-up"));
         self.left == 0 || failed
     }
 

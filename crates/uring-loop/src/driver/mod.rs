@@ -221,7 +221,7 @@ impl Driver {
     }
 
     fn push_cancel(&self, inner: &mut Inner, key: Key) {
-        if cfg!(mutant = "cancel-lost-when-full") && !inner.backlog.is_empty() {
+        if mutant!("cancel-lost-when-full") && !inner.backlog.is_empty() {
             return;
         }
         let sqe =
@@ -312,7 +312,7 @@ impl Driver {
             State::InFlight => {
                 let waker = head.waker.take();
                 inner.arena.orphan(key);
-                if cfg!(mutant = "slot-freed-at-drop") {
+                if mutant!("slot-freed-at-drop") {
                     let (payload, vtable) = inner.arena.remove(key);
                     drop(inner);
                     let cqe = Cqe { user_data: 0, result: -libc::ECANCELED, flags: 0 };
@@ -348,7 +348,7 @@ impl Driver {
     /// Closes a descriptor behind every operation pushed so far (`IORING_OP_CLOSE`, 5.6).
     pub(crate) fn close(&self, fd: RawFd) {
         let mut inner = self.inner();
-        if matches!(inner.ring, Ring::Closed) || cfg!(mutant = "closed-ahead-of-its-operations") {
+        if matches!(inner.ring, Ring::Closed) || mutant!("closed-ahead-of-its-operations") {
             return self.close_now(fd);
         }
         let sqe = Sqe { opcode: opcode::CLOSE, fd, ..Sqe::default() };

@@ -131,7 +131,7 @@ impl<T: MultishotOp> Resident for Many<T> {
         for cqe in self.queue.drain(..) {
             drop(self.op.item(cqe));
         }
-        if !cfg!(mutant = "late-connection-kept-open") {
+        if !mutant!("late-connection-kept-open") {
             drop(self.op.item(cqe));
         }
     }

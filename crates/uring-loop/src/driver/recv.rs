@@ -62,7 +62,7 @@ impl Resident for Streaming {
 
     fn reclaim(mut self, cqe: Cqe) {
         while self.chain.pop(&self.pool).is_some() {}
-        if !cfg!(mutant = "late-buffer-kept") {
+        if !mutant!("late-buffer-kept") {
             drop(bufpool::lend_completed(&self.pool, cqe));
         }
     }
@@ -179,7 +179,7 @@ impl Receiver {
                 1.. => {}
                 0 => self.mode.set(Mode::Ended),
                 errno if errno == -libc::ENOBUFS => {
-                    if !cfg!(mutant = "empty-pool-asked-again-at-once") {
+                    if !mutant!("empty-pool-asked-again-at-once") {
                         self.mode.set(Mode::Private);
                     }
                 }

@@ -60,7 +60,7 @@ impl Driver {
         for sqe in inner.backlog.drain(..).filter(|sqe| sqe.opcode == opcode::CLOSE) {
             self.close_now(sqe.fd);
         }
-        if cfg!(mutant = "freed-at-the-deadline") && !leaked.is_empty() {
+        if mutant!("freed-at-the-deadline") && !leaked.is_empty() {
             let keys: Vec<Key> = inner.arena.iter_active().map(|(key, _)| key).collect();
             keys.into_iter().for_each(|key| inner.arena.finish(key));
         }
@@ -103,7 +103,7 @@ impl Drop for Driver {
     /// come for it is left, for whoever may holds the driver, himself or through a stream.
     fn drop(&mut self) {
         loop {
-            if cfg!(mutant = "forgotten-op-never-dropped") {
+            if mutant!("forgotten-op-never-dropped") {
                 return;
             }
             let inner = self.inner.get_mut();

@@ -235,7 +235,7 @@ impl Arena {
     pub(super) fn get(&mut self, key: Key) -> Option<&mut Head> {
         let page = self.pages.get_mut(key.index as usize / PAGE)?;
         let head = &mut page[key.index as usize % PAGE].head;
-        let same = head.generation() == key.generation || cfg!(mutant = "generation-not-compared");
+        let same = head.generation() == key.generation || mutant!("generation-not-compared");
         (same && head.state() != State::Free).then_some(head)
     }
 

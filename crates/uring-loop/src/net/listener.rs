@@ -147,7 +147,7 @@ impl TcpListener {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Next::More(accepted)) => accepted,
                 Poll::Ready(Next::Last(accepted)) => {
-                    if !cfg!(mutant = "multishot-not-armed-again") {
+                    if !mutant!("multishot-not-armed-again") {
                         self.accepting.set(Key::NONE);
                     }
                     accepted
@@ -157,7 +157,7 @@ impl TcpListener {
                 Ok(fd) => return Poll::Ready(Ok(TcpStream::new(fd))),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    if exhausted(&error) && !cfg!(mutant = "no-pause-without-descriptors") {
+                    if exhausted(&error) && !mutant!("no-pause-without-descriptors") {
                         self.paused_until.set(Some(now() + PAUSE));
                     }
                     let text = format!("accepting a connection: {error}");

@@ -92,8 +92,7 @@ impl<T, E> Shared<T, E> {
 
     fn stand_in_line(&self, waiting: Waiting<T, E>) -> Key {
         let key = self.next.get();
-        let later =
-            if cfg!(mutant = "promise-line-reversed") { key.wrapping_sub(1) } else { key + 1 };
+        let later = if mutant!("promise-line-reversed") { key.wrapping_sub(1) } else { key + 1 };
         self.next.set(later);
         self.line.borrow_mut().insert(key, waiting);
         key
@@ -102,7 +101,7 @@ impl<T, E> Shared<T, E> {
     /// Gives up a place in the line.
     pub(super) fn leave(&self, key: Option<Key>) {
         // Dropped after the borrow has ended.
-        let key = key.filter(|_| !cfg!(mutant = "given-up-wait-stays-in-line"));
+        let key = key.filter(|_| !mutant!("given-up-wait-stays-in-line"));
         let left = key.and_then(|key| self.line.borrow_mut().remove(&key));
         drop(left);
     }

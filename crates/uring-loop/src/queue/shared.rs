@@ -183,7 +183,7 @@ impl<O: Order> Wait for GetItem<'_, O> {
 
     fn refused(&mut self, _: Grant) {
         self.0.claims.set(self.0.claims.get() - 1);
-        if !cfg!(mutant = "claim-not-passed-on") {
+        if !mutant!("claim-not-passed-on") {
             self.0.choose_getters();
         }
     }

@@ -160,7 +160,7 @@ impl<T: ?Sized> Relock<'_, '_, T> {
     /// Somebody else shall have the notification. (One who waits with another lock, by mistake,
     /// is left waiting: this is a drop, and no place to complain.)
     fn pass_on(&self) {
-        if !cfg!(mutant = "notification-dropped") {
+        if !mutant!("notification-dropped") {
             let _ = self.condition.waiters.move_first_to(&self.lock.waiters);
         }
     }

@@ -93,7 +93,7 @@ impl Wait for UntilSet<'_> {
     fn take(&mut self) {}
 
     fn claim(&mut self, _: Grant) -> Option<()> {
-        (self.0.is_set() || !cfg!(mutant = "clear-takes-back-a-set")).then_some(())
+        (self.0.is_set() || !mutant!("clear-takes-back-a-set")).then_some(())
     }
 }
 

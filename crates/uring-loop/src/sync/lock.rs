@@ -151,7 +151,7 @@ impl<'a, T: ?Sized> Wait for Acquire<'a, T> {
     }
 
     fn refused(&mut self, _: Grant) {
-        if !cfg!(mutant = "refused-lock-kept") {
+        if !mutant!("refused-lock-kept") {
             self.0.unlock();
         }
     }

@@ -239,7 +239,7 @@ impl<'a, T: ?Sized> Wait for Write<'a, T> {
 
     fn left(&mut self, _: bool) {
         // Readers behind it may join those inside now.
-        if !cfg!(mutant = "readers-left-behind") {
+        if !mutant!("readers-left-behind") {
             self.0.let_in();
         }
     }

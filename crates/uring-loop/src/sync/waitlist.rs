@@ -293,7 +293,7 @@ impl<'a> Waiter<'a> {
         self.node.note.set(note);
         self.set_waker(waker);
         self.node.state.set(State::Waiting);
-        let prev = match cfg!(mutant = "overtaken-goes-to-the-end") {
+        let prev = match mutant!("overtaken-goes-to-the-end") {
             true => self.list.last.get(),
             false => self.list.last_before(self.node.ticket.get()),
         };

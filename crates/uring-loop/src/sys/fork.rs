@@ -18,7 +18,7 @@ extern "C" fn in_child() {
 
 /// A number that differs in every forked descendant.
 pub(crate) fn generation() -> u32 {
-    if cfg!(mutant = "fork-not-noticed") { 0 } else { GENERATION.load(Ordering::Relaxed) }
+    if mutant!("fork-not-noticed") { 0 } else { GENERATION.load(Ordering::Relaxed) }
 }
 
 /// Ends a use of the parent's loop, in words that name the cause and the fix.

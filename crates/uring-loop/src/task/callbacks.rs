@@ -61,7 +61,7 @@ impl Callbacks {
     /// Moves all from waiting to due.
     fn take_due(&mut self) -> Vec<Waiting> {
         self.due += self.waiting.len() as u32;
-        if cfg!(mutant = "callbacks-in-reverse") {
+        if mutant!("callbacks-in-reverse") {
             self.waiting.reverse();
         }
         std::mem::take(&mut self.waiting)

@@ -124,7 +124,7 @@ impl Shared {
         if slot.next.get() != IDLE {
             return;
         }
-        if cfg!(mutant = "second-woken-slot-lost") && self.tail.get() != LAST {
+        if mutant!("second-woken-slot-lost") && self.tail.get() != LAST {
             return;
         }
         slot.next.set(LAST);
@@ -208,7 +208,7 @@ impl<T> Member for Task<T> {
 
     fn forward_request(&self) -> bool {
         let header = self.header();
-        let unasked = cfg!(mutant = "gather-asks-nobody");
+        let unasked = mutant!("gather-asks-nobody");
         if self.is_done() || unasked || header.join.take_request().is_none() {
             return false;
         }

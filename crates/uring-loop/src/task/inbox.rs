@@ -94,7 +94,7 @@ impl Inbox {
     /// The loop wants to park. `false`: it was notified, it must not.
     #[must_use]
     pub(crate) fn try_sleep(&self) -> bool {
-        if cfg!(mutant = "wake-lost-before-the-sleep") {
+        if mutant!("wake-lost-before-the-sleep") {
             self.state.store(SLEEPING, Ordering::Release);
             return true;
         }

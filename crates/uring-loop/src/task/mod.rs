@@ -244,8 +244,7 @@ impl<T> Task<T> {
 
     /// Whether the output may be taken: its callbacks have run.
     pub(crate) fn is_ready(&self) -> bool {
-        self.is_done()
-            && (!callbacks::any(self.header()) || cfg!(mutant = "awaiter-overtakes-callbacks"))
+        self.is_done() && (!callbacks::any(self.header()) || mutant!("awaiter-overtakes-callbacks"))
     }
 
     /// The task's number, unique within its loop; `Task-7` in dumps.

@@ -267,7 +267,7 @@ impl Tasks {
             // SAFETY: as above.
             unsafe { raw::discard(header) };
             self.forget(task);
-            if cfg!(mutant = "only-one-task-dropped-with-the-loop") {
+            if mutant!("only-one-task-dropped-with-the-loop") {
                 break;
             }
         }

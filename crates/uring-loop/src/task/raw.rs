@@ -122,7 +122,7 @@ impl<F: Future> TaskCell<F> {
             let future = unsafe { Pin::new_unchecked(&mut *(*Self::stage(header)).future) };
             future.poll(&mut Context::from_waker(&waker))
         };
-        let polled = match cfg!(mutant = "panic-not-caught") {
+        let polled = match mutant!("panic-not-caught") {
             true => Ok(poll()),
             false => catch_unwind(AssertUnwindSafe(poll)),
         };

@@ -203,7 +203,7 @@ impl Wheel {
         entry.next.set(head);
         tail.next.set(entry);
         head_ref.prev.set(entry);
-        if cfg!(mutant = "youngest-timer-first") {
+        if mutant!("youngest-timer-first") {
             self.buckets[bucket] = entry;
         }
     }

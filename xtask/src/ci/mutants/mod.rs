@@ -1,11 +1,13 @@
 //! Every deliberate fault must be caught by the test that is named for it.
 //!
-//! A fault is planted behind `--cfg mutant="NAME"`; `mutants.txt` beside a crate's Cargo.toml says
-//! which test has to fail (`table.rs` has the format). Here each fault is built and its test run.
+//! A fault is planted behind `mutant!("NAME")`, which is true only in a build with `--cfg mutants`,
+//! and there only for the name in the variable `MUTANT`. `mutants.txt` beside a crate's Cargo.toml
+//! says which test has to fail (`table.rs` has the format). So a crate is built once, or twice if
+//! it has faults for loom models, and the tests are run once for each fault.
 //!
 //! The cfg is given to the one package only, by cargo's unstable profile-rustflags: RUSTFLAGS would
-//! rebuild every dependency for every fault. By hand, RUSTFLAGS does the same:
-//! `RUSTFLAGS='--cfg mutant="NAME"' cargo test -p PACKAGE FILTER`.
+//! rebuild every dependency. By hand, RUSTFLAGS does the same:
+//! `MUTANT=NAME RUSTFLAGS='--cfg mutants' cargo test -p PACKAGE FILTER`.
 
 mod table;
 
@@ -16,6 +18,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use self::table::{Entry, Want};
+use super::libtest::Executable;
 use super::{Report, libtest, loom};
 use crate::shell::{self, Echo, Ran};
 use crate::tidy::Source;
@@ -31,8 +34,9 @@ pub(super) fn section(workspace: &Workspace) -> Result<Report> {
     let mut failures = Vec::new();
     for package in workspace.crates() {
         let entries = entries(package)?;
+        let mut built = Built::default();
         for entry in &entries {
-            match verdict(workspace, package, entry) {
+            match verdict(workspace, package, entry, &mut built) {
                 Ok(how) => {
                     caught += 1;
                     anstream::println!("mutant {}: caught: {how}", entry.name);
@@ -70,17 +74,46 @@ fn entries(package: &Package) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Builds the fault and runs its test; `Err` says why it does not count as caught.
-fn verdict(workspace: &Workspace, package: &Package, entry: &Entry) -> Result<&'static str> {
+/// The test programs of a crate with all its faults in them: as they are, and as loom models.
+#[derive(Default)]
+struct Built {
+    plain: Option<Vec<Executable>>,
+    loom: Option<Vec<Executable>>,
+}
+
+impl Built {
+    /// Those that the entry may concern, built now if need be.
+    fn programs(
+        &mut self,
+        workspace: &Workspace,
+        package: &Package,
+        entry: &Entry,
+    ) -> Result<impl Iterator<Item = &Executable>> {
+        let slot = if entry.loom() { &mut self.loom } else { &mut self.plain };
+        if slot.is_none() {
+            *slot = Some(libtest::executables(build(workspace, package, entry.loom()))?);
+        }
+        let programs = slot.as_ref().expect("just built").iter();
+        Ok(programs.filter(|program| entry.concerns(&program.kind, &program.target)))
+    }
+}
+
+/// Runs the test of a fault; `Err` says why it does not count as caught.
+fn verdict(
+    workspace: &Workspace,
+    package: &Package,
+    entry: &Entry,
+    built: &mut Built,
+) -> Result<&'static str> {
     anstream::eprintln!("---- mutant {}: {}", entry.name, entry.breaks);
-    let programs = libtest::executables(build(workspace, package, entry))?;
     let limit = if entry.want == Want::Hang { HANG_LIMIT } else { LIMIT };
     let mut survived = false;
-    for program in programs.iter().filter(|program| program.kind != "bin") {
+    for program in built.programs(workspace, package, entry)? {
         let mut test = Command::new(&program.path);
         test.args(&entry.filter)
             .current_dir(&package.dir)
             .env("CARGO_MANIFEST_DIR", &package.dir)
+            .env("MUTANT", &entry.name)
             .env("RUST_BACKTRACE", "0");
         match judge(&shell::run(test, Echo::Silent, Some(limit))?, entry.want) {
             Fate::NothingRan => {}
@@ -94,27 +127,17 @@ fn verdict(workspace: &Workspace, package: &Package, entry: &Entry) -> Result<&'
     bail!("`{}` passes all the same", entry.filter.join(" "))
 }
 
-fn build(workspace: &Workspace, package: &Package, entry: &Entry) -> Command {
-    let profile = if entry.loom() { "release" } else { "dev" };
-    let flags = format!(
-        "profile.{profile}.package.{}.rustflags=['--cfg', 'mutant=\"{}\"']",
-        package.name, entry.name
-    );
+fn build(workspace: &Workspace, package: &Package, loom: bool) -> Command {
+    let profile = if loom { "release" } else { "dev" };
+    let flags =
+        format!("profile.{profile}.package.{}.rustflags=['--cfg', 'mutants']", package.name);
     let dir = workspace.target_dir("mutants");
     let mut words = vec!["test", "--no-run", "--package", &package.name, "--target-dir", &dir];
     words.extend(["-Zprofile-rustflags", "--config", &flags]);
-    if entry.loom() {
-        words.push("--release");
-    } else {
-        words.push("--all-features");
-    }
-    match entry.target.as_slice() {
-        [] => words.extend(["--lib", "--tests"]),
-        target => words.extend(target.iter().map(String::as_str)),
-    }
+    words.extend(if loom { ["--release", "--lib"] } else { ["--all-features", "--tests"] });
     let mut command = workspace.cargo(words);
     command.env("RUSTC_BOOTSTRAP", "1");
-    if entry.loom() {
+    if loom {
         command.env("RUSTFLAGS", loom::RUSTFLAGS);
     }
     command
@@ -204,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_build_gives_the_fault_to_one_package_only() {
+    fn the_build_gives_the_faults_to_one_package_only() {
         let workspace = Workspace { root: "/w".into(), packages: Vec::new() };
         let package = Package {
             name: "loops".into(),
@@ -212,11 +235,10 @@ mod tests {
             dir: "/w/loops".into(),
             targets: Vec::new(),
         };
-        let entries = table::parse("a | --test it drops | x\nb | loom_bell | y").expect("parses");
-        let line = shell::describe(&build(&workspace, &package, &entries[0]));
+        let line = shell::describe(&build(&workspace, &package, false));
         assert!(line.contains("profile.dev.package.loops.rustflags=["), "{line}");
-        assert!(line.contains("--all-features --test it") && !line.contains("RUSTFLAGS"), "{line}");
-        let line = shell::describe(&build(&workspace, &package, &entries[1]));
+        assert!(line.contains("--all-features --tests") && !line.contains("RUSTFLAGS"), "{line}");
+        let line = shell::describe(&build(&workspace, &package, true));
         assert!(line.contains("RUSTFLAGS='--cfg loom'") && line.contains("--release"), "{line}");
     }
 }

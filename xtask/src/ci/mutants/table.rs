@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `test` is a filter for the test programs, after an optional `--lib` or `--test NAME` that says
-//! which one to build. A filter whose last part begins with `loom_` is built as a loom model. The
+//! which one to run. A filter whose last part begins with `loom_` is built as a loom model. The
 //! word `hang` in a fourth column lets a test that never ends count as a catch.
 
 use std::collections::BTreeSet;
@@ -35,6 +35,16 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Whether the test may be in the program of this target.
+    pub(super) fn concerns(&self, kind: &str, name: &str) -> bool {
+        let words: Vec<_> = self.target.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["--lib"] => kind == "lib",
+            ["--test", wanted] => kind == "test" && name == *wanted,
+            _ => kind != "bin",
+        }
+    }
+
     /// Whether the test is a loom model, which is built in another way.
     pub(super) fn loom(&self) -> bool {
         let last = |word: &String| word.rsplit("::").next().unwrap_or_default().to_owned();

@@ -114,7 +114,7 @@ impl<T> State<T> {
     pub(super) fn unsubscribe(&mut self, at: u64) -> Vec<Arc<T>> {
         self.receivers -= 1;
         let from = (at.max(self.first) - self.first) as usize;
-        if !cfg!(mutant = "kept-for-a-receiver-that-went") {
+        if !mutant!("kept-for-a-receiver-that-went") {
             self.ring.iter_mut().skip(from).for_each(|kept| kept.left -= 1);
         }
         let done = self.ring.iter().take_while(|kept| kept.left == 0).count();

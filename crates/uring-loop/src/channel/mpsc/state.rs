@@ -179,7 +179,7 @@ impl<T> State<T> {
             return (None, None);
         }
         let own = self.room.leave(ticket);
-        if own.is_some() || cfg!(mutant = "grant-dies-with-its-sender") {
+        if own.is_some() || mutant!("grant-dies-with-its-sender") {
             return (own, None);
         }
         self.granted -= 1;

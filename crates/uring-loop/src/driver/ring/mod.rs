@@ -32,7 +32,7 @@ pub(crate) struct Hints {
 impl Hints {
     /// Whether an enter or a reap would bring something.
     pub(crate) fn any(self) -> bool {
-        let overflow = self.overflow && !cfg!(mutant = "overflow-not-looked-at");
+        let overflow = self.overflow && !mutant!("overflow-not-looked-at");
         self.taskrun || overflow || self.completions
     }
 }
