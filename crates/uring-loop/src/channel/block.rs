@@ -103,3 +103,25 @@ impl Wake for Parker {
         self.changed.notify_one();
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[test]
+    fn a_blocked_thread_looks_once_for_each_wake() {
+        let mut looks = 0;
+        let never = poll_fn(|cx| {
+            looks += 1;
+            // In the second look, the first with a waker that works.
+            if looks == 2 {
+                cx.waker().wake_by_ref();
+            }
+            Poll::<()>::Pending
+        });
+        assert_eq!(block_on_for("this test", Duration::from_millis(20), never), Err(Elapsed));
+        assert_eq!(looks, 3);
+    }
+}

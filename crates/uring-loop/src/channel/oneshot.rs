@@ -197,10 +197,7 @@ impl<T> Future for Receiver<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         poll_locked(&self.state, cx, |state, registrant| match state.outcome() {
-            Some(outcome) => {
-                registrant.drop_later(state.receiver.call());
-                Poll::Ready(outcome)
-            }
+            Some(outcome) => Poll::Ready(outcome),
             None => {
                 state.receiver.enter(&mut None, registrant);
                 Poll::Pending

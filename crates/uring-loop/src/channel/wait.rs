@@ -36,8 +36,8 @@ impl<S, P: Seats, L: FnMut(&mut S) -> Option<R>, R> Future for Wait<'_, S, P, L>
         let Wait { mutex, seats, look, ticket } = self.get_mut();
         poll_locked(mutex, cx, |state, registrant| match look(state) {
             Some(answer) => {
-                let stale = ticket.take().and_then(|ticket| seats(state).leave(ticket));
-                registrant.drop_later(stale);
+                // Whatever makes it ready calls those who wait: its place is empty by now.
+                *ticket = None;
                 Poll::Ready(answer)
             }
             None => {

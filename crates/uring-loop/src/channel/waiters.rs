@@ -53,11 +53,6 @@ impl Registrant<'_> {
         self.clone_wanted = self.clone.is_none();
         self.clone.take()
     }
-
-    /// Keeps a waker until the lock is released.
-    pub(super) fn drop_later(&mut self, waker: Option<Waker>) {
-        self.replaced = waker;
-    }
 }
 
 /// Where one who waits has a place, known by a ticket.
