@@ -10,7 +10,7 @@ use uring_loop::time::{sleep, timeout};
 use uring_loop::{run, spawn, yield_now};
 
 const US: Duration = Duration::from_micros(1);
-const EACH: u64 = 3000;
+const EACH: u64 = 1500;
 
 /// An item: who sent it and which of its items it is. All of them count the one `Arc`.
 type Item = (u64, u64, Arc<()>);
@@ -19,8 +19,8 @@ type Item = (u64, u64, Arc<()>);
 fn send_blocking(sender: &mpsc::Sender<Item>, me: u64, alive: &Arc<()>) {
     for number in 0..EACH {
         let mut item = (me, number, alive.clone());
-        loop {
-            let sent = match number % 3 {
+        for attempt in 0.. {
+            let sent = match (number + attempt) % 3 {
                 0 => sender.try_send(item).map_err(|error| error.into_inner()),
                 1 => sender.blocking_send(item).map_err(|error| error.0),
                 _ => sender.blocking_send_timeout(item, 30 * US).map_err(|error| {
@@ -32,7 +32,6 @@ fn send_blocking(sender: &mpsc::Sender<Item>, me: u64, alive: &Arc<()>) {
                 Ok(()) => break,
                 Err(back) => item = back,
             }
-            thread::yield_now();
         }
     }
 }
@@ -40,21 +39,17 @@ fn send_blocking(sender: &mpsc::Sender<Item>, me: u64, alive: &Arc<()>) {
 /// Sends from a loop, by permits that are given up now and then.
 async fn send_awaiting(sender: mpsc::Sender<Item>, me: u64, alive: Arc<()>) {
     for number in 0..EACH {
-        loop {
-            let reserve = Box::pin(sender.reserve());
-            match select(reserve, Box::pin(yield_now())).await {
-                Either::Left((permit, _)) => {
-                    let sent = permit.expect("open").send((me, number, alive.clone()));
-                    sent.expect("somebody receives");
-                    break;
-                }
-                // Dropped while it waits, or just when it was granted.
-                Either::Right(((), reserve)) => drop(reserve),
+        let first = select(Box::pin(sender.reserve()), Box::pin(yield_now())).await;
+        let permit = match first {
+            Either::Left((permit, _)) => permit,
+            Either::Right(((), reserve)) => {
+                // While it waits, or just when it was granted.
+                drop(reserve);
+                sender.reserve().await
             }
-            if number % 7 == 0 {
-                sleep(20 * US).await;
-            }
-        }
+        };
+        let sent = permit.expect("open").send((me, number, alive.clone()));
+        sent.expect("somebody receives");
     }
 }
 

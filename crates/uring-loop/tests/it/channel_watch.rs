@@ -169,7 +169,15 @@ fn what_several_threads_modify_adds_up() {
     let threads: Vec<_> = (0..3)
         .map(|_| {
             let sender = sender.clone();
-            thread::spawn(move || (0..500).for_each(|_| sender.send_modify(|value| *value += 1)))
+            thread::spawn(move || {
+                (0..500).for_each(|_| {
+                    sender.send_modify(|value| {
+                        // The others come in between, if they can.
+                        thread::yield_now();
+                        *value += 1;
+                    });
+                });
+            })
         })
         .collect();
     threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
