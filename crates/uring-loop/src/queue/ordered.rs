@@ -74,6 +74,10 @@ impl<O: Order> OrderedQueue<O> {
     /// nothing had been. [`reserve`](Self::reserve) first, and nothing is lost.
     #[doc(alias = "send")]
     pub async fn put(&self, item: O::Item) -> Result<(), ShutDown<O::Item>> {
+        let item = match self.shared.put_at_once(item) {
+            Ok(()) => return Ok(()),
+            Err(item) => item,
+        };
         match self.reserve().await {
             Ok(room) => room.put(item),
             Err(ShutDown(())) => Err(ShutDown(item)),

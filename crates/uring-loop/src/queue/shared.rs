@@ -14,6 +14,7 @@ use std::cell::{Cell, RefCell};
 
 use super::error::{PutError, ShutDown, TooManyDone};
 use super::order::Order;
+use crate::context;
 use crate::sync::wait::Wait;
 use crate::sync::waitlist::{Grant, WaitList};
 
@@ -72,6 +73,15 @@ impl<O: Order> Shared<O> {
         Ok(())
     }
 
+    /// Puts an item if there is room and the task has budget; else gives it back.
+    pub(super) fn put_at_once(&self, item: O::Item) -> Result<(), O::Item> {
+        if self.shut_down.get() || !self.has_room() || !context::take_budget() {
+            return Err(item);
+        }
+        self.insert(item);
+        Ok(())
+    }
+
     /// Puts an item for which there is room.
     fn insert(&self, item: O::Item) {
         self.order.borrow_mut().push(item);
@@ -90,7 +100,8 @@ impl<O: Order> Shared<O> {
 
     /// A getter for every item that nobody has a claim to.
     fn choose_getters(&self) {
-        while self.claims.get() < self.len()
+        while !self.getters.is_empty()
+            && self.claims.get() < self.len()
             && let Some(waker) = self.getters.choose()
         {
             self.claims.set(self.claims.get() + 1);
@@ -100,7 +111,8 @@ impl<O: Order> Shared<O> {
 
     /// A putter for all the room there is.
     fn choose_putters(&self) {
-        while self.has_room()
+        while !self.putters.is_empty()
+            && self.has_room()
             && let Some(waker) = self.putters.choose_with(ROOM)
         {
             self.reserved.set(self.reserved.get() + 1);
