@@ -20,6 +20,7 @@ use crate::driver::ring::{Ring, Wait};
 use crate::driver::{self, Driver, Entered, bufpool};
 use crate::handle::{Gate, RemoteCall};
 use crate::interrupt::CtrlC;
+use crate::promise::FailedPromises;
 use crate::report::{Handler, Report, ReportKind};
 use crate::signal::Ears;
 use crate::spin::Spin;
@@ -58,6 +59,7 @@ pub(crate) struct Core {
     /// Taken from the door and not yet seen to.
     arrived: RefCell<Taken>,
     pub(crate) handler: Handler,
+    pub(crate) promises: FailedPromises,
     origin: Cell<Origin>,
     pub(crate) holds: Rc<Cell<u32>>,
     pub(crate) options: Options,
@@ -109,6 +111,7 @@ impl Core {
             ears: Ears::default(),
             arrived: RefCell::default(),
             handler: Handler::default(),
+            promises: FailedPromises::default(),
             origin: Cell::new(0),
             holds: Rc::default(),
             spin: Spin::new(options.spin),
@@ -455,6 +458,7 @@ impl Core {
             // Futures that are dropped now may look for their loop.
             let _entered = context::replace(self);
             self.tasks.extras.report_failures();
+            self.promises.report();
             self.report_pending();
             self.tasks.discard_all();
             self.empty_door();

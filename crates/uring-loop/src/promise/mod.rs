@@ -2,12 +2,13 @@
 //!
 //! Here are the handle and its errors. `shared.rs` has the state behind all handles and who waits
 //! for it, `settled.rs` the futures that wait, `bridge.rs` the ways from and to other futures and
-//! other threads.
+//! other threads, `unseen.rs` the errors that nobody looks at.
 
 mod bridge;
 mod error;
 mod settled;
 mod shared;
+mod unseen;
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -21,6 +22,7 @@ pub use settled::Settled;
 
 use crate::task::callbacks::DoneCallback;
 use shared::{Key, Shared};
+pub(crate) use unseen::FailedPromises;
 
 /// A result that is set once, by anybody who has a handle, and awaited by as many as like.
 ///
@@ -37,8 +39,8 @@ use shared::{Key, Shared};
 /// them. A task that is cancelled while it awaits a promise leaves the promise as it is, since
 /// others may wait for it.
 ///
-/// It belongs to a thread, not to a loop. If it fails and nobody looks at the error, that is logged
-/// when the last handle goes.
+/// It belongs to a thread, not to a loop. If it fails and nobody looks at the error, that is
+/// reported when the last handle goes, at the latest when the loop does.
 ///
 /// # Cancel safety
 ///
@@ -87,8 +89,8 @@ impl<T: 'static, E: 'static> Promise<T, E> {
         }
     }
 
-    /// Finishes it with an error. If nobody ever looks at the error, it is logged when the last
-    /// handle goes.
+    /// Finishes it with an error. If nobody looks at the error, it is reported to the exception
+    /// handler when the last handle goes, or the loop that runs now.
     ///
     /// # Errors
     ///
@@ -101,7 +103,7 @@ impl<T: 'static, E: 'static> Promise<T, E> {
         match self.shared.settle(Err(PromiseError::Failed(error))) {
             Err(Err(PromiseError::Failed(error))) => Err(InvalidState::done(error)),
             _ => {
-                self.shared.describe_by(|error| format!("{error:?}"));
+                self.shared.report_unseen_by(|error| format!("{error:?}"));
                 Ok(())
             }
         }

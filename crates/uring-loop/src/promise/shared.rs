@@ -14,6 +14,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::task::Waker;
 
+use super::unseen::Unseen;
 use super::{Promise, PromiseError};
 use crate::callback::Callback as Soon;
 use crate::context;
@@ -84,10 +85,6 @@ impl<T, E> Shared<T, E> {
 
     pub(super) fn mark_seen(&self) {
         self.seen.set(true);
-    }
-
-    pub(super) fn describe_by(&self, describe: Describe<E>) {
-        self.describe.set(Some(describe));
     }
 
     fn stand_in_line(&self, waiting: Waiting<T, E>) -> Key {
@@ -164,6 +161,16 @@ impl<T: 'static, E: 'static> Shared<T, E> {
         DoneCallback { of: self.address(), serial }
     }
 
+    /// It has failed. If nobody looks at the error, it is reported, at the latest when the loop
+    /// that runs now ends.
+    pub(super) fn report_unseen_by(self: &Rc<Self>, describe: Describe<E>) {
+        self.describe.set(Some(describe));
+        if self.is_unseen() && !cfg!(mutant = "failed-promise-not-kept-in-mind") {
+            let promise: Rc<dyn Unseen> = self.clone();
+            context::with_core(|core| core.promises.add(Rc::downgrade(&promise)));
+        }
+    }
+
     /// Whether it is done; otherwise `waker` has its place in the line.
     pub(super) fn poll(self: &Rc<Self>, key: &Cell<Option<Key>>, waker: &Waker) -> bool {
         if self.outcome.get().is_some() {
@@ -192,11 +199,16 @@ impl<T: 'static, E: 'static> Shared<T, E> {
     }
 }
 
-impl<T, E> Drop for Shared<T, E> {
-    fn drop(&mut self) {
-        if self.seen.get() {
+impl<T, E> Unseen for Shared<T, E> {
+    fn is_unseen(&self) -> bool {
+        !self.seen.get() && matches!(self.outcome.get(), Some(Err(PromiseError::Failed(_))))
+    }
+
+    fn report(&self) {
+        if !self.is_unseen() {
             return;
         }
+        self.seen.set(true);
         if let (Some(Err(PromiseError::Failed(error))), Some(describe)) =
             (self.outcome.get(), self.describe.get())
         {
@@ -205,7 +217,13 @@ impl<T, E> Drop for Shared<T, E> {
     }
 }
 
-/// Nobody has looked at the error of a promise, and now nobody can.
+impl<T, E> Drop for Shared<T, E> {
+    fn drop(&mut self) {
+        self.report();
+    }
+}
+
+/// Nobody has looked at the error of a promise, and now it is late.
 fn report_unseen(made_at: &'static Location<'static>, error: &str) {
     let message = format!("the error of a promise was never retrieved: {error}");
     Report::new(ReportKind::NeverRetrieved, message).at(made_at).send();

@@ -392,6 +392,24 @@ async fn sleep_a_little() {
     sleep(ms(1)).await;
 }
 
+#[test]
+fn tasks_of_another_loop_of_the_thread_are_gathered_too() {
+    let build = || EventLoop::builder().virtual_clock().build().expect("a ring");
+    let (mut here, mut there) = (build(), build());
+    let work = |time| {
+        there.spawn(async move {
+            sleep(ms(time)).await;
+            time
+        })
+    };
+    let gathered = here.spawn(gather([work(2), work(1)]));
+    here.run_until_complete(sleep_a_little()).expect("not cancelled");
+    assert!(!gathered.is_done());
+    there.run_until_complete(async { sleep(ms(5)).await }).expect("not cancelled");
+    let values = here.run_until_complete(gathered).expect("not cancelled").expect("no panic");
+    assert_eq!(values.expect("no errors"), [2, 1]);
+}
+
 /// How a child ends.
 #[derive(Clone, Copy, Debug)]
 enum End {

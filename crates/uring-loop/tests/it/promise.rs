@@ -504,6 +504,36 @@ fn an_error_that_was_looked_at_is_not_logged() {
 }
 
 #[test]
+fn an_error_nobody_looked_at_is_reported_when_the_loop_ends_though_handles_are_held() {
+    let (promise, seen): (Promise<u32, &str>, Promise<u32, &str>) = Default::default();
+    let ((), log) = logged(|| {
+        run(async {
+            promise.set_error("nobody looks").expect("pending");
+            seen.set_error("somebody looks").expect("pending");
+            assert!(seen.result().expect("done").is_err());
+        });
+    });
+    assert_eq!(log.matches("never retrieved").count(), 1, "{log}");
+    assert!(log.contains("nobody looks"), "{log}");
+    let ((), log) = logged(|| drop(promise));
+    assert_eq!(log, "", "once is enough");
+}
+
+#[test]
+fn many_failed_promises_are_not_kept_in_mind_once_they_are_gone() {
+    let ((), log) = logged(|| {
+        run(async {
+            for number in 0..1000 {
+                let promise: Promise<(), u32> = Promise::new();
+                promise.set_error(number).expect("pending");
+                assert!(promise.error().is_ok());
+            }
+        });
+    });
+    assert_eq!(log, "");
+}
+
+#[test]
 fn an_error_that_was_asked_for_too_early_is_logged() {
     let ((), log) = logged(|| {
         let promise: Promise<u32, &str> = Promise::new();

@@ -299,7 +299,7 @@ fn a_wait_that_borrows_and_is_leaked_leaves_tasks_that_work() {
             let mut waited = Box::pin(wait(&mut tasks, WaitUntil::AllCompleted));
             assert!(poll_once(&mut waited).await.is_pending());
             // Its slots are never given back; the tasks wake them, and nobody is there.
-            std::mem::forget(waited);
+            forget(waited);
         }
         sleep(ms(15)).await;
         assert_eq!(values(tasks).await, [10, 20]);
