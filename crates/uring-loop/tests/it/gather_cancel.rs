@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use uring_loop::testing::run;
 use uring_loop::time::{Elapsed, now, sleep, timeout};
 use uring_loop::{
-    Promise, Task, catch_cancel, gather, gather_settled, spawn, spawn_all, try_gather, yield_now,
+    EventLoop, Promise, Task, catch_cancel, gather, gather_settled, spawn, spawn_all, try_gather,
+    yield_now,
 };
 
 use crate::support::poll_once;
@@ -416,5 +417,82 @@ proptest! {
                 Ok(Ok(values)) => assert!(values.iter().copied().eq(0..answers.len())),
             }
         });
+    }
+}
+
+/// What happens to who gathers, in the middle.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Cancel,
+    CancelTwice,
+    Abort,
+    Detach,
+    Timeout,
+    EndOfLoop,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        Just(Act::Cancel),
+        Just(Act::CancelTwice),
+        Just(Act::Abort),
+        Just(Act::Detach),
+        Just(Act::Timeout),
+        Just(Act::EndOfLoop),
+    ]
+}
+
+proptest! {
+    /// Whatever happens, and when: everything ends, and nothing is kept.
+    #[test]
+    fn nothing_is_left_whatever_happens_to_who_gathers(
+        answers in prop::collection::vec((answer(), 0..40_u64), 0..8),
+        act in act(),
+        at in 0..60_u64,
+        in_tuple: bool,
+    ) {
+        let kept = Rc::new(());
+        let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+        let work = |(answer, ends): &(Answer, u64)| {
+            let (kept, answer, ends) = (kept.clone(), *answer, *ends);
+            event_loop.spawn(async move {
+                if catch_cancel(sleep(ms(ends))).await.is_err() && answer != Answer::None {
+                    sleep(ms(ends)).await;
+                }
+                kept
+            })
+        };
+        let mut tasks: Vec<_> = answers.iter().map(work).collect();
+        let limit = ms(if matches!(act, Act::Timeout) { at } else { 1_000_000 });
+        let mine = kept.clone();
+        let outer = event_loop.spawn(async move {
+            let _mine = mine;
+            let gathered = async {
+                match (in_tuple, tasks.pop(), tasks.pop()) {
+                    (true, Some(one), Some(other)) => {
+                        drop(uring_loop::gather!(one, other, gather_settled(tasks)).await);
+                    }
+                    (_, one, other) => {
+                        drop(gather(tasks.into_iter().chain(one).chain(other)).await);
+                    }
+                }
+            };
+            let _ = timeout(limit, gathered).await;
+        });
+        event_loop.run_until_complete(async { sleep(ms(at)).await }).expect("not cancelled");
+        match act {
+            Act::Cancel => drop(outer.cancel()),
+            Act::CancelTwice => drop((outer.cancel(), outer.cancel())),
+            Act::Abort => outer.abort(),
+            Act::Detach | Act::Timeout => drop(outer),
+            Act::EndOfLoop => (),
+        }
+        if !matches!(act, Act::EndOfLoop) {
+            event_loop.run_until_complete(async { sleep(ms(200)).await }).expect("not cancelled");
+            prop_assert_eq!(event_loop.tasks().len(), 0);
+            prop_assert_eq!(Rc::strong_count(&kept), 1);
+        }
+        drop(event_loop);
+        prop_assert_eq!(Rc::strong_count(&kept), 1);
     }
 }
