@@ -35,7 +35,6 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-#[cfg(not(loom))]
 /// Whether the planted fault of this name is on: only in a build with `--cfg mutants`, and there
 /// only for the name in the variable `MUTANT` (docs/HACKING.md).
 macro_rules! mutant {
@@ -44,6 +43,7 @@ macro_rules! mutant {
     };
 }
 
+#[cfg(not(loom))]
 mod builder;
 #[cfg(not(loom))]
 mod calls;
