@@ -161,8 +161,8 @@ fn judge<T>(
         // `catch_cancel(..).await?` ends so.
         Ok(Err(error)) if stopping && is_cancelled(&error) => Ok(Ended::Cancelled),
         Ok(Err(error)) => Err(Cause::Error(error)),
-        Err(JoinError::Cancelled) if aborted => Ok(Ended::Aborted),
-        Err(JoinError::Cancelled) => Ok(Ended::Cancelled),
+        Err(JoinError::Cancelled(_)) if aborted => Ok(Ended::Aborted),
+        Err(JoinError::Cancelled(_)) => Ok(Ended::Cancelled),
         Err(JoinError::Panicked(panic)) => Err(Cause::Panicked(panic_message(&*panic))),
     }
 }

@@ -24,6 +24,8 @@ struct Context {
     budget: Cell<u32>,
     /// The loops of this thread, running or not: the first of a list through `Core::neighbour`.
     loops: Cell<*const Core>,
+    /// The state of a generator of numbers, for whoever must favour nobody.
+    lots: Cell<u64>,
 }
 
 thread_local! {
@@ -35,8 +37,21 @@ thread_local! {
             scope: Cell::new(ScopeRef::NONE),
             budget: Cell::new(0),
             loops: Cell::new(ptr::null()),
+            lots: Cell::new(0),
         }
     };
+}
+
+/// A number below `count`, which is not 0: each as often as any other, in an order that is the same
+/// in every run. (A Weyl sequence, hashed as in splitmix64: Steele, Lea, Flood 2014.)
+pub(crate) fn lot(count: usize) -> usize {
+    let state = CONTEXT.with(|context| {
+        let next = context.lots.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        context.lots.replace(next)
+    });
+    let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((mixed ^ (mixed >> 31)) % count as u64) as usize
 }
 
 /// How many leaf operations a task may complete in one poll before it is made to yield.
@@ -187,6 +202,16 @@ pub(crate) fn with_task<R>(f: impl FnOnce(&Core, &Header) -> R) -> Option<R> {
 /// Whether a task is being polled, or dropped.
 pub(crate) fn in_task() -> bool {
     CONTEXT.with(|context| !context.task.get().is_null())
+}
+
+/// Whether this task is the one being polled.
+pub(crate) fn is_task(task: &Header) -> bool {
+    CONTEXT.with(|context| ptr::eq(context.task.get(), task))
+}
+
+/// The number of the task being polled, or dropped; 0 outside of tasks.
+pub(crate) fn task_id() -> u32 {
+    with_task(|_, task| task.node.id).unwrap_or(0)
 }
 
 /// The scope being polled.

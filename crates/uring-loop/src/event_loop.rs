@@ -140,8 +140,8 @@ impl EventLoop {
         }
         match main.1.take_output() {
             Ok(output) => Ok(output),
-            Err(JoinError::Cancelled) if interrupted => Err(RunError::Interrupted),
-            Err(JoinError::Cancelled) => Err(RunError::Cancelled),
+            Err(JoinError::Cancelled(_)) if interrupted => Err(RunError::Interrupted),
+            Err(JoinError::Cancelled(_)) => Err(RunError::Cancelled),
             Err(JoinError::Panicked(panic)) => std::panic::resume_unwind(panic),
         }
     }

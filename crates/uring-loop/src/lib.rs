@@ -87,7 +87,7 @@ mod wake;
 pub use blocking::unblock;
 pub use builder::Builder;
 pub use callback::{Callback, call_at, call_later, call_soon, stop};
-pub use cancel::{Cancelled, CatchCancel, catch_cancel};
+pub use cancel::{Cancelled, CatchCancel, Reason, catch_cancel};
 pub use combine::{
     AsCompleted, AsCompletedWithin, Completed, Gather, GatherError, GatherSettled, NoTasks,
     TryGather, Wait, WaitUntil, as_completed, cancel_all, gather, gather_settled, try_gather,

@@ -32,7 +32,7 @@ impl std::error::Error for RunError {}
 impl From<RunError> for io::Error {
     fn from(error: RunError) -> Self {
         match error {
-            RunError::Cancelled => Cancelled::of_task().into(),
+            RunError::Cancelled => Cancelled::of_task(None).into(),
             RunError::Stopped => io::Error::other(error),
             RunError::Interrupted => io::Error::new(io::ErrorKind::Interrupted, error),
         }

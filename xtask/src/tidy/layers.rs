@@ -73,10 +73,13 @@ fn said(place: Place) -> String {
 }
 
 /// The first names after each `crate::`, those of a `crate::{a, b::c}` on one line included.
-/// Macros (`crate::name!`) have no module.
+/// Macros (`crate::name!`) have no module, and `$crate::name` is a path that users see.
 fn used(code: &str) -> Vec<&str> {
     let mut names = Vec::new();
     for (at, prefix) in code.match_indices("crate::") {
+        if code[..at].ends_with('$') {
+            continue;
+        }
         let rest = &code[at + prefix.len()..];
         match rest.strip_prefix('{') {
             Some(group) => names.extend(tops(group)),
@@ -151,6 +154,7 @@ mod tests {
     fn names_at_the_root_hide_their_layer() {
         assert_eq!(messages("net/tcp.rs", "fn f(x: crate::Task<()>) {}").len(), 1);
         assert!(messages("net/tcp.rs", "crate::syscall!(x);\n// crate::Task").is_empty());
+        assert!(messages("net/tcp.rs", "$crate::__support::f()").is_empty());
         assert!(messages("lib.rs", "pub use crate::anything;").is_empty());
     }
 

@@ -56,7 +56,7 @@ pub(super) const CONFINED: &[Confined] = &[
             "crates/uring-loop/src/driver/",
             "crates/uring-loop/src/ops/",
             "crates/uring-loop/src/task/",
-            "crates/uring-loop/src/cancel.rs",
+            "crates/uring-loop/src/cancel/",
             "crates/uring-loop/src/context.rs",
             "crates/uring-loop/src/event_loop.rs",
             "crates/uring-loop/src/handle.rs",

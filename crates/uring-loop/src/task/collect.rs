@@ -194,7 +194,7 @@ impl<T> Member for Task<T> {
     fn begin(&self, scope: Option<ScopeRef>) {
         let header = self.header();
         header.join.detach();
-        header.clear(flags::FORWARDED);
+        header.join.forward(false);
         if let Some(scope) = scope {
             // SAFETY: the link lies in the task's heap cell, which this handle keeps alive, and
             // `release_handle` detaches it.
@@ -209,20 +209,20 @@ impl<T> Member for Task<T> {
     fn forward_request(&self) -> bool {
         let header = self.header();
         let unasked = mutant!("gather-asks-nobody");
-        if self.is_done() || unasked || header.join.take_request().is_none() {
+        if self.is_done() || unasked {
             return false;
         }
-        let first = !header.has(flags::FORWARDED);
-        header.set(flags::FORWARDED);
-        self.cancel();
+        let Some(request) = header.join.take_request() else { return false };
+        let first = !header.join.forward(true);
+        header.cancel(request.into_reason());
         first
     }
 
     fn leave(&self) -> Option<Origin> {
         let header = self.header();
-        let forwarded = header.take(flags::FORWARDED);
+        let forwarded = header.join.forward(false);
         header.join.waker.set(None);
-        header.join.detach();
+        header.leave_awaiter(forwarded && self.is_ready() && !self.is_cancelled());
         forwarded.then(|| header.join.origin())
     }
 

@@ -13,6 +13,7 @@ use std::ptr::{self, NonNull};
 use super::callbacks::Callbacks;
 use super::raw::{self, Header};
 use super::state::flags;
+use crate::cancel::Reason;
 use crate::locals::Locals;
 
 /// What a task may have besides its header.
@@ -21,6 +22,8 @@ pub(crate) struct Extras {
     pub(crate) name: Option<String>,
     pub(crate) locals: Locals,
     pub(super) callbacks: Callbacks,
+    /// Why it was last cancelled.
+    pub(super) reason: Option<Reason>,
 }
 
 /// The extras of a loop's tasks.

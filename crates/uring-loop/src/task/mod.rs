@@ -5,6 +5,7 @@
 
 mod cache;
 pub(crate) mod callbacks;
+mod cancelling;
 pub(crate) mod collect;
 pub(crate) mod door;
 pub(crate) mod extras;
@@ -28,7 +29,7 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
-use crate::cancel::{Cancelled, Link, hand_outward, is_above};
+use crate::cancel::{Cancelled, Link, Reason, went_with_its_holder};
 use crate::context;
 use crate::turn::Core;
 use raw::Header;
@@ -36,19 +37,30 @@ use state::flags;
 pub use task_ref::{TaskRef, all_tasks, current_task};
 
 /// Why a task has no result.
-#[derive(Debug)]
 pub enum JoinError {
-    /// It was cancelled or aborted, and its future was dropped.
-    Cancelled,
+    /// It was cancelled or aborted, and its future was dropped; with the reason that
+    /// [`Task::cancel_with`] gave.
+    Cancelled(Option<Reason>),
     /// It panicked; this is the payload. Hand it to [`std::panic::resume_unwind`] to go on with
     /// the panic here.
     Panicked(Box<dyn Any + Send + 'static>),
 }
 
+// Every task has room for one.
+const _: () = assert!(size_of::<JoinError>() == 2 * size_of::<usize>());
+
 impl JoinError {
     /// Whether the task was cancelled or aborted.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self, JoinError::Cancelled)
+        matches!(self, JoinError::Cancelled(_))
+    }
+
+    /// Why it was cancelled, if that was said.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            JoinError::Cancelled(reason) => reason.as_ref().map(Reason::as_str),
+            JoinError::Panicked(_) => None,
+        }
     }
 
     /// Whether the task panicked.
@@ -57,10 +69,21 @@ impl JoinError {
     }
 }
 
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::Cancelled(None) => f.write_str("Cancelled"),
+            JoinError::Cancelled(Some(reason)) => f.debug_tuple("Cancelled").field(reason).finish(),
+            JoinError::Panicked(panic) => f.debug_tuple("Panicked").field(panic).finish(),
+        }
+    }
+}
+
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            JoinError::Cancelled => f.write_str("the task was cancelled"),
+            JoinError::Cancelled(None) => f.write_str("the task was cancelled"),
+            JoinError::Cancelled(Some(reason)) => write!(f, "the task was cancelled: {reason}"),
             JoinError::Panicked(panic) => {
                 write!(f, "the task panicked: {}", panic_message(&**panic))
             }
@@ -73,7 +96,7 @@ impl std::error::Error for JoinError {}
 impl From<JoinError> for io::Error {
     fn from(error: JoinError) -> Self {
         match error {
-            JoinError::Cancelled => Cancelled::of_task().into(),
+            JoinError::Cancelled(reason) => Cancelled::of_task(reason).into(),
             JoinError::Panicked(_) => io::Error::other(error.to_string()),
         }
     }
@@ -179,11 +202,18 @@ where
 /// outward in the awaiting task; if it ends with a value, that is the result.
 ///
 /// *Dropping* it detaches the task.
+///
+/// # Panics
+///
+/// If a task awaits itself.
 #[must_use = "dropping a Task detaches it; say `drop(task)` or `let _ =` if that is meant"]
 pub struct Task<T> {
     header: NonNull<Header>,
     _output: PhantomData<T>,
 }
+
+// The result lies in the task's cell, not in its handle.
+impl<T> Unpin for Task<T> {}
 
 impl<T> Task<T> {
     /// Takes over the handle's reference.
@@ -206,11 +236,42 @@ impl<T> Task<T> {
     /// there is none, its future is dropped where it next waits; a task that never ran is dropped
     /// without being run. A task that becomes ready first wins.
     pub fn cancel(&self) -> bool {
-        self.header().cancel()
+        self.header().cancel(None)
     }
 
-    /// How many times [`cancel`](Self::cancel) was called while the task was alive; it counts to
-    /// 65,535.
+    /// [`cancel`](Self::cancel) with a reason, any text, which [`Cancelled::reason`] and
+    /// [`JoinError::reason`] tell. Of several requests the last one's reason counts, also if it has
+    /// none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uring_loop::{spawn, yield_now};
+    ///
+    /// uring_loop::run(async {
+    ///     let task = spawn(std::future::pending::<()>());
+    ///     yield_now().await;
+    ///     task.cancel_with("the client has gone");
+    ///     let error = task.await.unwrap_err();
+    ///     assert_eq!(error.to_string(), "the task was cancelled: the client has gone");
+    /// })
+    /// # .unwrap();
+    /// ```
+    pub fn cancel_with(&self, reason: impl fmt::Display) -> bool {
+        self.header().cancel(Some(Reason::new(reason)))
+    }
+
+    /// Takes one request back: lowers the count of [`cancelling`](Self::cancelling) and returns
+    /// what is left. At 0 a request that nobody in the task has taken yet is void.
+    ///
+    /// After the task has ended it changes nothing.
+    pub fn uncancel(&self) -> u32 {
+        self.header().uncancel()
+    }
+
+    /// How many requests of [`cancel`](Self::cancel) were made while the task was alive and not
+    /// taken back by [`uncancel`](Self::uncancel); it counts to 65,535. Swallowing a request does
+    /// not lower it.
     pub fn cancelling(&self) -> u32 {
         self.header().cancels()
     }
@@ -226,6 +287,18 @@ impl<T> Task<T> {
     /// This task as one of any output.
     pub fn task_ref(&self) -> TaskRef {
         TaskRef::new(self.header())
+    }
+
+    /// Waits for the result without a place in the awaiter's tree: its cancels don't come here.
+    pub(crate) fn poll_apart(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        let header = self.header();
+        header.join.detach();
+        header.join.forward(false);
+        if self.is_ready() {
+            return Poll::Ready(self.take_output());
+        }
+        header.join.set_waker(cx.waker());
+        Poll::Pending
     }
 
     /// Takes the result of a task that has ended.
@@ -280,22 +353,24 @@ impl<T> Future for Task<T> {
         if self.is_ready() {
             // SAFETY: `T` is the output's type (`from_raw`).
             let output = unsafe { raw::take_output(self.header) };
-            let forwarded = header.take(flags::FORWARDED);
-            header.join.detach();
-            let origin = header.join.origin();
-            if forwarded && matches!(output, Err(JoinError::Cancelled)) && is_above(origin) {
-                hand_outward(origin);
-                return Poll::Pending;
-            }
-            return Poll::Ready(output);
+            return match header.goes_on_outward(matches!(output, Err(JoinError::Cancelled(_)))) {
+                true => Poll::Pending,
+                false => Poll::Ready(output),
+            };
         }
-        // SAFETY: the link lies in the task's heap cell, which this handle keeps alive, and
-        // `release_handle` detaches it.
-        unsafe { Link::attach(&raw const header.join, context::scope()) };
+        let scope = context::scope();
+        if !header.join.is_under(scope) {
+            assert!(!context::is_task(header), "a task that awaits itself would wait for ever");
+            // SAFETY: the link lies in the task's heap cell, which this handle keeps alive, and
+            // `release_handle` detaches it.
+            unsafe { Link::attach(&raw const header.join, scope) };
+        }
         // One that is done and has callbacks to run is not asked: the request goes back.
-        if !self.is_done() && header.join.take_request().is_some() {
-            header.set(flags::FORWARDED);
-            header.cancel();
+        if !self.is_done()
+            && let Some(request) = header.join.take_request()
+        {
+            header.join.forward(true);
+            header.cancel(request.into_reason());
         }
         header.join.set_waker(cx.waker());
         Poll::Pending
@@ -304,6 +379,10 @@ impl<T> Future for Task<T> {
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
+        let join = &self.header().join;
+        if join.has_forwarded() {
+            went_with_its_holder(join.origin(), context::task_id());
+        }
         // SAFETY: the handle's reference, on the task's thread.
         unsafe { references::release_handle(self.header) };
     }
@@ -314,6 +393,12 @@ impl<T> fmt::Debug for Task<T> {
         let header = self.header();
         let state = if header.has(flags::COMPLETE) { "done" } else { "pending" };
         write!(f, "<Task {state} name={:?} at {}", self.name(), header.location)?;
+        if header.cancels() > 0 {
+            write!(f, " cancelling={}", header.cancels())?;
+        }
+        if let Some(reason) = header.reason() {
+            write!(f, " reason={reason:?}")?;
+        }
         write!(f, " [{}]>", header.flag_names().join(" "))
     }
 }

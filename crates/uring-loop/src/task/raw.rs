@@ -34,7 +34,7 @@ use super::door::Door;
 use super::failure::Failure;
 use super::inbox::Node;
 use super::state::{Shared, flags};
-use crate::cancel::{Children, Link, LinkKind, ScopeRef, TASK};
+use crate::cancel::{Children, Link, LinkKind, ScopeRef};
 use crate::context;
 use crate::turn::Core;
 use crate::wake::TASK_WAKER;
@@ -54,7 +54,7 @@ pub(crate) struct Header {
     /// The number of the loop's door.
     door: u32,
     flags: Cell<u16>,
-    cancels: Cell<u16>,
+    pub(super) cancels: Cell<u16>,
     /// The scopes directly below the task.
     pub(crate) children: Children,
     /// The handle's place in the tree of the task that awaits it, with that task's waker.
@@ -311,52 +311,6 @@ impl Header {
             unsafe { Door::of(self.door).push(node.cast_mut()) };
         }
     }
-
-    /// Requests already made and not taken back; at most 65,535 are counted.
-    pub(super) fn cancels(&self) -> u32 {
-        self.cancels.get().into()
-    }
-
-    /// Asks the catchers, or marks the task to be dropped where it next parks.
-    pub(super) fn cancel(&self) -> bool {
-        if self.has(flags::COMPLETE) {
-            return false;
-        }
-        self.cancels.set(self.cancels.get().saturating_add(1));
-        if !self.ask() {
-            self.set(flags::CANCEL);
-        }
-        // Also if a catcher was woken: it may be one that nobody polls any more.
-        self.wake();
-        true
-    }
-
-    /// Asks the catchers; `false`: there is none.
-    fn ask(&self) -> bool {
-        let any = self.children.request(TASK);
-        if any {
-            self.note_asked();
-        }
-        any
-    }
-
-    /// Catchers below were asked: see at the next park whether they have heard it.
-    pub(crate) fn note_asked(&self) {
-        self.set(flags::ASKED);
-    }
-
-    /// A catcher went away without an answer: ask again at the next park.
-    pub(crate) fn ask_again(&self) {
-        self.set(flags::CANCEL);
-        if !self.has(flags::RUNNING) {
-            self.wake();
-        }
-    }
-
-    /// The request was handed as far out as it goes, by a poll of this very task.
-    pub(crate) fn drop_after_poll(&self) {
-        self.set(flags::ABORT);
-    }
 }
 
 /// One step of a task that was taken from the run queue. `true`: it is complete now, and the
@@ -435,7 +389,7 @@ pub(super) unsafe fn discard(header: NonNull<Header>) {
     };
     this.clear(flags::RUNNING);
     let error = match dropped {
-        Ok(()) => JoinError::Cancelled,
+        Ok(()) => JoinError::Cancelled(this.reason()),
         Err(panic) => {
             this.set(flags::FAILED);
             JoinError::Panicked(panic)

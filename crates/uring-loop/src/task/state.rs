@@ -107,21 +107,19 @@ pub(crate) mod flags {
     pub(crate) const ABORT: u16 = 1 << 7;
     /// The loop's reference is to be released when the run queue lets go of the task.
     pub(crate) const RELEASE_ON_POP: u16 = 1 << 8;
-    /// The awaiting task was asked to end and has forwarded it.
-    pub(crate) const FORWARDED: u16 = 1 << 9;
     /// Catchers in the task were asked; look at the next park whether they have heard it.
-    pub(crate) const ASKED: u16 = 1 << 10;
+    pub(crate) const ASKED: u16 = 1 << 9;
     /// The loop's table has extras of this task.
-    pub(crate) const EXTRAS: u16 = 1 << 11;
+    pub(crate) const EXTRAS: u16 = 1 << 10;
     /// A callback: it is not counted among the tasks.
-    pub(crate) const CALLBACK: u16 = 1 << 12;
+    pub(crate) const CALLBACK: u16 = 1 << 11;
     /// The output is an `io::Result<()>`, whose error is reported if nobody takes it.
-    pub(crate) const FALLIBLE: u16 = 1 << 13;
+    pub(crate) const FALLIBLE: u16 = 1 << 12;
     /// The output is a failure that was neither taken nor reported.
-    pub(crate) const FAILED: u16 = 1 << 14;
+    pub(crate) const FAILED: u16 = 1 << 13;
 
     /// Names, for Debug.
-    pub(crate) const NAMES: [&str; 15] = [
+    pub(crate) const NAMES: [&str; 14] = [
         "scheduled",
         "running",
         "complete",
@@ -131,7 +129,6 @@ pub(crate) mod flags {
         "cancel",
         "abort",
         "release-on-pop",
-        "forwarded",
         "asked",
         "extras",
         "callback",

@@ -31,7 +31,7 @@ impl TaskRef {
 
     /// Asks the task to end. See [`Task::cancel`](super::Task::cancel).
     pub fn cancel(&self) -> bool {
-        self.header().cancel()
+        self.header().cancel(None)
     }
 
     /// Drops the task's future now. See [`Task::abort`](super::Task::abort).

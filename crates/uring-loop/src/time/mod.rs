@@ -9,6 +9,7 @@
 
 pub(crate) mod clock;
 mod timeout;
+mod timeout_scope;
 pub(crate) mod wheel;
 
 use std::future::Future;
@@ -21,6 +22,7 @@ use pin_project_lite::pin_project;
 use crate::context;
 use crate::sys::clock::saturating_ns;
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
+pub use timeout_scope::{TimeoutScope, timeout_scope};
 use wheel::Entry;
 
 /// What time it is on the loop's clock. Under a virtual clock, use this instead of

@@ -80,6 +80,13 @@ impl Entry {
         self.deadline.get()
     }
 
+    /// Leaves its timers and takes another deadline, to be armed for. One that is `due` has fired.
+    pub(crate) fn reset(&self, deadline: u64, due: bool) {
+        self.disarm();
+        self.deadline.set(deadline);
+        self.fired.set(due);
+    }
+
     /// Leaves the timers it is armed in, if it is.
     pub(crate) fn disarm(&self) {
         // SAFETY: timers that go away disarm their entries first (`Timers::drop`).

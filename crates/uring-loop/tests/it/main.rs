@@ -5,6 +5,7 @@ mod as_completed;
 mod by_hand;
 mod callbacks;
 mod cancel;
+mod cancel_counts;
 mod cancel_trees;
 mod chain;
 mod channel_broadcast;

@@ -119,7 +119,7 @@ fn a_cancelled_task_is_dropped_where_it_waits() {
         yield_now().await;
         assert!(task.cancel());
         assert!(!dropped.get(), "not before its turn");
-        assert!(matches!(task.await, Err(JoinError::Cancelled)));
+        assert!(matches!(task.await, Err(JoinError::Cancelled(None))));
         assert!(dropped.get());
     });
 }

@@ -1,0 +1,120 @@
+//! Requests to end, as a task sees them: counted, with a reason, asked of its catchers, taken back.
+//!
+//! How they travel below the task is in `cancel/`.
+
+use super::raw::Header;
+use super::state::flags;
+use crate::cancel::{Cancelled, Reason, TASK, hand_outward, is_above};
+use crate::context;
+use crate::turn::Core;
+
+impl Header {
+    /// Requests already made and not taken back; at most 65,535 are counted.
+    pub(crate) fn cancels(&self) -> u32 {
+        self.cancels.get().into()
+    }
+
+    /// Asks the catchers, or marks the task to be dropped where it next parks.
+    pub(super) fn cancel(&self, reason: Option<Reason>) -> bool {
+        if self.has(flags::COMPLETE) {
+            return false;
+        }
+        self.cancels.set(self.cancels.get().saturating_add(1));
+        self.set_reason(reason);
+        if !self.ask() {
+            self.set(flags::CANCEL);
+        }
+        // Also if a catcher was woken: it may be one that nobody polls any more.
+        self.wake();
+        true
+    }
+
+    /// Takes one request back; the last one also if nobody has heard it yet.
+    pub(crate) fn uncancel(&self) -> u32 {
+        if self.has(flags::COMPLETE) {
+            return self.cancels();
+        }
+        self.cancels.set(self.cancels.get().saturating_sub(1));
+        if self.cancels.get() == 0 && !cfg!(mutant = "uncancel-leaves-the-request") {
+            self.clear(flags::CANCEL);
+            self.set_reason(None);
+            self.children.withdraw();
+        }
+        self.cancels()
+    }
+
+    /// Whether the future is about to be dropped.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.has(flags::CANCEL | flags::ABORT)
+    }
+
+    /// Why it was last cancelled.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        let look = |core: &Core| core.tasks.extras.look(self, |extras| extras.reason.clone());
+        if !self.has(flags::EXTRAS) {
+            return None;
+        }
+        context::with_loop(self.node.loop_id, look).flatten().flatten()
+    }
+
+    /// The last cancel counts, with its reason or without.
+    fn set_reason(&self, reason: Option<Reason>) {
+        if reason.is_some() || self.has(flags::EXTRAS) {
+            let edit = |core: &Core| core.tasks.extras.edit(self, |extras| extras.reason = reason);
+            context::with_loop(self.node.loop_id, edit);
+        }
+    }
+
+    /// Asks the catchers; `false`: there is none.
+    pub(super) fn ask(&self) -> bool {
+        let any = self.children.request(TASK);
+        if any {
+            self.note_asked();
+        }
+        any
+    }
+
+    /// Catchers below were asked: see at the next park whether they have heard it.
+    pub(crate) fn note_asked(&self) {
+        self.set(flags::ASKED);
+    }
+
+    /// A catcher went away without an answer: ask again at the next park.
+    pub(crate) fn ask_again(&self) {
+        self.set(flags::CANCEL);
+        if !self.has(flags::RUNNING) {
+            self.wake();
+        }
+    }
+
+    /// The request was handed as far out as it goes, by a poll of this very task.
+    pub(crate) fn drop_after_poll(&self) {
+        self.set(flags::ABORT);
+    }
+
+    /// The task is complete and its awaiter has come for the output: whether the awaiter was asked
+    /// to end meanwhile, and this task has ended as cancelled. Then so does the awaiter.
+    pub(super) fn goes_on_outward(&self, cancelled: bool) -> bool {
+        let forwarded = self.join.forward(false);
+        let origin = self.join.origin();
+        let asked = self.join.is_asked() && !cfg!(mutant = "an-awaiter-sees-its-own-cancel");
+        if cancelled && (forwarded || asked) && is_above(origin) {
+            // If it was asked in this very turn, that is the answer to it.
+            self.join.take_request().map(Cancelled::answered);
+            self.join.detach();
+            hand_outward(origin);
+            return true;
+        }
+        self.leave_awaiter(forwarded && !cancelled);
+        false
+    }
+
+    /// The task is complete and leaves its place in the tree of its awaiter. A request that was
+    /// forwarded to it, and that nobody in it had answered when it gave its value, goes back.
+    pub(super) fn leave_awaiter(&self, forwarded: bool) {
+        if forwarded && self.has(flags::CANCEL) && !cfg!(mutant = "a-value-answers-a-request") {
+            self.join.ask(self.join.origin());
+        }
+        self.join.detach();
+    }
+}
