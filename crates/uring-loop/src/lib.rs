@@ -89,9 +89,9 @@ pub use builder::Builder;
 pub use callback::{Callback, call_at, call_later, call_soon, stop};
 pub use cancel::{Cancelled, CatchCancel, Reason, catch_cancel};
 pub use combine::{
-    AsCompleted, AsCompletedWithin, Completed, Gather, GatherError, GatherSettled, NoTasks,
-    TryGather, Wait, WaitUntil, as_completed, cancel_all, gather, gather_settled, try_gather,
-    try_wait, wait,
+    AsCompleted, AsCompletedWithin, Completed, Gather, GatherError, GatherSettled, GroupTask,
+    NoTasks, Shield, TaskErrors, TaskGroup, TryGather, Wait, WaitUntil, as_completed, cancel_all,
+    gather, gather_settled, shield, try_gather, try_wait, wait,
 };
 pub use driver::InFlight;
 pub use event_loop::EventLoop;

@@ -17,7 +17,9 @@
 mod as_completed;
 mod gather;
 mod gathering;
+mod group;
 mod members;
+mod shield;
 mod tuple;
 mod wait;
 
@@ -25,6 +27,8 @@ pub use as_completed::{AsCompleted, AsCompletedWithin, Completed, as_completed};
 pub use gather::{
     Gather, GatherError, GatherSettled, TryGather, gather, gather_settled, try_gather,
 };
+pub use group::{GroupTask, TaskErrors, TaskGroup};
+pub use shield::{Shield, shield};
 #[doc(hidden)]
 pub use tuple::{Argument, SpawnArgument, TryTuple, Tuple};
 pub use wait::{NoTasks, Wait, WaitUntil, cancel_all, try_wait, wait};
