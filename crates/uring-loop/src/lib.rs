@@ -90,8 +90,8 @@ pub use callback::{Callback, call_at, call_later, call_soon, stop};
 pub use cancel::{Cancelled, CatchCancel, Reason, catch_cancel};
 pub use combine::{
     AsCompleted, AsCompletedWithin, Completed, Gather, GatherError, GatherSettled, GroupTask,
-    NoTasks, Shield, TaskErrors, TaskGroup, TryGather, Wait, WaitUntil, as_completed, cancel_all,
-    gather, gather_settled, shield, try_gather, try_wait, wait,
+    IntoBranches, NoTasks, Shield, TaskErrors, TaskGroup, TryGather, Wait, WaitUntil, as_completed,
+    cancel_all, gather, gather_settled, join, race, shield, try_gather, try_join, try_wait, wait,
 };
 pub use driver::InFlight;
 pub use event_loop::EventLoop;
@@ -116,6 +116,7 @@ pub use task::{
 /// What the macros expand to. Not for use by hand: it may change in any version.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::combine::select_support as select;
     pub use crate::combine::{Argument, SpawnArgument, TryTuple, Tuple};
 }
 

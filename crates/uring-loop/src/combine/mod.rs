@@ -13,22 +13,41 @@
 //! futures and tasks of different types, and do it themselves.
 //!
 //! None looks at all tasks when one of them ends: `task/collect.rs`.
+//!
+//! What does not run by itself: [`join`], [`try_join`], [`race`] and [`select!`](crate::select!)
+//! poll futures side by side in the task that awaits them; `side.rs` is what they have in common.
+//! [`TaskGroup`] runs tasks that belong together and ends them together. [`shield`] awaits a task
+//! without handing cancels on to it.
 
 mod as_completed;
+mod branches;
 mod gather;
 mod gathering;
 mod group;
+mod join;
+mod list;
 mod members;
+mod race;
+mod select;
 mod shield;
+mod side;
 mod tuple;
+mod tuples;
 mod wait;
+mod wake_set;
+
+pub use branches::IntoBranches;
+pub use group::{GroupTask, TaskErrors, TaskGroup};
+pub use join::{join, try_join};
+pub use race::race;
+#[doc(hidden)]
+pub use select::support as select_support;
+pub use shield::{Shield, shield};
 
 pub use as_completed::{AsCompleted, AsCompletedWithin, Completed, as_completed};
 pub use gather::{
     Gather, GatherError, GatherSettled, TryGather, gather, gather_settled, try_gather,
 };
-pub use group::{GroupTask, TaskErrors, TaskGroup};
-pub use shield::{Shield, shield};
 #[doc(hidden)]
 pub use tuple::{Argument, SpawnArgument, TryTuple, Tuple};
 pub use wait::{NoTasks, Wait, WaitUntil, cancel_all, try_wait, wait};

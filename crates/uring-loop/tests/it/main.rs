@@ -2,10 +2,12 @@
 
 mod allocations;
 mod as_completed;
+mod branches;
 mod by_hand;
 mod callbacks;
 mod cancel;
 mod cancel_counts;
+mod cancel_points;
 mod cancel_trees;
 mod chain;
 mod channel_broadcast;
@@ -26,6 +28,7 @@ mod gather;
 mod gather_cancel;
 mod group;
 mod group_cancel;
+mod join_select;
 mod locals;
 mod loop_api;
 mod net;
@@ -55,4 +58,5 @@ mod sync_rwlock;
 mod sync_semaphore;
 mod tasks;
 mod time;
+mod timeout;
 mod wait;
