@@ -92,7 +92,7 @@ impl<F: Future> Branch<F> {
         let above = combinator.project_ref().scope;
         if !std::mem::replace(this.begun, true)
             && above.has(marks::ASKED)
-            && !cfg!(mutant = "a-branch-begins-after-the-request")
+            && !mutant!("a-branch-begins-after-the-request")
         {
             this.future.set(None);
             combinator.branch_ended(above.link.request_of(above.link.origin()));
@@ -223,7 +223,7 @@ impl Combinator {
     /// Ends with a value although branches have ended for a request: that waits as well.
     pub(crate) fn leave_owing(&self) {
         if let Some(request) = self.cancelled.take()
-            && !cfg!(mutant = "a-failed-join-swallows-the-request")
+            && !mutant!("a-failed-join-swallows-the-request")
         {
             self.scope.link.ask(request.answered());
         }

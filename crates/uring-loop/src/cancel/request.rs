@@ -63,7 +63,7 @@ impl Children {
                     wakers.extend(link.give_back());
                     return link.unlink();
                 }
-                LinkKind::Branch if !cfg!(mutant = "a-kept-join-swallows-the-request") => {
+                LinkKind::Branch if !mutant!("a-kept-join-swallows-the-request") => {
                     let again = scope.is_some_and(|scope| scope.take(marks::AGAIN));
                     if (again | link.requested.replace(false))
                         && let Parent::Scope(combinator) = link.parent.get().parent()
@@ -151,7 +151,7 @@ impl Scope {
     fn mark_the_rest(&self, origin: Origin) {
         self.children.for_each(|branch| {
             if branch.scope().is_some_and(|scope| !scope.take(marks::LOOK))
-                && !cfg!(mutant = "branches-without-a-catcher-go-on")
+                && !mutant!("branches-without-a-catcher-go-on")
             {
                 branch.link.ask(origin);
             }
@@ -273,7 +273,7 @@ impl Link {
                 return scope.link.waker.take();
             }
             match scope.link.kind {
-                LinkKind::Branch if !cfg!(mutant = "a-request-given-back-asks-everybody") => {
+                LinkKind::Branch if !mutant!("a-request-given-back-asks-everybody") => {
                     return scope.ask_branch_again(origin);
                 }
                 LinkKind::Combinator => {
@@ -340,7 +340,7 @@ pub(crate) fn went_with_its_holder(origin: Origin, task: u32) {
         && scope.link.parent.get().root().is_some_and(|root| root.node.id == task)
         && !scope.is_origin(origin)
         && scope.link.is_below(origin)
-        && !cfg!(mutant = "a-request-goes-with-its-holder")
+        && !mutant!("a-request-goes-with-its-holder")
     {
         scope.link.ask(origin);
     }

@@ -230,8 +230,7 @@ impl Link {
         if self.parent.get() == ScopeRef::NONE {
             return;
         }
-        let asked =
-            self.requested.replace(false) && !cfg!(mutant = "a-request-not-answered-is-lost");
+        let asked = self.requested.replace(false) && !mutant!("a-request-not-answered-is-lost");
         let waker = if asked { self.give_back() } else { None };
         self.unlink();
         if let Some(waker) = waker {

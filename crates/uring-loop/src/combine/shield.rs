@@ -63,7 +63,7 @@ impl<T> Future for Shield<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if cfg!(mutant = "a-shield-lets-cancels-through") {
+        if mutant!("a-shield-lets-cancels-through") {
             return Pin::new(&mut self.get_mut().task).poll(cx);
         }
         self.task.poll_apart(cx)

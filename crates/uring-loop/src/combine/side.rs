@@ -42,7 +42,7 @@ impl<B: Branches> Side<B> {
     pub(super) fn new(branches: B) -> Self {
         let count = branches.count();
         let left = (0..count).filter(|index| !branches.is_over(*index)).count();
-        let many = count >= MANY && !cfg!(mutant = "every-branch-is-polled");
+        let many = count >= MANY && !mutant!("every-branch-is-polled");
         let wakes = many.then(|| WakeSet::new(count));
         Side {
             branches,

@@ -165,7 +165,7 @@ impl<T: 'static, E: 'static> Shared<T, E> {
     /// that runs now ends.
     pub(super) fn report_unseen_by(self: &Rc<Self>, describe: Describe<E>) {
         self.describe.set(Some(describe));
-        if self.is_unseen() && !cfg!(mutant = "failed-promise-not-kept-in-mind") {
+        if self.is_unseen() && !mutant!("failed-promise-not-kept-in-mind") {
             let promise: Rc<dyn Unseen> = self.clone();
             context::with_core(|core| core.promises.add(Rc::downgrade(&promise)));
         }

@@ -35,7 +35,7 @@ impl Header {
             return self.cancels();
         }
         self.cancels.set(self.cancels.get().saturating_sub(1));
-        if self.cancels.get() == 0 && !cfg!(mutant = "uncancel-leaves-the-request") {
+        if self.cancels.get() == 0 && !mutant!("uncancel-leaves-the-request") {
             self.clear(flags::CANCEL);
             self.set_reason(None);
             self.children.withdraw();
@@ -97,7 +97,7 @@ impl Header {
     pub(super) fn goes_on_outward(&self, cancelled: bool) -> bool {
         let forwarded = self.join.forward(false);
         let origin = self.join.origin();
-        let asked = self.join.is_asked() && !cfg!(mutant = "an-awaiter-sees-its-own-cancel");
+        let asked = self.join.is_asked() && !mutant!("an-awaiter-sees-its-own-cancel");
         if cancelled && (forwarded || asked) && is_above(origin) {
             // If it was asked in this very turn, that is the answer to it.
             self.join.take_request().map(Cancelled::answered);
@@ -112,7 +112,7 @@ impl Header {
     /// The task is complete and leaves its place in the tree of its awaiter. A request that was
     /// forwarded to it, and that nobody in it had answered when it gave its value, goes back.
     pub(super) fn leave_awaiter(&self, forwarded: bool) {
-        if forwarded && self.has(flags::CANCEL) && !cfg!(mutant = "a-value-answers-a-request") {
+        if forwarded && self.has(flags::CANCEL) && !mutant!("a-value-answers-a-request") {
             self.join.ask(self.join.origin());
         }
         self.join.detach();

@@ -50,7 +50,7 @@ impl Limit {
     /// One that ends at `deadline`. If that is `due` already, it ends its future at the first park.
     pub(super) fn new(deadline: u64, due: bool) -> Self {
         let entry = Entry::at(deadline);
-        if due && !cfg!(mutant = "a-limit-of-zero-waits") {
+        if due && !mutant!("a-limit-of-zero-waits") {
             entry.reset(deadline, true);
         }
         Limit { scope: Scope::new(LinkKind::Origin), entry }
@@ -126,7 +126,7 @@ impl Limit {
         cx: &mut Context<'_>,
     ) -> Poll<Result<F::Output, Elapsed>> {
         let scope = self.project_ref().scope;
-        if scope.is_outranked() && !cfg!(mutant = "a-foreign-cancel-becomes-elapsed") {
+        if scope.is_outranked() && !mutant!("a-foreign-cancel-becomes-elapsed") {
             // Should we survive it, we want to be asked once more.
             cx.waker().wake_by_ref();
             return Poll::Pending;

@@ -72,7 +72,7 @@ where
         }
         let this = self.as_mut().project();
         if this.body.is_none() {
-            let hasty = cfg!(mutant = "a-cancelled-group-does-not-wait") && this.foreign.is_some();
+            let hasty = mutant!("a-cancelled-group-does-not-wait") && this.foreign.is_some();
             if this.state.alive() == 0 || hasty {
                 return self.answer();
             }
@@ -142,7 +142,7 @@ where
         *this.foreign = Some(this.scope.link.merge(this.foreign.take(), request));
         if !insists {
             this.state.end();
-        } else if !cfg!(mutant = "a-group-hears-one-request-only") {
+        } else if !mutant!("a-group-hears-one-request-only") {
             this.state.cancel_children();
         }
     }
@@ -162,7 +162,7 @@ where
         let foreign = this.foreign.take().map(Cancelled::answered);
         let foreign = foreign.filter(|origin| is_above(*origin));
         if let (false, Some(origin)) = (errors.is_empty(), foreign) {
-            if !cfg!(mutant = "errors-swallow-the-request") {
+            if !mutant!("errors-swallow-the-request") {
                 this.scope.link.ask(origin);
             }
         } else if let Some(origin) = foreign {

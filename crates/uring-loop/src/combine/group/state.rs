@@ -100,7 +100,7 @@ impl<E> State<E> {
     pub(super) fn end(&self) {
         if self.phase() == Phase::Open {
             self.phase.set(Phase::Ending);
-            if !cfg!(mutant = "siblings-of-a-failed-task-run-on") {
+            if !mutant!("siblings-of-a-failed-task-run-on") {
                 self.cancel_children();
             }
             self.wake();
