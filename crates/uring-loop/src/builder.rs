@@ -38,6 +38,7 @@ pub struct Builder {
     eager: bool,
     debug: bool,
     ctrl_c: CtrlC,
+    dump_on_signal: bool,
     limits: Limits,
     #[cfg(any(test, feature = "testing"))]
     virtual_clock: bool,
@@ -54,6 +55,7 @@ impl Builder {
             eager: false,
             debug: wanted_by_environment(),
             ctrl_c: CtrlC::Auto,
+            dump_on_signal: false,
             limits: Limits::default(),
             #[cfg(any(test, feature = "testing"))]
             virtual_clock: false,
@@ -132,6 +134,13 @@ impl Builder {
     /// Default: 1 s.
     pub fn stall(mut self, limit: Duration) -> Self {
         self.limits.stall = limit;
+        self
+    }
+
+    /// Prints the [dump](crate::Dump) of all tasks to stderr whenever SIGUSR1 comes while the loop
+    /// runs: `kill -USR1 PID` shows what a server waits for. Default: off.
+    pub fn dump_on_signal(mut self, dump: bool) -> Self {
+        self.dump_on_signal = dump;
         self
     }
 
@@ -227,6 +236,7 @@ impl Builder {
             spin: self.spin,
             eager: self.eager,
             ctrl_c: self.ctrl_c,
+            dump_on_signal: self.dump_on_signal,
             debug: self.debug.then_some(self.limits),
         };
         EventLoop::assemble(ring, clock, self.patience, options)

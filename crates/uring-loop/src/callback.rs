@@ -166,6 +166,11 @@ impl Callback {
         self.cancelled.get()
     }
 
+    /// Whether it has yet to run, or will run again.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.task.is_done()
+    }
+
     /// When it is due, on the loop's clock; `None` for a callback that is due at once.
     pub fn when(&self) -> Option<Instant> {
         self.when

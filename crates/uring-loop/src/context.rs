@@ -22,6 +22,8 @@ struct Context {
     scope: Cell<ScopeRef>,
     /// Leaf operations the task in progress may still complete before it must yield.
     budget: Cell<u32>,
+    /// What the leaf that was polled last waits for; for debug mode.
+    waits_for: Cell<Option<&'static str>>,
     /// The loops of this thread, running or not: the first of a list through `Core::neighbour`.
     loops: Cell<*const Core>,
     /// The state of a generator of numbers, for whoever must favour nobody.
@@ -36,6 +38,7 @@ thread_local! {
             task: Cell::new(ptr::null()),
             scope: Cell::new(ScopeRef::NONE),
             budget: Cell::new(0),
+            waits_for: Cell::new(None),
             loops: Cell::new(ptr::null()),
             lots: Cell::new(0),
         }
@@ -231,6 +234,16 @@ impl Drop for EnteredScope {
     fn drop(&mut self) {
         CONTEXT.with(|context| context.scope.set(self.0));
     }
+}
+
+/// A leaf that no list leads back to says what the task waits for.
+pub(crate) fn note_wait(what: &'static str) {
+    CONTEXT.with(|context| context.waits_for.set(Some(what)));
+}
+
+/// What was noted last.
+pub(crate) fn take_noted_wait() -> Option<&'static str> {
+    CONTEXT.with(|context| context.waits_for.take())
 }
 
 /// Takes one unit of the running task's budget. `false`: it is used up, wake yourself and yield.

@@ -1,6 +1,6 @@
 //! The loop as its users see it: making one, running it, looking into it, its end.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
 use std::io;
@@ -14,13 +14,15 @@ use crate::callback::Callback;
 use crate::context;
 use crate::driver::InFlight;
 use crate::driver::ring::Ring;
+use crate::dump::Dump;
 use crate::handle::Handle;
 use crate::interrupt::{self, CtrlC, Interrupts};
 use crate::report::{Report, ReportKind};
 use crate::run_error::RunError;
+use crate::signal::{SignalKind, on_signal};
 use crate::statistics::Statistics;
 use crate::task::raw::Header;
-use crate::task::{JoinError, Task, TaskInfo, TaskRef};
+use crate::task::{JoinError, Task, TaskRef};
 use crate::time::clock::Clock;
 use crate::time::timeout;
 use crate::turn::{Core, Options};
@@ -54,6 +56,8 @@ pub struct EventLoop {
     closed: bool,
     /// Ctrl+C was pressed twice: nothing is waited for any more.
     forced: Cell<bool>,
+    /// Who prints dumps when asked to by a signal.
+    dumper: RefCell<Option<Callback>>,
 }
 
 impl EventLoop {
@@ -82,7 +86,13 @@ impl EventLoop {
         // SAFETY: the core lies in an `Rc` that this loop keeps, on this thread, until it is
         // closed (`close`, at the latest by `drop`), which takes it off.
         unsafe { context::add_loop(&core) };
-        Ok(EventLoop { core, patience, closed: false, forced: Cell::new(false) })
+        Ok(EventLoop {
+            core,
+            patience,
+            closed: false,
+            forced: Cell::new(false),
+            dumper: RefCell::default(),
+        })
     }
 
     fn open_core(&self) -> &Rc<Core> {
@@ -130,6 +140,7 @@ impl EventLoop {
         // complete, hence its future dropped (`AbortOnDrop`), and its output taken or dropped
         // with the handle.
         let main = AbortOnDrop(core, unsafe { core.spawn_main(future, location) });
+        self.dump_on_signal();
         let pressed = interrupt::Guard::new(core, ctrl_c, Some(main.1.task_ref()));
         core.run();
         let interrupts = pressed.map_or(Interrupts::None, |pressed| pressed.heard());
@@ -143,6 +154,18 @@ impl EventLoop {
             Err(JoinError::Cancelled(_)) if interrupted => Err(RunError::Interrupted),
             Err(JoinError::Cancelled(_)) => Err(RunError::Cancelled),
             Err(JoinError::Panicked(panic)) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    /// Sees to it that SIGUSR1 prints a dump, if that was asked for. The loop is the current one.
+    fn dump_on_signal(&self) {
+        let mut dumper = self.dumper.borrow_mut();
+        if !self.core.options.dump_on_signal || dumper.as_ref().is_some_and(Callback::is_waiting) {
+            return;
+        }
+        match on_signal(SignalKind::USER1, || eprint!("{}", Dump::current())) {
+            Ok(callback) => *dumper = Some(callback.named("dump on SIGUSR1")),
+            Err(error) => tracing::warn!("no dump on SIGUSR1: {error}"),
         }
     }
 
@@ -170,6 +193,7 @@ impl EventLoop {
         let core = self.open_core();
         let _entered = context::enter(core);
         let _running = core.gate.run();
+        self.dump_on_signal();
         let pressed = interrupt::Guard::new(core, core.options.ctrl_c, None);
         core.run();
         match pressed.map_or(Interrupts::None, |pressed| pressed.heard()) {
@@ -330,9 +354,9 @@ impl EventLoop {
         self.core.tasks.all()
     }
 
-    /// The tasks that are not complete, youngest first.
-    pub fn tasks(&self) -> Vec<TaskInfo> {
-        self.core.task_infos()
+    /// The tasks and callbacks that have not ended, as a tree of who waits for whom.
+    pub fn dump(&self) -> Dump {
+        Dump::of(&self.core)
     }
 }
 

@@ -58,6 +58,7 @@ mod combine;
 mod context;
 mod debug;
 mod driver;
+mod dump;
 mod event_loop;
 mod handle;
 mod hold;
@@ -94,6 +95,7 @@ pub use combine::{
     cancel_all, gather, gather_settled, join, race, shield, try_gather, try_join, try_wait, wait,
 };
 pub use driver::InFlight;
+pub use dump::Dump;
 pub use event_loop::EventLoop;
 pub use handle::{Closed, Handle, RemoteError, RemoteTask};
 pub use hold::{Hold, hold};

@@ -24,12 +24,12 @@ use crate::promise::FailedPromises;
 use crate::report::{Handler, Report, ReportKind};
 use crate::signal::Ears;
 use crate::spin::Spin;
+use crate::task::Task;
 use crate::task::door::Door;
 use crate::task::inbox::{Node, Taken};
 use crate::task::queue::Tasks;
 use crate::task::raw::Header;
 use crate::task::state::flags;
-use crate::task::{Task, TaskInfo};
 use crate::time::clock::Clock;
 use crate::time::wheel::Timers;
 use crate::wake::LocalWaker;
@@ -88,6 +88,8 @@ pub(crate) struct Options {
     pub(crate) eager: bool,
     /// Whether `Runner` and `run_forever` listen for Ctrl+C.
     pub(crate) ctrl_c: CtrlC,
+    /// Whether SIGUSR1 prints a dump.
+    pub(crate) dump_on_signal: bool,
     /// Debug mode.
     pub(crate) debug: Option<Limits>,
 }
@@ -359,9 +361,14 @@ impl Core {
     fn poll_one(&self) -> bool {
         let Some(debug) = &self.debug else { return self.tasks.run_one() };
         let Some(task) = self.tasks.next_ready() else { return false };
+        let _stale = context::take_noted_wait();
         debug.time(&task, || {
             self.tasks.run_one();
         });
+        let noted = context::take_noted_wait();
+        if !task.is_done() && (noted.is_some() || task.header().has(flags::EXTRAS)) {
+            self.tasks.extras.edit(task.header(), |extras| extras.waits_for = noted);
+        }
         true
     }
 
@@ -487,12 +494,5 @@ impl Core {
     /// Turns, parks and wakes, for the statistics.
     pub(crate) fn counted(&self) -> (u64, u64, u64) {
         (self.turns.get(), self.parks.get(), self.wakes.get())
-    }
-
-    /// The tasks that are not complete, youngest first.
-    pub(crate) fn task_infos(&self) -> Vec<TaskInfo> {
-        let mut infos = Vec::with_capacity(self.tasks.alive());
-        self.tasks.for_each(|header| infos.push(TaskInfo::of(header)));
-        infos
     }
 }

@@ -101,6 +101,11 @@ impl LocalWaker {
         }
     }
 
+    /// The number of the task it wakes, if it is one of this thread's loop.
+    pub(crate) fn task(&self) -> Option<u32> {
+        self.local().map(|header| header.node.id)
+    }
+
     pub(crate) fn wake(self) {
         match self.local() {
             Some(header) => header.wake(),

@@ -196,6 +196,7 @@ pub(super) const JOINT: &[&str] = &[
     "callback",
     "context",
     "debug",
+    "dump",
     "event_loop",
     "handle",
     "hold",

@@ -188,6 +188,11 @@ impl Link {
         }
     }
 
+    /// The task whose future it hangs in.
+    pub(crate) fn task_above(&self) -> Option<&Header> {
+        self.parent.get().root()
+    }
+
     /// Whether it was asked and has not answered.
     pub(crate) fn is_asked(&self) -> bool {
         self.requested.get()

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Driver;
-use super::slab::State;
+use super::slab::{Head, State};
 use crate::sys::opcode;
 
 /// An operation the kernel has not finished with.
@@ -28,6 +28,13 @@ impl fmt::Display for InFlight {
 }
 
 impl Driver {
+    /// Which tasks wait for which operations: numbers of tasks, the kernel's names of opcodes.
+    pub(crate) fn waiting(&self) -> Vec<(u32, &'static str)> {
+        let inner = self.inner();
+        let waiting = |(_, head): (_, &Head)| Some((head.waits()?, opcode::name(head.opcode())));
+        inner.arena.iter_active().filter_map(waiting).collect()
+    }
+
     /// What is in flight, youngest first; what was submitted in the same turn, in no order.
     pub fn in_flight_table(&self) -> Vec<InFlight> {
         let turn = self.turn.get() & ((1 << 24) - 1);

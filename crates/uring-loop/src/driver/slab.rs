@@ -117,6 +117,11 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// The number of the task that waits for it.
+    pub(super) fn waits(&self) -> Option<u32> {
+        self.waker.as_ref().and_then(LocalWaker::task)
+    }
+
     pub(super) fn state(&self) -> State {
         match self.generation >> GENERATION_BITS {
             0 => State::Free,

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use super::shared::Key;
 use super::{Promise, PromiseError};
+use crate::context;
 
 /// Future of [`Promise::settled`] and of `&Promise`.
 #[must_use = "futures do nothing unless awaited"]
@@ -34,7 +35,10 @@ impl<'a, T: 'static, E: 'static> Future for Settled<'a, T, E> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.poll_unseen(cx) {
             true => Poll::Ready(self.promise.result().expect("it is done")),
-            false => Poll::Pending,
+            false => {
+                context::note_wait("a promise");
+                Poll::Pending
+            }
         }
     }
 }
@@ -65,6 +69,7 @@ impl<T: Clone + 'static, E: Clone + 'static> Future for Promise<T, E> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if !self.shared.poll(&self.key, cx.waker()) {
+            context::note_wait("a promise");
             return Poll::Pending;
         }
         let outcome = self.result().expect("it is done");

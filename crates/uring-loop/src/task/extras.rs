@@ -21,6 +21,8 @@ use crate::locals::Locals;
 pub(crate) struct Extras {
     pub(crate) name: Option<String>,
     pub(crate) locals: Locals,
+    /// In debug mode: what it waits for, if that has no list of those who wait.
+    pub(crate) waits_for: Option<&'static str>,
     pub(super) callbacks: Callbacks,
     /// Why it was last cancelled.
     pub(super) reason: Option<Reason>,

@@ -11,6 +11,7 @@ pub(crate) mod door;
 pub(crate) mod extras;
 mod failure;
 pub(crate) mod inbox;
+mod info;
 pub(crate) mod queue;
 pub(crate) mod raw;
 pub(crate) mod references;
@@ -32,6 +33,7 @@ use std::task::{Context, Poll};
 use crate::cancel::{Cancelled, Link, Reason, went_with_its_holder};
 use crate::context;
 use crate::turn::Core;
+pub use info::TaskInfo;
 use raw::Header;
 use state::flags;
 pub use task_ref::{TaskRef, all_tasks, current_task};
@@ -390,16 +392,7 @@ impl<T> Drop for Task<T> {
 
 impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let header = self.header();
-        let state = if header.has(flags::COMPLETE) { "done" } else { "pending" };
-        write!(f, "<Task {state} name={:?} at {}", self.name(), header.location)?;
-        if header.cancels() > 0 {
-            write!(f, " cancelling={}", header.cancels())?;
-        }
-        if let Some(reason) = header.reason() {
-            write!(f, " reason={reason:?}")?;
-        }
-        write!(f, " [{}]>", header.flag_names().join(" "))
+        info::describe(self.header(), f)
     }
 }
 
@@ -418,49 +411,4 @@ pub async fn yield_now() {
         Poll::Pending
     })
     .await
-}
-
-/// A task as the dump shows it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct TaskInfo {
-    /// Its number within the loop.
-    pub id: u32,
-    /// Its name, `Task-N` if none was given.
-    pub name: String,
-    /// Where it was spawned.
-    pub location: &'static Location<'static>,
-    /// Its state in words: `waiting`, `scheduled` or `running`.
-    pub state: &'static str,
-    /// How often it was asked to end.
-    pub cancelling: u32,
-}
-
-impl TaskInfo {
-    pub(crate) fn of(header: &Header) -> Self {
-        let state = if header.has(flags::RUNNING) {
-            "running"
-        } else if header.has(flags::SCHEDULED) {
-            "scheduled"
-        } else {
-            "waiting"
-        };
-        TaskInfo {
-            id: header.node.id,
-            name: header.name(),
-            location: header.location,
-            state,
-            cancelling: header.cancels(),
-        }
-    }
-}
-
-impl fmt::Display for TaskInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<Task {} name={:?} at {}", self.state, self.name, self.location)?;
-        if self.cancelling > 0 {
-            write!(f, " cancelling={}", self.cancelling)?;
-        }
-        f.write_str(">")
-    }
 }

@@ -296,6 +296,17 @@ impl Header {
         })
     }
 
+    /// Who awaits this task, by number.
+    pub(crate) fn awaited_by(&self) -> Option<u32> {
+        self.join.task_above().map(|task| task.node.id)
+    }
+
+    /// What it said it waits for, in debug mode.
+    pub(super) fn noted_wait(&self) -> Option<&'static str> {
+        let noted = |core: &Core| core.tasks.extras.look(self, |extras| extras.waits_for);
+        context::with_loop(self.node.loop_id, noted).flatten().flatten()
+    }
+
     pub(crate) fn retain_local(&self) {
         self.local_references.set(self.local_references.get() + 1);
     }

@@ -144,6 +144,16 @@ impl Timers {
     pub(crate) fn len(&self) -> usize {
         self.0.borrow().len()
     }
+
+    /// Tells which tasks wait for which moments.
+    pub(crate) fn waiting(&self, mut tell: impl FnMut(u32, u64)) {
+        self.0.borrow().for_each(|entry| {
+            let waker = entry.waker.take();
+            let task = waker.as_ref().and_then(LocalWaker::task);
+            entry.waker.set(waker);
+            task.into_iter().for_each(|task| tell(task, entry.deadline()));
+        });
+    }
 }
 
 impl Drop for Timers {
@@ -279,6 +289,22 @@ impl Wheel {
             at = next;
             if ptr::eq(at, head) {
                 return;
+            }
+        }
+    }
+
+    fn for_each(&self, mut f: impl FnMut(&Entry)) {
+        for head in self.buckets.iter().filter(|head| !head.is_null()) {
+            let mut at = *head;
+            loop {
+                // SAFETY: reachable from a bucket, hence armed, pinned and alive; `f` runs no
+                // foreign code.
+                let entry = unsafe { &*at };
+                f(entry);
+                at = entry.next.get();
+                if ptr::eq(at, *head) {
+                    break;
+                }
             }
         }
     }

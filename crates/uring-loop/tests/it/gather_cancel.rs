@@ -489,7 +489,7 @@ proptest! {
         }
         if !matches!(act, Act::EndOfLoop) {
             event_loop.run_until_complete(async { sleep(ms(200)).await }).expect("not cancelled");
-            prop_assert_eq!(event_loop.tasks().len(), 0);
+            prop_assert_eq!(event_loop.all_tasks().len(), 0);
             prop_assert_eq!(Rc::strong_count(&kept), 1);
         }
         drop(event_loop);

@@ -21,6 +21,7 @@ mod debug;
 mod door;
 mod drops;
 mod drops_kernel;
+mod dump;
 mod edges;
 mod edges_kernel;
 mod fork;

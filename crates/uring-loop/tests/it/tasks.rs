@@ -392,7 +392,8 @@ fn names_and_places_show_in_the_dump() {
             yield_now().await;
         })
         .expect("not cancelled");
-    let tasks = event_loop.tasks();
+    let dump = event_loop.dump();
+    let tasks = dump.tasks();
     assert_eq!(tasks.len(), 1);
     assert_eq!(tasks[0].name, "waits for ever");
     assert!(tasks[0].location.file().ends_with("tasks.rs"));
