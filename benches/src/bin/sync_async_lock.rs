@@ -39,7 +39,7 @@ fn lock_contended(count: u64) -> Duration {
             }
         };
         let begin = Instant::now();
-        gather((0..TASKS).map(|_| spawn(one(lock.clone())))).await;
+        gather((0..TASKS).map(|_| spawn(one(lock.clone())))).await.expect("no panic");
         begin.elapsed()
     })
 }
@@ -65,7 +65,7 @@ fn semaphore_contended(count: u64) -> Duration {
             }
         };
         let begin = Instant::now();
-        gather((0..TASKS).map(|_| spawn(one(semaphore.clone())))).await;
+        gather((0..TASKS).map(|_| spawn(one(semaphore.clone())))).await.expect("no panic");
         begin.elapsed()
     })
 }

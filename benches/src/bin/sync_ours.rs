@@ -41,7 +41,7 @@ fn lock_contended(count: u64) -> Duration {
             }
         };
         let begin = Instant::now();
-        gather((0..TASKS).map(|_| spawn(one(lock.clone())))).await;
+        gather((0..TASKS).map(|_| spawn(one(lock.clone())))).await.expect("no panic");
         begin.elapsed()
     })
 }
@@ -67,7 +67,7 @@ fn semaphore_contended(count: u64) -> Duration {
             }
         };
         let begin = Instant::now();
-        gather((0..TASKS).map(|_| spawn(one(semaphore.clone())))).await;
+        gather((0..TASKS).map(|_| spawn(one(semaphore.clone())))).await.expect("no panic");
         begin.elapsed()
     })
 }
@@ -100,7 +100,7 @@ fn gathering(count: u64) -> Duration {
                     number
                 })
             };
-            let results = gather((0..MANY).map(task)).await;
+            let results = gather((0..MANY).map(task)).await.expect("no panic");
             assert_eq!(results.len() as u64, MANY);
         }
         begin.elapsed()
