@@ -17,7 +17,7 @@ use super::members::{Members, TryMembers};
 use crate::cancel::{LinkKind, Origin, Scope, hand_outward, is_above};
 use crate::context;
 use crate::task::JoinError;
-use crate::task::collect::Collector;
+use crate::task::collect::{Collector, Left};
 
 /// What ends a gathering early, and how its results are put together.
 pub(super) trait Form {
@@ -129,12 +129,23 @@ struct State<F> {
     failed: Option<usize>,
     /// A member ended cancelled by a request of this origin.
     ended_by: Option<Origin>,
+    /// A member was ready before it could answer a request of this origin. The others may clean up
+    /// for it, so it is not made anew before all are ready.
+    owed: Option<Origin>,
 }
 
 impl<F: Form> Gathering<F> {
     pub(super) fn new(form: F) -> Self {
         let left = form.members().len();
-        let state = State { form, collector: None, left, asked: 0, failed: None, ended_by: None };
+        let state = State {
+            form,
+            collector: None,
+            left,
+            asked: 0,
+            failed: None,
+            ended_by: None,
+            owed: None,
+        };
         Gathering { state: Some(state), scope: Scope::new(LinkKind::Origin) }
     }
 
@@ -177,10 +188,15 @@ impl<F: Form> State<F> {
             }
             collector.close(index);
             self.left -= 1;
-            let forwarded = member.leave();
-            self.asked -= usize::from(forwarded.is_some());
-            if member.is_cancelled() {
-                self.ended_by = forwarded.or(self.ended_by);
+            let forwarded = member.has_forwarded();
+            self.asked -= usize::from(forwarded);
+            match member.leave() {
+                Left::Unasked => {}
+                Left::Answered(origin) | Left::Unanswered(origin) if member.is_cancelled() => {
+                    self.ended_by = Some(origin);
+                }
+                Left::Answered(_) => {}
+                Left::Unanswered(origin) => self.owed = Some(origin),
             }
             if self.failed.is_none() && form.has_failed(index) {
                 self.failed = Some(index);
@@ -229,6 +245,9 @@ impl<F: Form> Future for Gathering<F> {
             scope.leave();
             hand_outward(origin);
             return Poll::Pending;
+        }
+        if let Some(origin) = state.owed {
+            scope.link.ask(origin);
         }
         let output = this.state.take().map(State::into_output);
         scope.leave();

@@ -105,16 +105,15 @@ impl Header {
             hand_outward(origin);
             return true;
         }
-        self.leave_awaiter(forwarded && !cancelled);
+        if forwarded && !cancelled && self.is_unanswered() {
+            self.join.ask(origin);
+        }
+        self.join.detach();
         false
     }
 
-    /// The task is complete and leaves its place in the tree of its awaiter. A request that was
-    /// forwarded to it, and that nobody in it had answered when it gave its value, goes back.
-    pub(super) fn leave_awaiter(&self, forwarded: bool) {
-        if forwarded && self.has(flags::CANCEL) && !mutant!("a-value-answers-a-request") {
-            self.join.ask(self.join.origin());
-        }
-        self.join.detach();
+    /// Whether nobody in the task, which is complete, has answered the last request to it.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.has(flags::CANCEL) && !mutant!("a-value-answers-a-request")
     }
 }

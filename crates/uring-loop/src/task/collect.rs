@@ -21,7 +21,7 @@ use super::callbacks;
 use super::raw;
 use super::state::flags;
 use super::{JoinError, Task};
-use crate::cancel::{Link, Origin, ScopeRef};
+use crate::cancel::{Cancelled, Link, Origin, ScopeRef};
 use crate::wake::LocalWaker;
 
 /// What a slot's `next` says if it isn't the number of the next in the queue.
@@ -162,6 +162,17 @@ impl Slot {
     }
 }
 
+/// What became of the request to a task that is not waited for any more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Left {
+    /// There was none.
+    Unasked,
+    /// It was forwarded to the task.
+    Answered(Origin),
+    /// The task was ready, with a value, before anybody in it answered, or had heard of it.
+    Unanswered(Origin),
+}
+
 /// A task among others that somebody waits for.
 pub(crate) trait Member {
     /// Whether the result may be taken: the task is done, and its callbacks have run.
@@ -175,9 +186,10 @@ pub(crate) trait Member {
     fn tell(&self, waker: LocalWaker);
     /// Hands a request of the tree on to the task. `true`: its first.
     fn forward_request(&self) -> bool;
-    /// Gives up the waker and the place in the tree. Tells the origin of the request that was
-    /// forwarded to the task, if one was.
-    fn leave(&self) -> Option<Origin>;
+    /// Whether a request was forwarded to it.
+    fn has_forwarded(&self) -> bool;
+    /// Gives up the waker and the place in the tree. Tells what became of a request.
+    fn leave(&self) -> Left;
     /// Nobody will look at the result: a failure counts as seen.
     fn disown(&self);
 }
@@ -218,12 +230,26 @@ impl<T> Member for Task<T> {
         first
     }
 
-    fn leave(&self) -> Option<Origin> {
+    fn has_forwarded(&self) -> bool {
+        self.header().join.has_forwarded()
+    }
+
+    fn leave(&self) -> Left {
         let header = self.header();
         let forwarded = header.join.forward(false);
         header.join.waker.set(None);
-        header.leave_awaiter(forwarded && self.is_ready() && !self.is_cancelled());
-        forwarded.then(|| header.join.origin())
+        let asked = header.join.take_request().map(Cancelled::answered).is_some();
+        header.join.detach();
+        if !forwarded && !asked {
+            return Left::Unasked;
+        }
+        let origin = header.join.origin();
+        let unanswered = asked || header.is_unanswered();
+        if forwarded && !(self.is_ready() && !self.is_cancelled() && unanswered) {
+            Left::Answered(origin)
+        } else {
+            Left::Unanswered(origin)
+        }
     }
 
     fn disown(&self) {

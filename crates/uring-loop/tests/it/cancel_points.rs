@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use uring_loop::time::{now, sleep, timeout};
 use uring_loop::{
-    EventLoop, JoinError, Task, TaskGroup, catch_cancel, join, race, select, shield, spawn,
+    EventLoop, JoinError, Task, TaskGroup, catch_cancel, gather, join, race, select, shield, spawn,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -39,6 +39,8 @@ enum Node {
     /// A group one child of which fails after a while.
     Failing(u8, Vec<Node>),
     Join(Vec<Node>),
+    /// Each in a task of its own.
+    Gather(Vec<Node>),
     Race(Vec<Node>),
     Select(Box<Node>, Box<Node>),
     Then(Box<Node>, Box<Node>),
@@ -62,7 +64,8 @@ fn gentle() -> impl Strategy<Value = Node> {
             3 => (time(), boxed.clone()).prop_map(|(time, node)| Node::CleanUp(time, node)),
             1 => boxed.clone().prop_map(Node::Task),
             2 => several.clone().prop_map(Node::Group),
-            3 => several.prop_map(Node::Join),
+            3 => several.clone().prop_map(Node::Join),
+            1 => several.prop_map(Node::Gather),
             2 => (boxed.clone(), boxed).prop_map(|(one, other)| Node::Then(one, other)),
         ]
     })
@@ -90,6 +93,7 @@ fn any_node(swallows: bool) -> impl Strategy<Value = Node> {
             several.clone().prop_map(Node::Group),
             (time(), several.clone()).prop_map(|(time, nodes)| Node::Failing(time, nodes)),
             several.clone().prop_map(Node::Join),
+            several.clone().prop_map(Node::Gather),
             several.prop_map(Node::Race),
             (boxed.clone(), boxed.clone()).prop_map(|(one, other)| Node::Select(one, other)),
             (boxed.clone(), boxed).prop_map(|(one, other)| Node::Then(one, other)),
@@ -207,6 +211,7 @@ fn body(node: Node, run: &Run) -> Body {
             Node::Group(nodes) => group(nodes, &run, None).await,
             Node::Failing(time, nodes) => group(nodes, &run, Some(time)).await,
             Node::Join(nodes) => drop(join(bodies(nodes, &run)).await),
+            Node::Gather(nodes) => drop(gather(bodies(nodes, &run).into_iter().map(spawn)).await),
             Node::Race(nodes) => race(bodies(nodes, &run)).await,
             Node::Select(one, other) => {
                 select! {
