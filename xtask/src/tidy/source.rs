@@ -113,6 +113,16 @@ impl Source {
         found
     }
 
+    /// The files that `#[path = "…"]` names, from the root of the workspace.
+    pub(crate) fn path_attributes(&self) -> Vec<String> {
+        let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let lines = self.code().lines().zip(self.text.lines());
+        lines
+            .filter(|(code, _)| code.trim_start().starts_with("#[path"))
+            .filter_map(|(_, text)| Some(joined(folder, text.split('"').nth(1)?)))
+            .collect()
+    }
+
     /// The doc comment and attributes right above a line, joined.
     pub(crate) fn docs_above(&self, line: usize) -> String {
         let lines: Vec<_> = self.text.lines().collect();
@@ -229,6 +239,18 @@ fn is_test_attribute(line: &str) -> bool {
         && !predicate.contains("any(")
 }
 
+/// A path that is written relative to a folder.
+fn joined(folder: &str, path: &str) -> String {
+    let mut parts: Vec<_> = folder.split('/').collect();
+    for part in path.split('/') {
+        match part {
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +326,13 @@ fn last() {}
         assert_eq!(source().mutants(), ["off_by_one", "lost"]);
         let none = "// mutant!(\"x\")\nlet mutant = \"y\"; mutant(\"z\"); macro_rules! mutant { }";
         assert!(Source::new("", none).mutants().is_empty());
+    }
+
+    #[test]
+    fn paths_in_attributes_are_followed() {
+        let text = "#[path = \"../../examples/a/mod.rs\"]\nmod a;\n// #[path = \"b.rs\"]\n";
+        let source = Source::new("crates/a/tests/it/main.rs", text);
+        assert_eq!(source.path_attributes(), ["crates/a/examples/a/mod.rs"]);
     }
 
     #[test]

@@ -70,15 +70,18 @@ fn ratchet(entry: &LongFunction, sources: &[Source]) -> Option<Finding> {
     Some(Finding::refused(TABLES, 1, message))
 }
 
+/// Folders in which every file is a program by itself.
+const ROOTS: &[&str] = &["tests", "benches", "examples", "bin"];
+
 /// A file that no `mod` names is never compiled, a test in it never run.
 fn undeclared(source: &Source, sources: &[Source]) -> Option<Finding> {
     let (folder, file) = source.path.rsplit_once('/')?;
     let name = file.strip_suffix(".rs")?;
+    let holds_roots =
+        |folder: &str| ROOTS.iter().any(|kind| folder.rsplit('/').next() == Some(kind));
     // What cargo finds by itself.
-    let root = ["src", "tests", "benches", "examples", "bin"]
-        .iter()
-        .any(|kind| folder.rsplit('/').next() == Some(kind) && (name == "lib" || *kind != "src"));
-    if root || name == "main" || name == "build" {
+    let library = folder.rsplit('/').next() == Some("src") && name == "lib";
+    if holds_roots(folder) || library || name == "main" || name == "build" {
         return None;
     }
     let (home, name) = match name {
@@ -87,9 +90,15 @@ fn undeclared(source: &Source, sources: &[Source]) -> Option<Finding> {
     };
     let beside = format!("{home}.rs");
     let parents = ["mod.rs", "lib.rs", "main.rs"].map(|parent| format!("{home}/{parent}"));
-    let mut parents = sources.iter().filter(|s| parents.contains(&s.path) || s.path == beside);
+    let is_parent = |other: &Source| {
+        let folder = other.path.rsplit_once('/').map(|(folder, _)| folder);
+        let root_beside = holds_roots(home) && folder == Some(home);
+        parents.contains(&other.path) || other.path == beside || root_beside
+    };
     let declares = |line: &str| line.contains("mod ") && has_word(line, name) && line.contains(';');
-    let declared = parents.any(|parent| parent.code().lines().any(declares));
+    let mut parents = sources.iter().filter(|other| is_parent(other));
+    let declared = parents.any(|parent| parent.code().lines().any(declares))
+        || sources.iter().any(|other| other.path_attributes().contains(&source.path));
     let message = format!("no file declares `mod {name};`: this one is never compiled");
     (!declared).then(|| Finding::refused(&source.path, 1, message))
 }
@@ -213,13 +222,23 @@ mod tests {
             ("crates/a/tests/it/main.rs", "mod drops;\n"),
             ("crates/a/tests/it/drops.rs", ""),
             ("crates/a/tests/it/dead.rs", ""),
-            ("crates/a/examples/hello.rs", ""),
+            ("crates/a/examples/hello.rs", "mod shared;\n#[path = \"hello/mod.rs\"]\nmod all;\n"),
+            ("crates/a/examples/hello/mod.rs", "mod one;\n"),
+            ("crates/a/examples/hello/one.rs", ""),
+            ("crates/a/examples/hello/two.rs", ""),
+            ("crates/a/examples/shared/mod.rs", ""),
+            ("crates/a/examples/unshared/mod.rs", ""),
             ("crates/a/build.rs", ""),
         ]);
         let told = sources.iter().filter_map(|source| undeclared(source, &sources));
         let told: Vec<_> = told.map(|finding| finding.path).collect();
-        let expected =
-            ["crates/a/src/net/udp.rs", "crates/a/src/lost.rs", "crates/a/tests/it/dead.rs"];
+        let expected = [
+            "crates/a/src/net/udp.rs",
+            "crates/a/src/lost.rs",
+            "crates/a/tests/it/dead.rs",
+            "crates/a/examples/hello/two.rs",
+            "crates/a/examples/unshared/mod.rs",
+        ];
         assert_eq!(told, expected);
     }
 
