@@ -33,6 +33,12 @@ struct NotRun {
 const RUNNABLE: &[Runnable] = &[
     Runnable {
         package: "uring-loop",
+        name: "01_event_loop",
+        args: &[],
+        says: &["0.000 s  in coroutine", "1.000 s  Hello again!"],
+    },
+    Runnable {
+        package: "uring-loop",
         name: "echo",
         args: &["--addr", "127.0.0.1:0", "--seconds", "1"],
         says: &["listening 127.0.0.1:"],

@@ -17,6 +17,8 @@ mod channel_oneshot;
 mod channel_stress;
 mod channel_wakers;
 mod channel_watch;
+#[path = "../../examples/course/mod.rs"]
+mod course;
 mod debug;
 mod door;
 mod drops;
@@ -60,4 +62,5 @@ mod sync_semaphore;
 mod tasks;
 mod time;
 mod timeout;
+mod transcripts;
 mod wait;
