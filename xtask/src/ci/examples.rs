@@ -39,6 +39,18 @@ const RUNNABLE: &[Runnable] = &[
     },
     Runnable {
         package: "uring-loop",
+        name: "02_callbacks",
+        args: &[],
+        says: &["20.000 s  Stopping loop.", "0.200 s  callback 1 invoked"],
+    },
+    Runnable {
+        package: "uring-loop",
+        name: "03_coroutines",
+        args: &[],
+        says: &["3.000 s  world", "[5, 7, 11, 17]"],
+    },
+    Runnable {
+        package: "uring-loop",
         name: "echo",
         args: &["--addr", "127.0.0.1:0", "--seconds", "1"],
         says: &["listening 127.0.0.1:"],

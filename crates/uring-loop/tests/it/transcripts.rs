@@ -11,11 +11,19 @@ use std::path::{Path, PathBuf};
 use crate::course::{self, Chapter, Demo};
 use crate::support::in_child;
 
+#[path = "../../examples/02_callbacks/mod.rs"]
+mod callbacks;
+#[path = "../../examples/03_coroutines/mod.rs"]
+mod coroutines;
 #[path = "../../examples/01_event_loop/mod.rs"]
 mod event_loop;
 
 /// All chapters, in order, by the names of their examples.
-const CHAPTERS: &[(&str, &Chapter)] = &[("01_event_loop", &event_loop::CHAPTER)];
+const CHAPTERS: &[(&str, &Chapter)] = &[
+    ("01_event_loop", &event_loop::CHAPTER),
+    ("02_callbacks", &callbacks::CHAPTER),
+    ("03_coroutines", &coroutines::CHAPTER),
+];
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
