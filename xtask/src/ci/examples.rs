@@ -51,6 +51,24 @@ const RUNNABLE: &[Runnable] = &[
     },
     Runnable {
         package: "uring-loop",
+        name: "04_promises",
+        args: &[],
+        says: &["2: future done: the result", "30414093201713378043612608166064"],
+    },
+    Runnable {
+        package: "uring-loop",
+        name: "05_tasks",
+        args: &[],
+        says: &["tasks completed <Task", "Now adding honey to the herbal tea."],
+    },
+    Runnable {
+        package: "uring-loop",
+        name: "06_cancellation",
+        args: &[],
+        says: &["main() also sees task as canceled"],
+    },
+    Runnable {
+        package: "uring-loop",
         name: "echo",
         args: &["--addr", "127.0.0.1:0", "--seconds", "1"],
         says: &["listening 127.0.0.1:"],

@@ -13,16 +13,25 @@ use crate::support::in_child;
 
 #[path = "../../examples/02_callbacks/mod.rs"]
 mod callbacks;
+#[path = "../../examples/06_cancellation/mod.rs"]
+mod cancellation;
 #[path = "../../examples/03_coroutines/mod.rs"]
 mod coroutines;
 #[path = "../../examples/01_event_loop/mod.rs"]
 mod event_loop;
+#[path = "../../examples/04_promises/mod.rs"]
+mod promises;
+#[path = "../../examples/05_tasks/mod.rs"]
+mod tasks;
 
 /// All chapters, in order, by the names of their examples.
 const CHAPTERS: &[(&str, &Chapter)] = &[
     ("01_event_loop", &event_loop::CHAPTER),
     ("02_callbacks", &callbacks::CHAPTER),
     ("03_coroutines", &coroutines::CHAPTER),
+    ("04_promises", &promises::CHAPTER),
+    ("05_tasks", &tasks::CHAPTER),
+    ("06_cancellation", &cancellation::CHAPTER),
 ];
 
 fn folder(name: &str) -> PathBuf {
