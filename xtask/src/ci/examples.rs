@@ -69,6 +69,18 @@ const RUNNABLE: &[Runnable] = &[
     },
     Runnable {
         package: "uring-loop",
+        name: "07_gather",
+        args: &[],
+        says: &["3.000 s  Task C: factorial(4) = 24", "Callback:  [\"Hello World\", \"lfzyx\"]"],
+    },
+    Runnable {
+        package: "uring-loop",
+        name: "08_wait",
+        args: &[],
+        says: &["1 completed and 2 pending", "Program consumes: 3.000000s"],
+    },
+    Runnable {
+        package: "uring-loop",
         name: "echo",
         args: &["--addr", "127.0.0.1:0", "--seconds", "1"],
         says: &["listening 127.0.0.1:"],

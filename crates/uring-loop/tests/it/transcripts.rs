@@ -19,10 +19,14 @@ mod cancellation;
 mod coroutines;
 #[path = "../../examples/01_event_loop/mod.rs"]
 mod event_loop;
+#[path = "../../examples/07_gather/mod.rs"]
+mod gather;
 #[path = "../../examples/04_promises/mod.rs"]
 mod promises;
 #[path = "../../examples/05_tasks/mod.rs"]
 mod tasks;
+#[path = "../../examples/08_wait/mod.rs"]
+mod wait;
 
 /// All chapters, in order, by the names of their examples.
 const CHAPTERS: &[(&str, &Chapter)] = &[
@@ -32,6 +36,8 @@ const CHAPTERS: &[(&str, &Chapter)] = &[
     ("04_promises", &promises::CHAPTER),
     ("05_tasks", &tasks::CHAPTER),
     ("06_cancellation", &cancellation::CHAPTER),
+    ("07_gather", &gather::CHAPTER),
+    ("08_wait", &wait::CHAPTER),
 ];
 
 fn folder(name: &str) -> PathBuf {

@@ -1,0 +1,42 @@
+//! One coroutine waits, the other ends at once; the callback comes when both have ended.
+//!
+//! In Python: *The asyncio module*, the example.
+
+use std::io;
+use std::time::Duration;
+
+use uring_loop::gather;
+use uring_loop::time::sleep;
+
+use crate::course::{event_loop, println};
+
+async fn hello_world() -> &'static str {
+    println!("Hello World!");
+    sleep(Duration::from_secs(3)).await;
+    println!("Bye World!");
+    "Hello World"
+}
+
+async fn hello_lfzyx() -> &'static str {
+    println!("Hello lfzyx!");
+    println!("Bye lfzyx!");
+    "lfzyx"
+}
+
+fn callback(results: &[&str]) {
+    println!("Callback:  {results:?}");
+}
+
+pub(crate) fn main() -> io::Result<()> {
+    let mut event_loop = event_loop()?;
+    let both = [event_loop.spawn(hello_world()), event_loop.spawn(hello_lfzyx())];
+    let task = event_loop.spawn(gather(both));
+    task.on_done(|gathered| {
+        if let Ok(Ok(results)) = gathered {
+            callback(results);
+        }
+    });
+    event_loop.run_until_complete(task)???;
+    event_loop.close();
+    Ok(())
+}
