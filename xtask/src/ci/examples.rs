@@ -81,6 +81,24 @@ const RUNNABLE: &[Runnable] = &[
     },
     Runnable {
         package: "uring-loop",
+        name: "10_locks",
+        args: &[],
+        says: &["0.300 s  ending consumer 4"],
+    },
+    Runnable {
+        package: "uring-loop",
+        name: "11_queues",
+        args: &[],
+        says: &["0.090 s  producer: ending"],
+    },
+    Runnable {
+        package: "uring-loop",
+        name: "12_threads_and_signals",
+        args: &[],
+        says: &["Hello word from", "interrupted by Ctrl+C"],
+    },
+    Runnable {
+        package: "uring-loop",
         name: "echo",
         args: &["--addr", "127.0.0.1:0", "--seconds", "1"],
         says: &["listening 127.0.0.1:"],

@@ -9,7 +9,7 @@ const HELP: &str = "\
 Usage: cargo run -p uring-loop --example CHAPTER -- [options] [demo ...]
 
 Runs the demos of a chapter that are named, or all. The column on the left is the time on the
-loop's clock; it is empty where no loop runs.
+loop's clock; nothing stands there where no loop runs.
 
   --list       show which demos there are, and what they teach
   --real-time  really wait, instead of letting the clock jump

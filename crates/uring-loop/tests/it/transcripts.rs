@@ -21,10 +21,16 @@ mod coroutines;
 mod event_loop;
 #[path = "../../examples/07_gather/mod.rs"]
 mod gather;
+#[path = "../../examples/10_locks/mod.rs"]
+mod locks;
 #[path = "../../examples/04_promises/mod.rs"]
 mod promises;
+#[path = "../../examples/11_queues/mod.rs"]
+mod queues;
 #[path = "../../examples/05_tasks/mod.rs"]
 mod tasks;
+#[path = "../../examples/12_threads_and_signals/mod.rs"]
+mod threads_and_signals;
 #[path = "../../examples/08_wait/mod.rs"]
 mod wait;
 
@@ -38,6 +44,9 @@ const CHAPTERS: &[(&str, &Chapter)] = &[
     ("06_cancellation", &cancellation::CHAPTER),
     ("07_gather", &gather::CHAPTER),
     ("08_wait", &wait::CHAPTER),
+    ("10_locks", &locks::CHAPTER),
+    ("11_queues", &queues::CHAPTER),
+    ("12_threads_and_signals", &threads_and_signals::CHAPTER),
 ];
 
 fn folder(name: &str) -> PathBuf {
