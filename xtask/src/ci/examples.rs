@@ -81,6 +81,12 @@ const RUNNABLE: &[Runnable] = &[
     },
     Runnable {
         package: "uring-loop",
+        name: "09_timeouts",
+        args: &[],
+        says: &["1.000 s  the time limit was reached", "saved, at last"],
+    },
+    Runnable {
+        package: "uring-loop",
         name: "10_locks",
         args: &[],
         says: &["0.300 s  ending consumer 4"],

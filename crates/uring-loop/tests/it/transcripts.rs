@@ -31,6 +31,8 @@ mod queues;
 mod tasks;
 #[path = "../../examples/12_threads_and_signals/mod.rs"]
 mod threads_and_signals;
+#[path = "../../examples/09_timeouts/mod.rs"]
+mod timeouts;
 #[path = "../../examples/08_wait/mod.rs"]
 mod wait;
 
@@ -44,6 +46,7 @@ const CHAPTERS: &[(&str, &Chapter)] = &[
     ("06_cancellation", &cancellation::CHAPTER),
     ("07_gather", &gather::CHAPTER),
     ("08_wait", &wait::CHAPTER),
+    ("09_timeouts", &timeouts::CHAPTER),
     ("10_locks", &locks::CHAPTER),
     ("11_queues", &queues::CHAPTER),
     ("12_threads_and_signals", &threads_and_signals::CHAPTER),
