@@ -41,7 +41,9 @@ fn a_reason_reaches_the_catcher_and_the_joiner() {
         });
         let task = started(task).await;
         assert!(task.cancel_with("no more work"));
-        assert!(format!("{task:?}").contains("cancelling=1 reason=\"no more work\""), "{task:?}");
+        let text = format!("{task:?}");
+        assert!(text.starts_with("<Task cancelling "), "{text}");
+        assert!(text.ends_with(" reason=\"no more work\">"), "{text}");
         let error = task.await.expect_err("cancelled");
         assert_eq!(error.reason(), Some("no more work"));
         assert_eq!(error.to_string(), "the task was cancelled: no more work");
