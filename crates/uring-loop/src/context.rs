@@ -11,6 +11,7 @@ use std::rc::Rc;
 use crate::cancel::ScopeRef;
 use crate::driver::Driver;
 use crate::task::raw::Header;
+use crate::task::state::flags;
 use crate::turn::Core;
 
 /// What every leaf may ask without being handed anything.
@@ -200,6 +201,14 @@ pub(crate) fn with_task<R>(f: impl FnOnce(&Core, &Header) -> R) -> Option<R> {
     // alive; cleared after it.
     let task = unsafe { task.as_ref() }?;
     with_loop(task.node.loop_id, |core| f(core, task))
+}
+
+/// Whether the task being polled has something in the table of extras.
+#[inline]
+pub(crate) fn task_has_extras() -> bool {
+    let task = CONTEXT.with(|context| context.task.get());
+    // SAFETY: as in `with_task`.
+    unsafe { task.as_ref() }.is_some_and(|task| task.has(flags::EXTRAS))
 }
 
 /// Whether a task is being polled, or dropped.

@@ -39,6 +39,22 @@ const BATCH: (usize, usize) = (64, 1024);
 /// After how many polls beyond the first batch the queues are looked at.
 const LOOK_EVERY: usize = 16;
 
+/// The polls of one turn.
+struct Budget {
+    polled: usize,
+    /// How many tasks were ready at the start: those have their poll before anything else.
+    first: usize,
+}
+
+impl Budget {
+    /// Counts a poll. `true`: it is time to look whether completions wait, which come first now.
+    fn one_more(&mut self) -> bool {
+        let look = self.polled >= self.first && self.polled.is_multiple_of(LOOK_EVERY);
+        self.polled += 1;
+        look
+    }
+}
+
 /// Most entries of the door that are seen to in one turn, so that threads that send without pause
 /// hold up neither timers nor completions.
 const ARRIVALS: usize = 1024;
@@ -165,7 +181,15 @@ impl Core {
     }
 
     /// Gives a new task the task-locals of the one that starts it.
+    #[inline]
     fn inherit(&self, child: &Header) {
+        if context::task_has_extras() {
+            self.inherit_locals(child);
+        }
+    }
+
+    #[cold]
+    fn inherit_locals(&self, child: &Header) {
         let locals = context::with_task(|core, parent| {
             core.tasks.extras.look(parent, |extras| extras.locals.clone())
         });
@@ -345,22 +369,43 @@ impl Core {
     }
 
     fn run_ready(&self) {
-        let batch = self.tasks.ready().clamp(BATCH.0, BATCH.1);
-        let first = self.tasks.ready().min(batch);
-        for polled in 0..batch {
-            if self.stopped() || !self.poll_one() {
-                return;
-            }
-            // What was ready at the start has had its turn; now completions come first.
-            if polled >= first && polled % LOOK_EVERY == 0 && self.driver.hints().any() {
+        let ready = self.tasks.ready();
+        let batch = ready.clamp(BATCH.0, BATCH.1);
+        let mut budget = Budget { polled: 0, first: ready.min(batch) };
+        // A stop takes effect between generations, so it is looked for there only.
+        while budget.polled < batch && !self.stopped() {
+            let some = self.tasks.left_of_generation().min(batch - budget.polled);
+            let polled = self.run_some(some, &mut budget);
+            self.tasks.polled_of_generation(polled);
+            if polled < some || some == 0 {
                 return;
             }
         }
     }
 
-    fn poll_one(&self) -> bool {
-        let Some(debug) = &self.debug else { return self.tasks.run_one() };
-        let Some(task) = self.tasks.next_ready() else { return false };
+    /// Polls so many tasks, fewer if completions wait. Tells how many.
+    fn run_some(&self, some: usize, budget: &mut Budget) -> usize {
+        for polled in 1..=some {
+            self.poll_one();
+            if budget.one_more() && self.driver.hints().any() {
+                return polled;
+            }
+        }
+        some
+    }
+
+    fn poll_one(&self) {
+        match &self.debug {
+            None => {
+                self.tasks.run_one();
+            }
+            Some(debug) => self.poll_one_in_debug_mode(debug),
+        }
+    }
+
+    #[cold]
+    fn poll_one_in_debug_mode(&self, debug: &Debug) {
+        let Some(task) = self.tasks.next_ready() else { return };
         let _stale = context::take_noted_wait();
         debug.time(&task, || {
             self.tasks.run_one();
@@ -369,7 +414,6 @@ impl Core {
         if !task.is_done() && (noted.is_some() || task.header().has(flags::EXTRAS)) {
             self.tasks.extras.edit(task.header(), |extras| extras.waits_for = noted);
         }
-        true
     }
 
     fn expire_timers(&self) {

@@ -89,10 +89,14 @@ fn edit<R>(header: &Header, f: impl FnOnce(&mut Callbacks) -> R) -> Option<R> {
 }
 
 /// Whether callbacks are waiting or due.
+#[inline]
 pub(super) fn any(header: &Header) -> bool {
-    header.has(flags::EXTRAS)
-        && edit(header, |callbacks| callbacks.due > 0 || !callbacks.waiting.is_empty())
-            == Some(true)
+    header.has(flags::EXTRAS) && any_among_extras(header)
+}
+
+#[cold]
+fn any_among_extras(header: &Header) -> bool {
+    edit(header, |callbacks| callbacks.due > 0 || !callbacks.waiting.is_empty()) == Some(true)
 }
 
 /// A failure of this task counts as seen, now or when it has ended.

@@ -30,7 +30,7 @@ pub(crate) struct Tasks {
     tail: Cell<*const Header>,
     ready: Cell<usize>,
     generation: Cell<u64>,
-    /// How many of the ready tasks belong to this generation.
+    /// How many of the ready tasks belong to this generation, as of its last break.
     left: Cell<usize>,
     owned: Cell<*const Header>,
     alive: Cell<usize>,
@@ -79,9 +79,23 @@ impl Tasks {
         self.generation.get()
     }
 
-    /// Whether that generation has been polled to its end.
+    /// Whether that generation has been polled to its end; not to be asked in the middle of it.
     pub(crate) fn between_generations(&self) -> bool {
         self.left.get() == 0
+    }
+
+    /// How many tasks are left of the generation in progress, or are in the one that begins now.
+    pub(crate) fn left_of_generation(&self) -> usize {
+        if self.left.get() == 0 && self.ready.get() > 0 {
+            self.left.set(self.ready.get());
+            self.generation.set(self.generation.get() + 1);
+        }
+        self.left.get()
+    }
+
+    /// So many tasks of the generation were polled: a break.
+    pub(crate) fn polled_of_generation(&self, polled: usize) {
+        self.left.set((self.left.get() - polled).min(self.ready.get()));
     }
 
     /// How many tasks are not complete.
@@ -181,13 +195,7 @@ impl Tasks {
         if next.is_null() {
             self.tail.set(ptr::null());
         }
-        let ready = self.ready.get();
-        self.ready.set(ready - 1);
-        if self.left.get() == 0 {
-            self.left.set(ready);
-            self.generation.set(self.generation.get() + 1);
-        }
-        self.left.set(self.left.get() - 1);
+        self.ready.set(self.ready.get() - 1);
         task.clear(flags::SCHEDULED);
         Some(head)
     }

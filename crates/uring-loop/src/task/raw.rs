@@ -418,13 +418,18 @@ fn finish(this: &Header, header: NonNull<Header>) {
     if !this.shared.unique() {
         this.shared.close();
     }
-    if this.has(flags::EXTRAS | flags::FAILED) {
-        let table = |core: &Core| core.tasks.extras.complete(this);
-        drop(context::with_loop(this.node.loop_id, table));
-    }
-    if !this.has(flags::EXTRAS) || !callbacks::schedule(header) {
+    if !this.has(flags::EXTRAS | flags::FAILED) || !finish_extras(this, header) {
         hand_over(this, header);
     }
+}
+
+/// A task with extras, or one that failed, is complete. `true`: callbacks come first, and hand the
+/// output over when they have run.
+#[cold]
+fn finish_extras(this: &Header, header: NonNull<Header>) -> bool {
+    let table = |core: &Core| core.tasks.extras.complete(this);
+    drop(context::with_loop(this.node.loop_id, table));
+    this.has(flags::EXTRAS) && callbacks::schedule(header)
 }
 
 /// Nobody but the handle may use the output from now on: it is told, or the output dropped.
