@@ -322,6 +322,34 @@ impl<T> Task<T> {
         self.is_done() && (!callbacks::any(self.header()) || mutant!("awaiter-overtakes-callbacks"))
     }
 
+    /// Looks at the result without taking it. `None`: the task has not ended, callbacks of it have
+    /// still to run, or the result was taken.
+    ///
+    /// A failure that was looked at is not reported any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// uring_loop::run(async {
+    ///     let task = uring_loop::spawn(async { 6 * 7 });
+    ///     assert!(task.result().is_none());
+    ///     uring_loop::yield_now().await;
+    ///     assert!(matches!(task.result(), Some(Ok(42))));
+    ///     assert_eq!(task.await.unwrap(), 42); // it is still there
+    /// })
+    /// # .unwrap();
+    /// ```
+    pub fn result(&self) -> Option<&Result<T, JoinError>> {
+        let header = self.header();
+        if !self.is_ready() || header.has(flags::TAKEN) {
+            return None;
+        }
+        header.clear(flags::FAILED);
+        // SAFETY: complete, not taken, and of this type (`from_raw`). It stays until somebody takes
+        // it through this handle, exclusively, or drops the handle.
+        Some(unsafe { &*raw::output(self.header).cast() })
+    }
+
     /// The task's number, unique within its loop; `Task-7` in dumps.
     pub fn id(&self) -> u32 {
         self.header().node.id

@@ -38,6 +38,51 @@ fn a_task_gives_its_result() {
 }
 
 #[test]
+fn a_result_can_be_looked_at_and_taken_afterwards() {
+    run(async {
+        let mut task = spawn(async { String::from("kept") });
+        assert!(task.result().is_none(), "it has not begun");
+        yield_now().await;
+        assert!(matches!(task.result(), Some(Ok(text)) if text == "kept"));
+        assert!(task.result().is_some(), "again");
+        assert_eq!((&mut task).await.expect("no panic"), "kept");
+        assert!(task.result().is_none(), "it was taken");
+        let cancelled = spawn(pending::<()>());
+        cancelled.abort();
+        assert!(matches!(cancelled.result(), Some(Err(error)) if error.is_cancelled()));
+    });
+}
+
+#[test]
+fn a_result_waits_for_the_callbacks_that_are_to_see_it() {
+    run(async {
+        let task = spawn(async { 7 });
+        let seen = Rc::new(Cell::new(0));
+        let inner = seen.clone();
+        task.on_done(move |result| inner.set(*result.as_ref().expect("no panic")));
+        while !task.is_done() {
+            yield_now().await;
+        }
+        while task.result().is_none() {
+            yield_now().await;
+        }
+        assert_eq!(seen.get(), 7);
+    });
+}
+
+#[test]
+fn a_failure_that_was_looked_at_is_not_reported() {
+    let ((), log) = crate::support::logged(|| {
+        run(async {
+            let task = spawn(async { panic!("seen") });
+            yield_now().await;
+            assert!(matches!(task.result(), Some(Err(error)) if error.is_panic()));
+        });
+    });
+    assert_eq!(log, "");
+}
+
+#[test]
 fn the_main_future_may_borrow() {
     let text = String::from("borrowed");
     let length = run(async { text.len() });
