@@ -245,7 +245,9 @@ impl Drop for EnteredScope {
     }
 }
 
-/// A leaf that no list leads back to says what the task waits for.
+/// A leaf that no list leads back to says what the task waits for: in words, or by the name of its
+/// type. It is called for each wait, so it only stores.
+#[inline]
 pub(crate) fn note_wait(what: &'static str) {
     CONTEXT.with(|context| context.waits_for.set(Some(what)));
 }

@@ -61,15 +61,6 @@ pub(crate) async fn wait_moving<W: Wait>(list: &WaitList, second: &WaitList, wai
     Waiting { wait, waiter: Waiter::moving(list, second) }.await
 }
 
-/// What a dump says of a task that waits: the module of the primitive, `sync::lock` say.
-fn name<W>() -> &'static str {
-    let path = type_name::<W>();
-    let path = path.split_once('<').map_or(path, |(path, _)| path);
-    let path = path.strip_prefix("uring_loop::").unwrap_or(path);
-    let module = path.rsplit_once("::").map_or(path, |(module, _)| module);
-    module.trim_end_matches("::shared")
-}
-
 pin_project! {
     struct Waiting<'a, W: Wait> {
         wait: W,
@@ -116,7 +107,7 @@ impl<W: Wait> Future for Waiting<'_, W> {
                 None => waiter.line_up_again(wait.note(), cx.waker()),
             },
         }
-        context::note_wait(name::<W>());
+        context::note_wait(type_name::<W>());
         Poll::Pending
     }
 }

@@ -43,7 +43,7 @@ impl TaskInfo {
             location: header.location,
             state,
             cancelling: header.cancels(),
-            waiting_on: header.noted_wait().map(str::to_owned),
+            waiting_on: header.noted_wait().map(|noted| shortened(noted).to_owned()),
         }
     }
 }
@@ -59,6 +59,14 @@ impl fmt::Display for TaskInfo {
         }
         f.write_str(">")
     }
+}
+
+/// A note in words as it is; of the name of a type the module, `sync::lock` say.
+fn shortened(noted: &str) -> &str {
+    let Some(path) = noted.strip_prefix("uring_loop::") else { return noted };
+    let path = path.split_once('<').map_or(path, |(path, _)| path);
+    let module = path.rsplit_once("::").map_or(path, |(module, _)| module);
+    module.trim_end_matches("::shared")
 }
 
 /// Writes what Debug shows of a task: asyncio's words for its state, and what it waits for.
