@@ -333,24 +333,28 @@ impl Header {
 pub(super) unsafe fn step(header: NonNull<Header>) -> bool {
     // SAFETY: the caller's promise; the loop's reference stands until `complete`.
     let this = unsafe { header.as_ref() };
-    let unstarted = this.has(flags::CANCEL) && !this.has(flags::STARTED);
-    if unstarted || this.has(flags::ABORT) {
+    let before = this.flags.get();
+    let unstarted = before & (flags::CANCEL | flags::STARTED) == flags::CANCEL;
+    if unstarted || before & flags::ABORT != 0 {
         // As asyncio: a task that is cancelled before its first step never takes it.
         this.set(flags::ABORT);
     } else {
-        this.set(flags::RUNNING | flags::STARTED);
+        this.flags.set(before | flags::RUNNING | flags::STARTED);
         let polled = {
             let _entered = context::enter_task(this, ScopeRef::task(this));
             // SAFETY: not complete, so the future is there.
             unsafe { (this.vtable.poll)(header) }
         };
-        if polled.is_pending() && !this.has(flags::SCHEDULED) && this.take(flags::ASKED) {
-            this.children.give_back_unheard();
-        }
-        this.clear(flags::RUNNING);
         if polled.is_ready() {
             finish(this, header);
             return true;
+        }
+        if !this.has(flags::SCHEDULED) && this.take(flags::ASKED) {
+            this.children.give_back_unheard();
+        }
+        this.clear(flags::RUNNING);
+        if !this.has(flags::CANCEL | flags::ABORT) {
+            return false;
         }
     }
     if this.take(flags::CANCEL) && !this.has(flags::ABORT) && !this.ask() {
@@ -398,7 +402,6 @@ pub(super) unsafe fn discard(header: NonNull<Header>) {
         // SAFETY: not complete, so the future is there; it is not used again.
         catch_unwind(AssertUnwindSafe(|| unsafe { (this.vtable.drop_future)(header) }))
     };
-    this.clear(flags::RUNNING);
     let error = match dropped {
         Ok(()) => JoinError::Cancelled(this.reason()),
         Err(panic) => {
@@ -412,13 +415,16 @@ pub(super) unsafe fn discard(header: NonNull<Header>) {
 }
 
 /// The output is in its place: tell whoever waits for it.
+#[inline]
 fn finish(this: &Header, header: NonNull<Header>) {
     this.children.let_go();
-    this.set(flags::COMPLETE);
+    // Written once, and looked at in a register: each look at a word just written waits for it.
+    let now = (this.flags.get() & !flags::RUNNING) | flags::COMPLETE;
+    this.flags.set(now);
     if !this.shared.unique() {
         this.shared.close();
     }
-    if !this.has(flags::EXTRAS | flags::FAILED) || !finish_extras(this, header) {
+    if now & (flags::EXTRAS | flags::FAILED) == 0 || !finish_extras(this, header) {
         hand_over(this, header);
     }
 }
