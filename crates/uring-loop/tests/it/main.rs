@@ -63,4 +63,5 @@ mod tasks;
 mod time;
 mod timeout;
 mod transcripts;
+mod unblock;
 mod wait;
