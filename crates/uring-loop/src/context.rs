@@ -62,11 +62,13 @@ pub(crate) fn lot(count: usize) -> usize {
 pub(crate) const BUDGET: u32 = 128;
 
 /// The id of the loop running on this thread, 0 if none.
+#[inline]
 pub(crate) fn loop_id() -> u32 {
     CONTEXT.with(|context| context.loop_id.get())
 }
 
 /// Lends the running loop to `f`; `None` if none runs on this thread.
+#[inline]
 pub(crate) fn with_core<R>(f: impl FnOnce(&Core) -> R) -> Option<R> {
     let core = CONTEXT.with(|context| context.core.get());
     // SAFETY: `enter` set the pointer from a reference that outlives its guard, and the guard
@@ -217,6 +219,7 @@ pub(crate) fn in_task() -> bool {
 }
 
 /// Whether this task is the one being polled.
+#[inline]
 pub(crate) fn is_task(task: &Header) -> bool {
     CONTEXT.with(|context| ptr::eq(context.task.get(), task))
 }
@@ -227,6 +230,7 @@ pub(crate) fn task_id() -> u32 {
 }
 
 /// The scope being polled.
+#[inline]
 pub(crate) fn scope() -> ScopeRef {
     CONTEXT.with(|context| context.scope.get())
 }

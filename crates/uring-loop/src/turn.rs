@@ -153,30 +153,30 @@ impl Core {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let task = self.make(future, location);
         if self.options.eager && context::loop_id() == self.id {
-            // SAFETY: fresh, and the loop runs here.
-            unsafe { self.tasks.start_eagerly(NonNull::from(task.header())) };
-        } else {
-            self.tasks.schedule(task.header());
+            return self.spawn_eager(future, location);
         }
-        task
+        self.make(future, location, flags::SCHEDULED)
     }
 
-    /// Makes a task without starting it.
-    fn make<F>(&self, future: F, location: &'static Location<'static>) -> Task<F::Output>
+    /// Makes a task, which is only started if the flags say that it is scheduled.
+    fn make<F>(
+        &self,
+        future: F,
+        location: &'static Location<'static>,
+        flags: u16,
+    ) -> Task<F::Output>
     where
         F: Future + 'static,
         F::Output: 'static,
     {
+        let fallible = TypeId::of::<F::Output>() == TypeId::of::<io::Result<()>>();
+        let flags = flags | if fallible { flags::FALLIBLE } else { 0 };
         // SAFETY: future and output borrow nothing.
-        let header = unsafe { self.tasks.add(future, location) };
+        let header = unsafe { self.tasks.add(future, location, flags) };
         // SAFETY: fresh from `add`, with this output.
         let task = unsafe { Task::from_raw(header) };
         self.inherit(task.header());
-        if TypeId::of::<F::Output>() == TypeId::of::<io::Result<()>>() {
-            task.header().set(flags::FALLIBLE);
-        }
         task
     }
 
@@ -204,9 +204,8 @@ impl Core {
         future: impl Future<Output = ()> + 'static,
         location: &'static Location<'static>,
     ) -> Task<()> {
-        let task = self.make(future, location);
+        let task = self.make(future, location, flags::SCHEDULED);
         self.tasks.mark_callback(task.header());
-        self.tasks.schedule(task.header());
         task
     }
 
@@ -220,7 +219,7 @@ impl Core {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let task = self.make(future, location);
+        let task = self.make(future, location, 0);
         // SAFETY: fresh, and the loop runs here.
         unsafe { self.tasks.start_eagerly(NonNull::from(task.header())) };
         task
@@ -237,9 +236,7 @@ impl Core {
         location: &'static Location<'static>,
     ) -> Task<F::Output> {
         // SAFETY: handed on; then fresh from `add`, with this output.
-        let task = unsafe { Task::from_raw(self.tasks.add(future, location)) };
-        self.tasks.schedule(task.header());
-        task
+        unsafe { Task::from_raw(self.tasks.add(future, location, flags::SCHEDULED)) }
     }
 
     /// An id for an origin of cancel requests; not 0, which is the task.

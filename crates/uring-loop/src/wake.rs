@@ -35,6 +35,7 @@ pub(crate) struct LocalWaker {
 }
 
 /// The task of this thread's loop that `waker` wakes, if it is such a one.
+#[inline]
 fn own_task(waker: &Waker) -> Option<&Header> {
     if !ptr::eq(waker.vtable(), &TASK_WAKER) {
         return None;
@@ -46,17 +47,17 @@ fn own_task(waker: &Waker) -> Option<&Header> {
 }
 
 impl LocalWaker {
+    #[inline]
     pub(crate) fn new(waker: &Waker) -> Self {
-        let tagged = match own_task(waker) {
-            Some(header) => {
-                header.retain_local();
-                NonNull::from(header).cast()
-            }
-            None => {
-                let boxed: NonNull<()> = NonNull::from(Box::leak(Box::new(waker.clone()))).cast();
-                boxed.map_addr(|address| address | FOREIGN)
-            }
-        };
+        let Some(header) = own_task(waker) else { return Self::boxed(waker) };
+        header.retain_local();
+        LocalWaker { tagged: NonNull::from(header).cast(), _not_send: PhantomData }
+    }
+
+    #[cold]
+    fn boxed(waker: &Waker) -> Self {
+        let boxed: NonNull<()> = NonNull::from(Box::leak(Box::new(waker.clone()))).cast();
+        let tagged = boxed.map_addr(|address| address | FOREIGN);
         LocalWaker { tagged, _not_send: PhantomData }
     }
 
@@ -106,6 +107,7 @@ impl LocalWaker {
         self.local().map(|header| header.node.id)
     }
 
+    #[inline]
     pub(crate) fn wake(self) {
         match self.local() {
             Some(header) => header.wake(),
@@ -113,6 +115,7 @@ impl LocalWaker {
         }
     }
 
+    #[inline(never)]
     fn wake_other(self) {
         if let Some(slot) = self.slot() {
             // SAFETY: alive by our reference, which goes with `self`.
@@ -125,11 +128,20 @@ impl LocalWaker {
 }
 
 impl Drop for LocalWaker {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(header) = self.local() {
+        match self.local() {
             // SAFETY: our own local reference, taken in `new`, on the task's thread (not `Send`).
-            unsafe { references::release_local(header) };
-        } else if let Some(slot) = self.slot() {
+            Some(header) => unsafe { references::release_local(header) },
+            None => self.release_other(),
+        }
+    }
+}
+
+impl LocalWaker {
+    #[inline(never)]
+    fn release_other(&self) {
+        if let Some(slot) = self.slot() {
             // SAFETY: our own reference, taken over in `of_slot`.
             unsafe { Slot::release(slot) };
         } else {

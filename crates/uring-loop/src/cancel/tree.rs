@@ -170,6 +170,7 @@ impl Link {
     ///
     /// The link (and its scope) is pinned and is detached before it is freed. `this` may be used
     /// for the whole scope, if it has one.
+    #[inline]
     pub(crate) unsafe fn attach(this: *const Link, parent: ScopeRef) {
         // SAFETY: the caller's promise.
         let link = unsafe { &*this };
@@ -212,6 +213,7 @@ impl Link {
         self.parent.get() == parent
     }
 
+    #[inline]
     pub(super) fn unlink(&self) {
         let (prev, next) = (self.prev.replace(ptr::null()), self.next.replace(ptr::null()));
         // SAFETY: neighbours in the list are alive.
@@ -231,12 +233,23 @@ impl Link {
     }
 
     /// Leaves the tree. A request not answered is given back.
+    #[inline]
     pub(crate) fn detach(&self) {
         if self.parent.get() == ScopeRef::NONE {
             return;
         }
-        let asked = self.requested.replace(false) && !mutant!("a-request-not-answered-is-lost");
-        let waker = if asked { self.give_back() } else { None };
+        if self.requested.get() {
+            self.detach_asked();
+        } else {
+            self.unlink();
+        }
+    }
+
+    #[cold]
+    fn detach_asked(&self) {
+        self.requested.set(false);
+        let lost = mutant!("a-request-not-answered-is-lost");
+        let waker = if lost { None } else { self.give_back() };
         self.unlink();
         if let Some(waker) = waker {
             waker.wake();
@@ -244,6 +257,7 @@ impl Link {
     }
 
     /// Replaces the waker unless it would wake the same task.
+    #[inline]
     pub(crate) fn set_waker(&self, waker: &std::task::Waker) {
         let old = self.waker.take();
         self.waker.set(Some(match old {

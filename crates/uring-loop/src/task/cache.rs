@@ -13,30 +13,58 @@ const GRAIN: usize = 16;
 /// What glibc's malloc puts before each block: a size of 16 n - 8 wastes nothing.
 const MALLOC_HEADER: usize = 8;
 const CLASSES: usize = 64;
-/// At most so many bytes are kept per class.
-const KEPT: usize = 64 << 10;
+/// At most so many bytes are kept per class: enough for a thousand small tasks that come and go at
+/// once.
+const KEPT: usize = 256 << 10;
 
-/// The layout that cells like `layout` are allocated with, and their class if they have one.
-fn class(layout: Layout) -> (Layout, Option<usize>) {
-    let class = (layout.size() + MALLOC_HEADER).div_ceil(GRAIN);
-    if class >= CLASSES || layout.align() > GRAIN {
-        return (layout, None);
-    }
-    (layout_of(class), Some(class))
+/// The memory of one kind of cell.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// What it is allocated with: a whole class, if it has one.
+    layout: Layout,
+    /// `CLASSES` for cells that are too large to keep.
+    class: usize,
+    /// How many freed ones a loop keeps.
+    most: u32,
 }
 
-fn layout_of(class: usize) -> Layout {
-    Layout::from_size_align(class * GRAIN - MALLOC_HEADER, GRAIN).expect("less than 1 KiB")
+impl Room {
+    /// Room for cells of this layout.
+    pub(super) const fn of(layout: Layout) -> Self {
+        let class = (layout.size() + MALLOC_HEADER).div_ceil(GRAIN);
+        if class >= CLASSES || layout.align() > GRAIN {
+            return Room { layout, class: CLASSES, most: 0 };
+        }
+        Room { layout: layout_of(class), class, most: (KEPT / (class * GRAIN)) as u32 }
+    }
+
+    fn class(&self) -> Option<usize> {
+        (self.class < CLASSES).then_some(self.class)
+    }
+}
+
+const fn layout_of(class: usize) -> Layout {
+    match Layout::from_size_align(class * GRAIN - MALLOC_HEADER, GRAIN) {
+        Ok(layout) => layout,
+        Err(_) => panic!("less than 1 KiB"),
+    }
 }
 
 /// Frees a cell to the global allocator.
 ///
 /// # Safety
 ///
-/// `cell` was allocated by [`Cache::allocate`] with this layout and is not used again.
-pub(super) unsafe fn free(cell: NonNull<u8>, layout: Layout) {
-    // SAFETY: the caller's promise; `allocate` used the same class.
-    unsafe { alloc::dealloc(cell.as_ptr(), class(layout).0) };
+/// `cell` was allocated by [`Cache::allocate`] with this room and is not used again.
+pub(super) unsafe fn free(cell: NonNull<u8>, room: &Room) {
+    // SAFETY: the caller's promise.
+    unsafe { alloc::dealloc(cell.as_ptr(), room.layout) };
+}
+
+#[cold]
+fn allocate_anew(room: &Room) -> NonNull<u8> {
+    // SAFETY: a task's cell has a header, so the size is not 0.
+    let cell = unsafe { alloc::alloc(room.layout) };
+    NonNull::new(cell).unwrap_or_else(|| alloc::handle_alloc_error(room.layout))
 }
 
 /// A freed cell: a link to the next.
@@ -58,9 +86,9 @@ impl Cache {
     }
 
     /// Room for a cell, a kept one if there is any.
-    pub(super) fn allocate(&self, layout: Layout) -> NonNull<u8> {
-        let (rounded, class) = class(layout);
-        if let Some(class) = class {
+    #[inline]
+    pub(super) fn allocate(&self, room: &Room) -> NonNull<u8> {
+        if let Some(class) = room.class() {
             // SAFETY: what a list points to is a freed cell with a `Free` in it (`keep`).
             if let Some(free) = unsafe { self.lists[class].get().as_mut() } {
                 self.lists[class].set(free.0);
@@ -68,9 +96,7 @@ impl Cache {
                 return NonNull::from(free).cast();
             }
         }
-        // SAFETY: a task's cell has a header, so the size is not 0.
-        let cell = unsafe { alloc::alloc(rounded) };
-        NonNull::new(cell).unwrap_or_else(|| alloc::handle_alloc_error(rounded))
+        allocate_anew(room)
     }
 
     /// Keeps a cell, or frees it if enough are kept.
@@ -78,15 +104,16 @@ impl Cache {
     /// # Safety
     ///
     /// As [`free`].
-    pub(super) unsafe fn keep(&self, cell: NonNull<u8>, layout: Layout) {
-        let Some(class) = class(layout).1 else {
+    #[inline]
+    pub(super) unsafe fn keep(&self, cell: NonNull<u8>, room: &Room) {
+        let Some(class) = room.class() else {
             // SAFETY: handed on.
-            return unsafe { free(cell, layout) };
+            return unsafe { free(cell, room) };
         };
         let count = self.counts[class].get();
-        if count as usize * class * GRAIN >= KEPT {
+        if count >= room.most {
             // SAFETY: handed on.
-            return unsafe { free(cell, layout) };
+            return unsafe { free(cell, room) };
         }
         let cell = cell.cast::<Free>();
         // SAFETY: the cell is ours, at least 16 bytes, aligned to 16.

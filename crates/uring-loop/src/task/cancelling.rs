@@ -94,7 +94,16 @@ impl Header {
 
     /// The task is complete and its awaiter has come for the output: whether the awaiter was asked
     /// to end meanwhile, and this task has ended as cancelled. Then so does the awaiter.
+    #[inline]
     pub(super) fn goes_on_outward(&self, cancelled: bool) -> bool {
+        if cancelled || self.join.has_forwarded() {
+            return self.answers_its_awaiter(cancelled);
+        }
+        self.join.detach();
+        false
+    }
+
+    fn answers_its_awaiter(&self, cancelled: bool) -> bool {
         let forwarded = self.join.forward(false);
         let origin = self.join.origin();
         let asked = self.join.is_asked() && !mutant!("an-awaiter-sees-its-own-cancel");

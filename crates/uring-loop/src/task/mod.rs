@@ -322,6 +322,14 @@ impl<T> Task<T> {
         self.is_done() && (!callbacks::any(self.header()) || mutant!("awaiter-overtakes-callbacks"))
     }
 
+    /// Whether a task whose output may be taken has ended as cancelled.
+    fn ended_cancelled(&self) -> bool {
+        assert!(!self.header().has(flags::TAKEN), "a Task is not polled after it was ready");
+        // SAFETY: complete, not taken, and of this type (`from_raw`).
+        let output: &Result<T, JoinError> = unsafe { &*raw::output(self.header).cast() };
+        matches!(output, Err(JoinError::Cancelled(_)))
+    }
+
     /// Looks at the result without taking it. `None`: the task has not ended, callbacks of it have
     /// still to run, or the result was taken.
     ///
@@ -381,12 +389,13 @@ impl<T> Future for Task<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let header = self.header();
         if self.is_ready() {
+            // Looked at where it lies, so that it is moved once: to the caller.
+            if header.goes_on_outward(self.ended_cancelled()) {
+                drop(self.take_output());
+                return Poll::Pending;
+            }
             // SAFETY: `T` is the output's type (`from_raw`).
-            let output = unsafe { raw::take_output(self.header) };
-            return match header.goes_on_outward(matches!(output, Err(JoinError::Cancelled(_)))) {
-                true => Poll::Pending,
-                false => Poll::Ready(output),
-            };
+            return Poll::Ready(unsafe { raw::take_output(self.header) });
         }
         let scope = context::scope();
         if !header.join.is_under(scope) {
@@ -396,7 +405,8 @@ impl<T> Future for Task<T> {
             unsafe { Link::attach(&raw const header.join, scope) };
         }
         // One that is done and has callbacks to run is not asked: the request goes back.
-        if !self.is_done()
+        if header.join.is_asked()
+            && !self.is_done()
             && let Some(request) = header.join.take_request()
         {
             header.join.forward(true);

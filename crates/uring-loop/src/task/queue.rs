@@ -122,7 +122,8 @@ impl Tasks {
         self.polls.get()
     }
 
-    /// Makes a task, which is not scheduled yet. The result carries the handle's reference.
+    /// Makes a task with these flags; with `SCHEDULED` it is put at the end of the run queue. The
+    /// result carries the handle's reference.
     ///
     /// # Safety
     ///
@@ -131,11 +132,12 @@ impl Tasks {
         &self,
         future: F,
         location: &'static Location<'static>,
+        flags: u16,
     ) -> NonNull<Header> {
         self.spawned.set(self.spawned.get() + 1);
         // 0 means "not a task" in a node; after 2^32 tasks ids repeat, which only eyes see.
         let id = (self.spawned.get() as u32).max(1);
-        let home = Home { door: self.door, loop_id: self.loop_id, id };
+        let home = Home { door: self.door, loop_id: self.loop_id, id, flags };
         // SAFETY: handed on.
         let header = unsafe { raw::allocate(future, home, location, &self.cache) };
         // SAFETY: just made.
@@ -147,6 +149,9 @@ impl Tasks {
             first.owned_prev.set(task);
         }
         self.alive.set(self.alive.get() + 1);
+        if flags & flags::SCHEDULED != 0 {
+            self.push(task);
+        }
         header
     }
 
@@ -176,6 +181,10 @@ impl Tasks {
             return;
         }
         task.set(flags::SCHEDULED);
+        self.push(task);
+    }
+
+    fn push(&self, task: &Header) {
         task.run_next.set(ptr::null());
         let tail = self.tail.replace(task);
         // SAFETY: a scheduled task is alive until it is popped (`RELEASE_ON_POP`).
@@ -186,6 +195,8 @@ impl Tasks {
         self.ready.set(self.ready.get() + 1);
     }
 
+    /// Takes the oldest ready task off the queue. Its flag still says that it is there: whoever
+    /// pops writes the flags anyway.
     fn pop(&self) -> Option<NonNull<Header>> {
         let head = NonNull::new(self.head.get().cast_mut())?;
         // SAFETY: as in `schedule`.
@@ -196,7 +207,6 @@ impl Tasks {
             self.tail.set(ptr::null());
         }
         self.ready.set(self.ready.get() - 1);
-        task.clear(flags::SCHEDULED);
         Some(head)
     }
 
@@ -206,10 +216,7 @@ impl Tasks {
         // SAFETY: popped, hence alive.
         let task = unsafe { header.as_ref() };
         if task.has(flags::COMPLETE) {
-            if task.take(flags::RELEASE_ON_POP) {
-                // SAFETY: the loop's reference, kept for the queue.
-                unsafe { references::release_local(task) };
-            }
+            self.drop_popped(task);
             return true;
         }
         self.polls.set(self.polls.get() + 1);
@@ -281,11 +288,17 @@ impl Tasks {
         }
         while let Some(header) = self.pop() {
             // SAFETY: popped, hence alive; every task is complete now.
-            let task = unsafe { header.as_ref() };
-            if task.take(flags::RELEASE_ON_POP) {
-                // SAFETY: the loop's reference, kept for the queue.
-                unsafe { references::release_local(task) };
-            }
+            self.drop_popped(unsafe { header.as_ref() });
+        }
+    }
+
+    /// A task that was completed while it was in the queue leaves it.
+    #[cold]
+    fn drop_popped(&self, task: &Header) {
+        task.clear(flags::SCHEDULED);
+        if task.take(flags::RELEASE_ON_POP) {
+            // SAFETY: the loop's reference, kept for the queue.
+            unsafe { references::release_local(task) };
         }
     }
 

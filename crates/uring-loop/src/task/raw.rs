@@ -28,7 +28,7 @@ use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, RawWaker, Waker};
 
 use super::JoinError;
-use super::cache::Cache;
+use super::cache::{Cache, Room};
 use super::callbacks;
 use super::door::Door;
 use super::failure::Failure;
@@ -68,18 +68,18 @@ pub(crate) struct Header {
 pub(crate) struct Vtable {
     poll: unsafe fn(NonNull<Header>) -> Poll<()>,
     drop_future: unsafe fn(NonNull<Header>),
-    /// Writes the output where the second argument points, a `Result<T, JoinError>`.
-    take_output: unsafe fn(NonNull<Header>, *mut ()),
     /// Puts `Err(error)` where the output goes.
     store_error: unsafe fn(NonNull<Header>, JoinError),
     drop_output: unsafe fn(NonNull<Header>),
     /// Reports the failure that the output is.
     report: unsafe fn(NonNull<Header>),
-    /// Where the output is.
-    output: unsafe fn(NonNull<Header>) -> *const (),
-    pub(super) layout: Layout,
+    /// Where in the cell the output is, a `Result<T, JoinError>`: so many bytes from its start.
+    output: usize,
+    /// The memory of the cell.
+    pub(super) room: &'static Room,
 }
 
+#[repr(C)]
 union Stage<F: Future> {
     future: ManuallyDrop<F>,
     output: ManuallyDrop<Result<F::Output, JoinError>>,
@@ -95,12 +95,11 @@ impl<F: Future> TaskCell<F> {
     const VTABLE: Vtable = Vtable {
         poll: Self::poll,
         drop_future: Self::drop_future,
-        take_output: Self::take_output,
         store_error: Self::store_error,
         drop_output: Self::drop_output,
         report: Self::report,
-        output: Self::output,
-        layout: Layout::new::<Self>(),
+        output: offset_of!(Self, stage),
+        room: const { &Room::of(Layout::new::<Self>()) },
     };
 
     /// # Safety
@@ -178,15 +177,6 @@ impl<F: Future> TaskCell<F> {
         unsafe { ManuallyDrop::drop(&mut (*Self::stage(header)).future) }
     }
 
-    unsafe fn take_output(header: NonNull<Header>, to: *mut ()) {
-        // SAFETY: the caller promises that the output is there, never used again, and that `to`
-        // points to room for it.
-        unsafe {
-            let output = ManuallyDrop::take(&mut (*Self::stage(header)).output);
-            to.cast::<Result<F::Output, JoinError>>().write(output);
-        }
-    }
-
     unsafe fn store_error(header: NonNull<Header>, error: JoinError) {
         // SAFETY: the caller promises that neither future nor output is there.
         unsafe { (*Self::stage(header)).output = ManuallyDrop::new(Err(error)) };
@@ -195,11 +185,6 @@ impl<F: Future> TaskCell<F> {
     unsafe fn drop_output(header: NonNull<Header>) {
         // SAFETY: the caller promises that the output is there and never used again.
         unsafe { ManuallyDrop::drop(&mut (*Self::stage(header)).output) }
-    }
-
-    unsafe fn output(header: NonNull<Header>) -> *const () {
-        // SAFETY: the caller promises that the output is there.
-        unsafe { (&raw const (*Self::stage(header)).output).cast() }
     }
 }
 
@@ -222,6 +207,8 @@ pub(crate) struct Home {
     pub(crate) door: u32,
     pub(crate) loop_id: u32,
     pub(crate) id: u32,
+    /// Those it begins with, besides `HANDLE`.
+    pub(super) flags: u16,
 }
 
 /// Makes a cell with two local references: the loop's and the handle's.
@@ -236,7 +223,7 @@ pub(super) unsafe fn allocate<F: Future>(
     location: &'static Location<'static>,
     cache: &Cache,
 ) -> NonNull<Header> {
-    let place = cache.allocate(Layout::new::<TaskCell<F>>()).cast::<TaskCell<F>>();
+    let place = cache.allocate(const { TaskCell::<F>::VTABLE.room }).cast::<TaskCell<F>>();
     let cell = TaskCell {
         header: Header {
             node: Node::new(home.id, home.loop_id),
@@ -247,7 +234,7 @@ pub(super) unsafe fn allocate<F: Future>(
             owned_prev: Cell::new(ptr::null()),
             owned_next: Cell::new(ptr::null()),
             door: home.door,
-            flags: Cell::new(flags::HANDLE),
+            flags: Cell::new(flags::HANDLE | home.flags),
             cancels: Cell::new(0),
             children: Children::new(),
             join: Link::new(LinkKind::Join),
@@ -315,10 +302,17 @@ impl Header {
     }
 
     /// Wakes the task, from its thread or another.
+    #[inline]
     pub(crate) fn wake(&self) {
         if self.node.loop_id == context::loop_id() {
             context::with_core(|core| core.tasks.schedule(self));
-        } else if self.shared.wake() {
+        } else {
+            self.wake_from_elsewhere();
+        }
+    }
+
+    fn wake_from_elsewhere(&self) {
+        if self.shared.wake() {
             let node = &raw const self.node;
             // SAFETY: the door has a reference now, so the node stays valid until it is taken;
             // `QUEUED` keeps it from being pushed twice.
@@ -332,34 +326,53 @@ impl Header {
 ///
 /// # Safety
 ///
-/// `header` is a live task of the loop running here, is not complete, and is not being polled.
+/// `header` is a live task of the loop running here, is not complete, is not being polled, and is
+/// not in the run queue (its flag may still say so).
 pub(super) unsafe fn step(header: NonNull<Header>) -> bool {
     // SAFETY: the caller's promise; the loop's reference stands until `complete`.
     let this = unsafe { header.as_ref() };
-    let before = this.flags.get();
+    // It comes from the queue. The flags are written once for that and for what follows.
+    let before = this.flags.get() & !flags::SCHEDULED;
     let unstarted = before & (flags::CANCEL | flags::STARTED) == flags::CANCEL;
     if unstarted || before & flags::ABORT != 0 {
         // As asyncio: a task that is cancelled before its first step never takes it.
-        this.set(flags::ABORT);
-    } else {
-        this.flags.set(before | flags::RUNNING | flags::STARTED);
-        let polled = {
-            let _entered = context::enter_task(this, ScopeRef::task(this));
-            // SAFETY: not complete, so the future is there.
-            unsafe { (this.vtable.poll)(header) }
-        };
-        if polled.is_ready() {
-            finish(this, header);
-            return true;
-        }
-        if !this.has(flags::SCHEDULED) && this.take(flags::ASKED) {
-            this.children.give_back_unheard();
-        }
-        this.clear(flags::RUNNING);
-        if !this.has(flags::CANCEL | flags::ABORT) {
-            return false;
-        }
+        this.flags.set(before | flags::ABORT);
+        // SAFETY: not complete, not being polled.
+        return unsafe { park_asked(header) };
     }
+    this.flags.set(before | flags::RUNNING | flags::STARTED);
+    let polled = {
+        let _entered = context::enter_task(this, ScopeRef::task(this));
+        // SAFETY: not complete, so the future is there.
+        unsafe { (this.vtable.poll)(header) }
+    };
+    if polled.is_ready() {
+        finish(this, header);
+        return true;
+    }
+    let now = this.flags.get();
+    if now & (flags::ASKED | flags::CANCEL | flags::ABORT) == 0 {
+        this.flags.set(now & !flags::RUNNING);
+        return false;
+    }
+    // SAFETY: not complete, and its poll has returned.
+    unsafe { park_asked(header) }
+}
+
+/// The park of a task that was asked to end, or whose catchers were. `true`: it is complete now.
+///
+/// # Safety
+///
+/// `header` is a live task of the loop running here, is not complete, and its poll, if it had one,
+/// has returned.
+#[cold]
+unsafe fn park_asked(header: NonNull<Header>) -> bool {
+    // SAFETY: the caller's promise.
+    let this = unsafe { header.as_ref() };
+    if !this.has(flags::SCHEDULED) && this.take(flags::ASKED) {
+        this.children.give_back_unheard();
+    }
+    this.clear(flags::RUNNING);
     if this.take(flags::CANCEL) && !this.has(flags::ABORT) && !this.ask() {
         this.set(flags::ABORT);
     }
@@ -477,17 +490,22 @@ pub(super) fn drop_output(this: &Header, header: NonNull<Header>) {
 /// # Safety
 ///
 /// `T` is the output of the task's future; this is its thread.
+#[inline]
 pub(super) unsafe fn take_output<T>(header: NonNull<Header>) -> Result<T, JoinError> {
     // SAFETY: the caller holds a handle, hence a local reference.
     let this = unsafe { header.as_ref() };
     assert!(!this.has(flags::TAKEN), "a Task is not polled after it was ready");
     assert!(!callbacks::any(this), "callbacks that look at the output come first");
     this.set(flags::TAKEN);
-    let mut output = std::mem::MaybeUninit::<Result<T, JoinError>>::uninit();
-    // SAFETY: complete and not taken, so the output is there; the type is right (caller).
+    // SAFETY: complete and not taken, so the output is there, and nobody uses it again; the type is
+    // right (caller).
     unsafe {
-        (this.vtable.take_output)(header, output.as_mut_ptr().cast());
-        output.assume_init()
+        // Each part by itself: a read of the whole would wait for parts that were written just now,
+        // and take in others that never were.
+        match &*output(header).cast::<Result<T, JoinError>>() {
+            Ok(value) => Ok(ptr::read(value)),
+            Err(error) => Err(ptr::read(error)),
+        }
     }
 }
 
@@ -496,9 +514,11 @@ pub(super) unsafe fn take_output<T>(header: NonNull<Header>) -> Result<T, JoinEr
 /// # Safety
 ///
 /// The task is complete, and the output not taken.
+#[inline]
 pub(super) unsafe fn output(header: NonNull<Header>) -> *const () {
-    // SAFETY: the caller's promise.
-    unsafe { (header.as_ref().vtable.output)(header) }
+    // SAFETY: the caller's promise; the offset is that of the stage, all of whose fields lie at its
+    // start.
+    unsafe { header.as_ptr().byte_add(header.as_ref().vtable.output).cast_const().cast() }
 }
 
 /// The loop took the task from the door.

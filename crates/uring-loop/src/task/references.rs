@@ -14,13 +14,14 @@ use crate::turn::Core;
 /// # Safety
 ///
 /// The caller gives up the handle's local reference, on the task's thread.
+#[inline]
 pub(super) unsafe fn release_handle(header: NonNull<Header>) {
     // SAFETY: we still hold the reference.
     let this = unsafe { header.as_ref() };
     this.join.detach();
     this.join.waker.set(None);
     this.clear(flags::HANDLE);
-    if this.has(flags::COMPLETE) && !callbacks::any(this) {
+    if this.has(flags::COMPLETE) && !this.has(flags::TAKEN) && !callbacks::any(this) {
         drop_output(this, header);
     }
     // SAFETY: ours to give up.
@@ -32,18 +33,27 @@ pub(super) unsafe fn release_handle(header: NonNull<Header>) {
 /// # Safety
 ///
 /// The caller has one, and is on the task's thread.
+#[inline]
 pub(crate) unsafe fn release_local(header: &Header) {
     let left = header.local_references.get() - 1;
     header.local_references.set(left);
     if left == 0 {
-        debug_assert!(header.has(flags::COMPLETE | flags::TAKEN));
-        if header.has(flags::EXTRAS) {
-            let remove = |core: &Core| core.tasks.extras.remove(header);
-            drop(context::with_loop(header.node.loop_id, remove));
-        }
-        // SAFETY: the local references' share in `shared` is given up with the last of them.
-        unsafe { release_shared(header) };
+        // SAFETY: the last of them.
+        unsafe { release_last_local(header) };
     }
+}
+
+/// # Safety
+///
+/// The caller gave up the last local reference, on the task's thread.
+unsafe fn release_last_local(header: &Header) {
+    debug_assert!(header.has(flags::COMPLETE | flags::TAKEN));
+    if header.has(flags::EXTRAS) {
+        let remove = |core: &Core| core.tasks.extras.remove(header);
+        drop(context::with_loop(header.node.loop_id, remove));
+    }
+    // SAFETY: the local references' share in `shared` is given up with the last of them.
+    unsafe { release_shared(header) };
 }
 
 /// Gives up a reference counted in `shared`.
@@ -55,16 +65,16 @@ pub(super) unsafe fn release_shared(header: *const Header) {
     // SAFETY: alive until our reference is given up.
     let this = unsafe { &*header };
     if this.shared.release() {
-        let (layout, loop_id) = (this.vtable.layout, this.node.loop_id);
+        let (room, loop_id) = (this.vtable.room, this.node.loop_id);
         let cell = NonNull::from(this).cast();
         // SAFETY: the last reference, so nobody looks again. The stage holds neither future nor
         // output (`finish`, `drop_output`), and the header's fields own nothing but a waker slot
-        // that the handle emptied. Allocated by a cache, with this layout.
+        // that the handle emptied. Allocated by a cache, with this room.
         let kept = loop_id == context::loop_id()
-            && context::with_core(|core| unsafe { core.tasks.cache.keep(cell, layout) }).is_some();
+            && context::with_core(|core| unsafe { core.tasks.cache.keep(cell, room) }).is_some();
         if !kept {
             // SAFETY: as above.
-            unsafe { cache::free(cell, layout) };
+            unsafe { cache::free(cell, room) };
         }
     }
 }
