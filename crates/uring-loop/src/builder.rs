@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::EventLoop;
@@ -11,6 +12,7 @@ use crate::driver::ring::Ring;
 use crate::interrupt::CtrlC;
 use crate::sys::uring::{Rung, Wanted};
 use crate::time::clock::Clock;
+use crate::trace::wanted_by_log;
 use crate::turn::Options;
 
 /// Makes an [`EventLoop`]; got from [`EventLoop::builder`].
@@ -40,6 +42,8 @@ pub struct Builder {
     ctrl_c: CtrlC,
     dump_on_signal: bool,
     limits: Limits,
+    spans: Option<bool>,
+    chrome: Option<PathBuf>,
     #[cfg(any(test, feature = "testing"))]
     virtual_clock: bool,
 }
@@ -57,6 +61,8 @@ impl Builder {
             ctrl_c: CtrlC::Auto,
             dump_on_signal: false,
             limits: Limits::default(),
+            spans: None,
+            chrome: None,
             #[cfg(any(test, feature = "testing"))]
             virtual_clock: false,
         }
@@ -137,6 +143,44 @@ impl Builder {
         self
     }
 
+    /// In debug mode, an operation that takes longer is reported, if it is one that ends by itself:
+    /// on files, not on sockets. Default: 1 s.
+    pub fn slow_operation(mut self, limit: Duration) -> Self {
+        self.limits.operation = limit;
+        self
+    }
+
+    /// Whether tasks and operations are spans of `tracing`: one per task in the target
+    /// `uring_loop::task`, entered for each poll, and one per operation in `uring_loop::op`, from
+    /// its submission to its completion, all at level TRACE. Default: if the log takes them when
+    /// the loop is built. A loop without them does not pay for them.
+    pub fn spans(mut self, spans: bool) -> Self {
+        self.spans = Some(spans);
+        self
+    }
+
+    /// Writes a trace of the loop to a file, for `chrome://tracing` or <https://ui.perfetto.dev>:
+    /// each poll, each park and each operation on a time line. It grows by some 150 bytes an event,
+    /// and is complete when the loop is dropped. Default: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let folder = std::env::temp_dir();
+    /// # let path = folder.join(format!("uring-loop-doc-{}.json", std::process::id()));
+    /// let mut event_loop = uring_loop::EventLoop::builder().chrome_trace(&path).build()?;
+    /// event_loop.run_until_complete(async { uring_loop::yield_now().await })?;
+    /// drop(event_loop);
+    /// let trace = std::fs::read_to_string(&path)?;
+    /// assert!(trace.contains("\"cat\":\"poll\""));
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn chrome_trace(mut self, path: impl Into<PathBuf>) -> Self {
+        self.chrome = Some(path.into());
+        self
+    }
+
     /// Prints the [dump](crate::Dump) of all tasks to stderr whenever SIGUSR1 comes while the loop
     /// runs: `kill -USR1 PID` shows what a server waits for. Default: off.
     pub fn dump_on_signal(mut self, dump: bool) -> Self {
@@ -203,8 +247,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for options that make no sense, otherwise the refusal of the kernel with
-    /// its cause and fix ([`Refused`](crate::Refused)).
+    /// `InvalidInput` for options that make no sense, those of making the file of a trace,
+    /// otherwise the refusal of the kernel with its cause and fix ([`Refused`](crate::Refused)).
     pub fn build(self) -> io::Result<EventLoop> {
         self.check()?;
         let mut wanted = self.wanted.clone();
@@ -238,6 +282,8 @@ impl Builder {
             ctrl_c: self.ctrl_c,
             dump_on_signal: self.dump_on_signal,
             debug: self.debug.then_some(self.limits),
+            spans: self.spans.unwrap_or_else(wanted_by_log),
+            chrome: self.chrome,
         };
         EventLoop::assemble(ring, clock, self.patience, options)
     }

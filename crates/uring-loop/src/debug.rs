@@ -1,4 +1,4 @@
-//! Debug mode: polls that take too long, and polls that never end.
+//! Debug mode: polls that take too long, and polls that never end. (Operations: `trace/`.)
 //!
 //! A loop is one thread, and every poll is trusted to be short. In debug mode
 //! (`Builder::debug`, or `URING_LOOP_DEBUG=1`) each poll is timed. One that took longer than it may
@@ -22,11 +22,17 @@ pub(crate) struct Limits {
     pub(crate) slow: Duration,
     /// A poll that is still running after this time is reported from outside.
     pub(crate) stall: Duration,
+    /// An operation that ends by itself and takes longer is reported.
+    pub(crate) operation: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { slow: Duration::from_millis(100), stall: Duration::from_secs(1) }
+        Limits {
+            slow: Duration::from_millis(100),
+            stall: Duration::from_secs(1),
+            operation: Duration::from_secs(1),
+        }
     }
 }
 

@@ -10,13 +10,14 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use crate::context;
+use crate::driver::InFlightKind;
 use crate::task::TaskInfo;
 use crate::task::raw::Header;
 use crate::task::state::flags;
 use crate::turn::Core;
 
 /// The tasks of a loop at one moment; `Display` shows them as a tree, each under the task that
-/// awaits it.
+/// awaits it, and below that what is in flight.
 ///
 /// # Examples
 ///
@@ -41,6 +42,7 @@ pub struct Dump {
     tasks: Vec<TaskInfo>,
     /// Which one awaits which, by position.
     awaited_by: Vec<Option<usize>>,
+    operations: Vec<InFlightKind>,
 }
 
 impl Dump {
@@ -66,12 +68,18 @@ impl Dump {
         let place: HashMap<u32, usize> =
             headers.iter().enumerate().map(|(index, (id, _))| (*id, index)).collect();
         let above = |(_, awaiter): &(u32, Option<u32>)| place.get(awaiter.as_ref()?).copied();
-        Dump { awaited_by: headers.iter().map(above).collect(), tasks }
+        let operations = InFlightKind::of(&core.in_flight());
+        Dump { awaited_by: headers.iter().map(above).collect(), tasks, operations }
     }
 
     /// The tasks and callbacks, oldest first.
     pub fn tasks(&self) -> &[TaskInfo] {
         &self.tasks
+    }
+
+    /// What the kernel has not finished with, by kinds.
+    pub fn operations(&self) -> &[InFlightKind] {
+        &self.operations
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>, index: usize, depth: usize) -> fmt::Result {
@@ -108,6 +116,9 @@ impl fmt::Display for Dump {
             if !self.has_root(index) {
                 writeln!(f, "in a circle: {}", self.tasks[index])?;
             }
+        }
+        for kind in &self.operations {
+            writeln!(f, "in flight: {kind}")?;
         }
         Ok(())
     }

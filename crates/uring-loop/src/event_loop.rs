@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use crate::builder::Builder;
 use crate::callback::Callback;
 use crate::context;
-use crate::driver::InFlight;
 use crate::driver::ring::Ring;
+use crate::driver::{InFlight, InFlightKind};
 use crate::dump::Dump;
 use crate::handle::Handle;
 use crate::interrupt::{self, CtrlC, Interrupts};
@@ -346,7 +346,12 @@ impl EventLoop {
 
     /// The operations the kernel has not finished with.
     pub fn in_flight(&self) -> Vec<InFlight> {
-        self.core.driver.in_flight_table()
+        self.core.in_flight()
+    }
+
+    /// The same by kinds, the most frequent first.
+    pub fn in_flight_kinds(&self) -> Vec<InFlightKind> {
+        InFlightKind::of(&self.in_flight())
     }
 
     /// All tasks that have not ended, oldest first. See [`all_tasks`](crate::all_tasks).

@@ -70,6 +70,7 @@ mod hold;
 mod interrupt;
 mod locals;
 mod loop_thread;
+mod metrics;
 pub mod net;
 mod ops;
 mod promise;
@@ -87,6 +88,7 @@ mod task;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;
+mod trace;
 mod turn;
 mod wake;
 
@@ -99,13 +101,14 @@ pub use combine::{
     IntoBranches, NoTasks, Shield, TaskErrors, TaskGroup, TryGather, Wait, WaitUntil, as_completed,
     cancel_all, gather, gather_settled, join, race, shield, try_gather, try_join, try_wait, wait,
 };
-pub use driver::InFlight;
+pub use driver::{InFlight, InFlightKind};
 pub use dump::Dump;
 pub use event_loop::EventLoop;
 pub use handle::{Closed, Handle, RemoteError, RemoteTask};
 pub use hold::{Hold, hold};
 pub use locals::{LocalKey, Scoped};
 pub use loop_thread::LoopThread;
+pub use metrics::{Metric, MetricKind};
 pub use promise::{InvalidState, Promise, PromiseError, PromiseSetter, RemotePromise, Settled};
 pub use remote_callback::RemoteCallback;
 pub use report::{Report, ReportKind};

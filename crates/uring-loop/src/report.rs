@@ -25,6 +25,9 @@ pub enum ReportKind {
     DroppedPending,
     /// A poll or a callback took longer than it may. In debug mode only.
     Slow,
+    /// An operation that ends by itself, as one on a file does, takes longer than it may. In debug
+    /// mode only.
+    SlowOperation,
     /// A poll does not end, and the loop stands still. In debug mode only; to the log, since the
     /// handler belongs to the thread that stands still.
     Stalled,
@@ -95,7 +98,9 @@ impl<'a> Report<'a> {
     /// on stderr, for else it would never know (as asyncio does through `logging.lastResort`).
     pub fn log(&self) {
         match self.kind {
-            ReportKind::Slow | ReportKind::Stalled => tracing::warn!("{self}"),
+            ReportKind::Slow | ReportKind::SlowOperation | ReportKind::Stalled => {
+                tracing::warn!("{self}")
+            }
             _ => tracing::error!("{self}"),
         }
         if !tracing::dispatcher::has_been_set() {

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::panic::Location;
+use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,7 +18,7 @@ use crate::cancel::Origin;
 use crate::context;
 use crate::debug::{Debug, Limits};
 use crate::driver::ring::{Ring, Wait};
-use crate::driver::{self, Driver, Entered, bufpool};
+use crate::driver::{self, Driver, Entered, InFlight, bufpool};
 use crate::handle::{Gate, RemoteCall};
 use crate::interrupt::CtrlC;
 use crate::promise::FailedPromises;
@@ -32,6 +33,7 @@ use crate::task::raw::Header;
 use crate::task::state::flags;
 use crate::time::clock::Clock;
 use crate::time::wheel::Timers;
+use crate::trace::Trace;
 use crate::wake::LocalWaker;
 
 /// Least and most tasks polled in one turn, when so many are ready.
@@ -79,7 +81,11 @@ pub(crate) struct Core {
     origin: Cell<Origin>,
     pub(crate) holds: Rc<Cell<u32>>,
     pub(crate) options: Options,
-    debug: Option<Debug>,
+    pub(crate) debug: Option<Debug>,
+    /// Who looks at the loop, if anybody does.
+    pub(crate) trace: Option<Rc<Trace>>,
+    /// Whether polls are to be timed or shown.
+    watched: bool,
     spin: Spin,
     turns: Cell<u64>,
     parks: Cell<u64>,
@@ -108,6 +114,10 @@ pub(crate) struct Options {
     pub(crate) dump_on_signal: bool,
     /// Debug mode.
     pub(crate) debug: Option<Limits>,
+    /// Whether tasks and operations are spans of the log.
+    pub(crate) spans: bool,
+    /// Where a trace for Chrome's viewer goes.
+    pub(crate) chrome: Option<PathBuf>,
 }
 
 impl Core {
@@ -118,6 +128,10 @@ impl Core {
         assert_ne!(id, 0, "four billion event loops were made");
         let driver = Driver::new(ring, options.buffers);
         driver.listen_to_bell(door.bell());
+        let trace = Trace::of(&options, id)?.map(Rc::new);
+        if let Some(trace) = &trace {
+            driver.watch(trace.clone());
+        }
         Ok(Core {
             id,
             driver,
@@ -134,6 +148,8 @@ impl Core {
             holds: Rc::default(),
             spin: Spin::new(options.spin),
             debug: options.debug.map(|limits| Debug::new(limits, id)),
+            watched: options.debug.is_some() || trace.as_ref().is_some_and(|t| t.sees_polls()),
+            trace,
             options,
             turns: Cell::new(0),
             parks: Cell::new(0),
@@ -290,7 +306,6 @@ impl Core {
     /// One pass: see the numbered steps. It does not wait in the kernel once it shall stop.
     fn turn(&self) {
         driver::count(&self.turns);
-        self.driver.next_turn();
         // 1. The door: what other threads sent.
         self.open_door();
         // 2. The ready tasks, in budget.
@@ -299,8 +314,10 @@ impl Core {
         self.expire_timers();
         // 4. The kernel: hand over what was submitted, wait if nothing is ready.
         let entered = self.enter();
+        self.driver.note_time(self.clock.roughly());
         // 5. What has completed.
         let reaped = self.driver.reap(self.door.bell());
+        self.look_at_operations();
         if reaped == 0 && entered == Entered::Refused && self.tasks.ready() == 0 {
             // The kernel is out of memory and nothing completes: do not spin on it.
             std::thread::sleep(Duration::from_millis(1));
@@ -392,24 +409,10 @@ impl Core {
     }
 
     fn poll_one(&self) {
-        match &self.debug {
-            None => {
-                self.tasks.run_one();
-            }
-            Some(debug) => self.poll_one_in_debug_mode(debug),
-        }
-    }
-
-    #[cold]
-    fn poll_one_in_debug_mode(&self, debug: &Debug) {
-        let Some(task) = self.tasks.next_ready() else { return };
-        let _stale = context::take_noted_wait();
-        debug.time(&task, || {
+        if self.watched {
+            self.poll_one_watched();
+        } else {
             self.tasks.run_one();
-        });
-        let noted = context::take_noted_wait();
-        if !task.is_done() && (noted.is_some() || task.header().has(flags::EXTRAS)) {
-            self.tasks.extras.edit(task.header(), |extras| extras.waits_for = noted);
         }
     }
 
@@ -449,7 +452,8 @@ impl Core {
             return self.enter_kernel(Wait::Poll);
         }
         driver::count(&self.parks);
-        let entered = self.enter_kernel(match self.timers.next() {
+        let next = [self.timers.next(), self.next_look()].into_iter().flatten().min();
+        let entered = self.enter_kernel(match next {
             Some(deadline) if !self.clock.is_virtual() => Wait::Until(deadline),
             _ => Wait::Forever,
         });
@@ -475,7 +479,7 @@ impl Core {
     }
 
     fn enter_kernel(&self, wait: Wait) -> Entered {
-        match self.driver.enter(wait) {
+        match self.shown_park(wait, || self.driver.enter(wait)) {
             Ok(entered) => entered,
             Err(_) if self.driver.closing() => crate::sys::fork::refuse(),
             Err(error) => panic!("io_uring_enter failed in a way that no retry can mend: {error}"),
@@ -530,6 +534,12 @@ impl Core {
                     .send();
             }
         }
+    }
+
+    /// The operations the kernel has not finished with.
+    pub(crate) fn in_flight(&self) -> Vec<InFlight> {
+        self.driver.note_time(self.clock.roughly());
+        self.driver.in_flight_table()
     }
 
     /// Turns, parks and wakes, for the statistics.

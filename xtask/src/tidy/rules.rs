@@ -203,6 +203,7 @@ pub(super) const JOINT: &[&str] = &[
     "interrupt",
     "locals",
     "loop_thread",
+    "metrics",
     "runner",
     "statistics",
     "turn",

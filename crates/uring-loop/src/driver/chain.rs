@@ -106,12 +106,14 @@ impl Driver {
         if self.make_room(&mut inner, chain.len() as u32) {
             chain.iter().for_each(|(_, sqe)| self.push(&mut inner, *sqe));
         } else {
-            for (_, sqe) in chain {
+            for (_, sqe) in &chain {
                 count(&self.counters.submissions);
                 count(&self.counters.backlogged);
-                inner.backlog.push_back(sqe);
+                inner.backlog.push_back(*sqe);
             }
         }
+        drop(inner);
+        chain.iter().for_each(|(key, _)| self.show_submitted(*key));
     }
 
     fn make_room(&self, inner: &mut Inner, entries: u32) -> bool {

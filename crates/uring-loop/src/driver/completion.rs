@@ -25,10 +25,11 @@ impl Driver {
     pub(crate) fn reap(&self, bell: RawFd) -> usize {
         let mut reaped = 0;
         loop {
-            let action = {
+            let (action, seen) = {
                 let mut inner = self.inner();
                 let Some(cqe) = inner.ring.pop() else { break };
-                inner.on_completion(cqe)
+                let seen = self.look_at(&mut inner, &cqe);
+                (inner.on_completion(cqe), seen)
             };
             reaped += 1;
             match action {
@@ -38,6 +39,9 @@ impl Driver {
                 Action::Stop(key) => self.cancel(key),
                 Action::Bell { rearm: false } => {}
                 Action::Bell { rearm: true } => self.listen_to_bell(bell),
+            }
+            if let Some(seen) = seen {
+                self.show_completed(&seen);
             }
         }
         self.counters.completions.set(self.counters.completions.get() + reaped as u64);
@@ -68,9 +72,12 @@ impl Inner {
         let Some(head) = self.arena.get(key) else { return Action::Nothing };
         let vtable = head.vtable();
         if cqe.more() {
-            head.result = cqe.result;
-            head.flags = cqe.flags;
-            let waker = if vtable.multishot { head.waker.take() } else { None };
+            let waker = if vtable.multishot {
+                head.waker.take()
+            } else {
+                head.keep_result(cqe);
+                None
+            };
             // SAFETY: the slot holds what the vtable was made for. Residents' `more` is code of
             // this crate that calls nothing foreign (`MultishotOp` is private).
             let stop = unsafe { (vtable.more)(payload, cqe) };
@@ -81,17 +88,16 @@ impl Inner {
             };
         }
         if !cqe.notification() {
-            head.result = cqe.result;
-            head.flags = cqe.flags;
+            head.keep_result(cqe);
         }
         if vtable.multishot && cqe.buffer_id().is_some() && head.state() == State::InFlight {
             // Its last buffer is held from now on, not only when somebody takes it: else the pool
             // would seem to have more than it has.
-            head.flags &= !ring::cqe_flags::BUFFER;
+            head.keep_result(Cqe { flags: cqe.flags & !ring::cqe_flags::BUFFER, ..cqe });
             // SAFETY: as above.
             unsafe { (vtable.more)(payload, cqe) };
         }
-        let result = Cqe { user_data: cqe.user_data, result: head.result, flags: head.flags };
+        let result = head.cqe(cqe.user_data);
         if head.state() == State::Orphan {
             let (payload, vtable) = self.arena.remove(key);
             return Action::Reclaim(payload, vtable, result);

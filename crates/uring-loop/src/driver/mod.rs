@@ -32,8 +32,9 @@ pub(crate) mod ring;
 mod shutdown;
 pub(crate) mod slab;
 mod sockets;
+mod watch;
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -45,19 +46,23 @@ use crate::sys::fork;
 use crate::wake::LocalWaker;
 pub use chain::{Chain, Chained, Hard};
 use completion::reclaim;
-pub use in_flight::InFlight;
+pub use in_flight::{InFlight, InFlightKind};
 use op::{Many, MultishotOp, Once, Resident, VtableOf};
 pub use op::{Op, Submit};
 use ring::{Cqe, Ring, Sqe, Wait, opcode, sqe_flags};
 pub(crate) use slab::Key;
 use slab::{Arena, Kind, Payload, State};
+pub(crate) use watch::Watch;
 
 /// The ring of a loop, as owned operations.
 pub struct Driver {
     inner: RefCell<Inner>,
     buffers: bufpool::Lazy,
     counters: Counters,
-    turn: Cell<u32>,
+    /// The time as it was last noted, in milliseconds, modulo 2^32.
+    now: Cell<u32>,
+    /// Who looks at the operations, if anybody does.
+    watch: OnceCell<Rc<dyn Watch>>,
     fork_generation: u32,
     #[cfg(any(test, feature = "testing"))]
     sim: Option<crate::testing::SimHandle>,
@@ -105,7 +110,8 @@ impl Driver {
             }),
             buffers: bufpool::Lazy::new(buffers),
             counters: Counters::default(),
-            turn: Cell::new(0),
+            now: Cell::new(0),
+            watch: OnceCell::new(),
             fork_generation: fork::generation(),
         })
     }
@@ -151,6 +157,8 @@ impl Driver {
         } else {
             self.push(&mut inner, sqe);
         }
+        drop(inner);
+        self.show_submitted(key);
         key
     }
 
@@ -162,7 +170,7 @@ impl Driver {
     /// Moves a resident into a slot and has it fill in its entry, which is to be pushed next.
     fn settle<R: Resident>(&self, resident: R) -> (Key, Sqe) {
         let (key, payload) =
-            self.inner().arena.insert(const { &VtableOf::<R>::VTABLE }, self.turn.get());
+            self.inner().arena.insert(const { &VtableOf::<R>::VTABLE }, self.now.get());
         let mut sqe = Sqe::default();
         // SAFETY: the payload was free, and it stays where it is until the slot is removed, which
         // takes a completion that has not been asked for yet.
@@ -189,8 +197,7 @@ impl Driver {
         self.refuse_in_fork();
         inner.arena.finish(key);
         if let Some(head) = inner.arena.get(key) {
-            head.result = -libc::ECANCELED;
-            head.flags = 0;
+            head.keep_result(Cqe { user_data: 0, result: -libc::ECANCELED, flags: 0 });
         }
     }
 
@@ -246,7 +253,7 @@ impl Driver {
             let mut inner = self.inner();
             let head = inner.arena.get(key).expect("a future's key is good until it is ready");
             if head.state() == State::Done {
-                let cqe = Cqe { user_data: 0, result: head.result, flags: head.flags };
+                let cqe = head.cqe(0);
                 let (payload, _) = inner.arena.remove(key);
                 return Poll::Ready((payload, cqe));
             }
@@ -325,7 +332,7 @@ impl Driver {
                 drop(waker);
             }
             State::Done => {
-                let cqe = Cqe { user_data: 0, result: head.result, flags: head.flags };
+                let cqe = head.cqe(0);
                 let waker = head.waker.take();
                 let (payload, vtable) = inner.arena.remove(key);
                 drop(inner);
@@ -412,9 +419,9 @@ impl Driver {
         }
     }
 
-    /// Counts turns, for the in-flight table.
-    pub(crate) fn next_turn(&self) {
-        self.turn.set(self.turn.get().wrapping_add(1));
+    /// It is this time, in nanoseconds: the age of operations is counted from here to here.
+    pub(crate) fn note_time(&self, now: u64) {
+        self.now.set((now / 1_000_000) as u32);
     }
 
     /// The buffers lent to receiving streams; made at the first use.
@@ -455,11 +462,7 @@ impl Driver {
         let mut inner = self.inner();
         let payload = inner.arena.get(key).is_some().then(|| inner.arena.payload(key))?;
         let head = inner.arena.get(key)?;
-        let done = (head.state() == State::Done).then_some(Cqe {
-            user_data: key.user_data(),
-            result: head.result,
-            flags: head.flags,
-        });
+        let done = (head.state() == State::Done).then(|| head.cqe(key.user_data()));
         // SAFETY: the caller's promise.
         Some(f(unsafe { &mut *op::locate::<R>(payload) }, done, &head.waker))
     }

@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::ring::{Cqe, Ring, Sqe, Wait, cancel_flags, opcode};
+use super::ring::{Ring, Sqe, Wait, cancel_flags, opcode};
 use super::slab::{Key, State};
 use super::{Driver, Entered, InFlight, reclaim};
 use crate::sys::clock::{monotonic_ns, saturating_ns};
@@ -109,7 +109,7 @@ impl Drop for Driver {
             let inner = self.inner.get_mut();
             let Some(key) = inner.arena.any_done() else { return };
             let Some(head) = inner.arena.get(key) else { return };
-            let cqe = Cqe { user_data: 0, result: head.result, flags: head.flags };
+            let cqe = head.cqe(0);
             let waker = head.waker.take();
             let (payload, vtable) = inner.arena.remove(key);
             drop(waker);

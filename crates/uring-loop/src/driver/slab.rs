@@ -106,12 +106,12 @@ pub(super) struct Vtable {
 pub(super) struct Head {
     /// Lower 24 bits.
     generation: u32,
-    /// The turn in which it was submitted (lower 24 bits) and the opcode (upper 8), for eyes. Of a
-    /// free slot: the next free one.
+    /// The opcode, for eyes. Of a free slot: the next free one.
     about: u32,
-    /// The result, and the flags that came with it.
-    pub(super) result: i32,
-    pub(super) flags: u32,
+    /// The result, and the flags that came with it. Before it has come: when the op was submitted,
+    /// in milliseconds, modulo 2^32, and no flags.
+    result: i32,
+    flags: u32,
     pub(super) waker: Option<LocalWaker>,
     vtable: Option<&'static Vtable>,
 }
@@ -136,16 +136,28 @@ impl Head {
     }
 
     pub(super) fn set_opcode(&mut self, opcode: u8) {
-        self.about |= u32::from(opcode) << 24;
+        self.about = opcode.into();
     }
 
     pub(super) fn opcode(&self) -> u8 {
-        (self.about >> 24) as u8
+        self.about as u8
     }
 
-    /// The turn in which it was submitted, modulo 2^24.
-    pub(super) fn since(&self) -> u32 {
-        self.about & ((1 << 24) - 1)
+    /// When it was submitted, in milliseconds, modulo 2^32; `None` once a result is kept in that
+    /// place.
+    pub(super) fn since(&self) -> Option<u32> {
+        (self.flags == 0).then_some(self.result as u32)
+    }
+
+    /// The first completion of a zero-copy send: its result, which is not the end yet.
+    pub(super) fn keep_result(&mut self, cqe: Cqe) {
+        self.result = cqe.result;
+        self.flags = cqe.flags;
+    }
+
+    /// The result, once the terminal completion has come.
+    pub(super) fn cqe(&self, user_data: u64) -> Cqe {
+        Cqe { user_data, result: self.result, flags: self.flags }
     }
 
     fn generation(&self) -> u32 {
@@ -219,13 +231,15 @@ impl Arena {
 
     /// Takes a slot for an op of this kind; it is *in flight* from now on. The payload is to be
     /// written where the pointer shows, before anything else is done with the key.
-    pub(super) fn insert(&mut self, vtable: &'static Vtable, turn: u32) -> (Key, *mut Payload) {
+    pub(super) fn insert(&mut self, vtable: &'static Vtable, now: u32) -> (Key, *mut Payload) {
         if self.free == NONE {
             self.grow();
         }
         let index = self.free;
         let slot = self.slot(index);
-        let free = mem::replace(&mut slot.head.about, turn & ((1 << 24) - 1));
+        let free = mem::replace(&mut slot.head.about, 0);
+        slot.head.result = now as i32;
+        slot.head.flags = 0;
         slot.head.set_state(State::InFlight);
         slot.head.vtable = Some(vtable);
         let key = Key { index, generation: slot.head.generation() };

@@ -45,6 +45,11 @@ impl Clock {
         }
     }
 
+    /// The time to within a kernel tick, for a fifth of the price.
+    pub(crate) fn roughly(&self) -> u64 {
+        self.now.as_ref().map_or_else(coarse_ns, Cell::get)
+    }
+
     /// Moves a virtual clock forward; a real one moves by itself.
     pub(crate) fn advance_to(&self, time: u64) {
         if let Some(now) = &self.now {

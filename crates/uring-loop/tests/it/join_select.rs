@@ -60,7 +60,7 @@ fn join_gives_all_outputs_in_the_order_of_its_futures() {
         let [x, y] = join([after(2 * MS, 1), after(MS, 2)]).await;
         assert_eq!((x, y), (1, 2));
         assert_eq!(join(vec![after(2 * MS, 1), after(MS, 2)]).await, [1, 2]);
-        assert_eq!(join(Vec::<std::future::Ready<u8>>::new()).await, []);
+        assert_eq!(join(Vec::<std::future::Ready<u8>>::new()).await, [0_u8; 0]);
         let twelve = (
             ready(0),
             ready(1),

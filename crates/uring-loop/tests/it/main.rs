@@ -62,6 +62,7 @@ mod sync_semaphore;
 mod tasks;
 mod time;
 mod timeout;
+mod trace;
 mod transcripts;
 mod unblock;
 mod wait;
