@@ -3,6 +3,7 @@
 use std::any::type_name;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,10 +74,10 @@ impl Gate {
     }
 
     /// `Err`: the loop is gone; the closure was dropped.
-    fn send(&self, run: Box<dyn FnOnce(&Core) + Send>) -> Result<(), Closed> {
+    fn send(&self, run: Box<dyn FnOnce(&Core) + Send>) -> Result<(), LoopClosed> {
         let state = self.state();
         if *state == State::Closed {
-            return Err(Closed);
+            return Err(LoopClosed);
         }
         let call = Box::new(RemoteCall { node: Node::new(0, self.loop_id), run });
         // SAFETY: a fresh box, valid until the loop takes it back.
@@ -86,20 +87,21 @@ impl Gate {
 }
 
 /// The loop that was asked for is gone.
+#[doc(alias = "RuntimeError")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed;
+pub struct LoopClosed;
 
-impl fmt::Display for Closed {
+impl fmt::Display for LoopClosed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the event loop is closed")
     }
 }
 
-impl std::error::Error for Closed {}
+impl std::error::Error for LoopClosed {}
 
-impl From<Closed> for std::io::Error {
-    fn from(closed: Closed) -> Self {
-        std::io::Error::new(std::io::ErrorKind::NotConnected, closed)
+impl From<LoopClosed> for io::Error {
+    fn from(closed: LoopClosed) -> Self {
+        io::Error::new(io::ErrorKind::NotConnected, closed)
     }
 }
 
@@ -150,10 +152,10 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Closed`] if the loop is gone.
+    /// [`LoopClosed`] if the loop is gone.
     #[doc(alias = "call_soon_threadsafe")]
     #[track_caller]
-    pub fn call_soon<F>(&self, f: F) -> Result<RemoteCallback, Closed>
+    pub fn call_soon<F>(&self, f: F) -> Result<RemoteCallback, LoopClosed>
     where
         F: FnOnce() + Send + 'static,
     {
@@ -173,9 +175,9 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Closed`] if the loop is gone.
+    /// [`LoopClosed`] if the loop is gone.
     #[doc(alias = "loop.stop")]
-    pub fn stop(&self) -> Result<(), Closed> {
+    pub fn stop(&self) -> Result<(), LoopClosed> {
         self.gate.send(Box::new(Core::stop))
     }
 
@@ -241,13 +243,22 @@ pub enum RemoteError {
 impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RemoteError::Closed => Closed.fmt(f),
+            RemoteError::Closed => LoopClosed.fmt(f),
             RemoteError::Task(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for RemoteError {}
+
+impl From<RemoteError> for io::Error {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            RemoteError::Closed => LoopClosed.into(),
+            RemoteError::Task(error) => error.into(),
+        }
+    }
+}
 
 impl<T> RemoteTask<T> {
     /// Blocks this thread until the task is complete.

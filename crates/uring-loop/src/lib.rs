@@ -104,7 +104,7 @@ pub use combine::{
 pub use driver::{InFlight, InFlightKind};
 pub use dump::Dump;
 pub use event_loop::EventLoop;
-pub use handle::{Closed, Handle, RemoteError, RemoteTask};
+pub use handle::{Handle, LoopClosed, RemoteError, RemoteTask};
 pub use hold::{Hold, hold};
 pub use locals::{LocalKey, Scoped};
 pub use loop_thread::LoopThread;

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use uring_loop::time::{sleep, timeout};
-use uring_loop::{Closed, EventLoop, Handle, RemoteError, spawn, yield_now};
+use uring_loop::{EventLoop, Handle, LoopClosed, RemoteError, spawn, yield_now};
 
 const THREADS: usize = 4;
 const ROUNDS: usize = 500;
@@ -248,9 +248,12 @@ fn a_closed_loop_refuses_calls_and_answers_what_it_had_taken() {
     assert!(waiting.wait().is_err(), "it was dropped with the loop");
     assert!(unstarted.wait().is_err());
     assert_eq!(dropped.load(Ordering::Relaxed), 2, "nothing sent is leaked");
-    assert_eq!(handle.call_soon(|| ()).err(), Some(Closed));
+    assert_eq!(handle.call_soon(|| ()).err(), Some(LoopClosed));
     assert!(matches!(handle.spawn(|| async {}).wait(), Err(RemoteError::Closed)));
-    assert_eq!(Closed.to_string(), "the event loop is closed");
+    assert_eq!(LoopClosed.to_string(), "the event loop is closed");
+    let error = std::io::Error::from(RemoteError::Closed);
+    assert_eq!(error.kind(), std::io::ErrorKind::NotConnected);
+    assert_eq!(error.to_string(), LoopClosed.to_string());
 }
 
 #[test]

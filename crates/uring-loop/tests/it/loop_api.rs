@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use uring_loop::time::{now, sleep};
 use uring_loop::{
-    Closed, EventLoop, Handle, LoopThread, RunError, all_tasks, call_at, call_later, call_soon,
+    EventLoop, Handle, LoopClosed, LoopThread, RunError, all_tasks, call_at, call_later, call_soon,
     current_task, spawn, spawn_eager, stop, yield_now,
 };
 
@@ -286,7 +286,7 @@ fn a_closed_loop_refuses_everything_but_being_closed() {
     event_loop.close();
     assert!(event_loop.is_closed() && handle.is_closed());
     assert_eq!(Rc::strong_count(&held), 1, "its callbacks were dropped");
-    assert_eq!(handle.stop(), Err(Closed));
+    assert_eq!(handle.stop(), Err(LoopClosed));
     let refused = |f: &mut dyn FnMut(&mut EventLoop)| {
         let panic = catch_unwind(AssertUnwindSafe(|| f(&mut event_loop))).expect_err("refused");
         panic.downcast_ref::<&str>().map(|text| text.contains("closed")) == Some(true)
@@ -408,7 +408,7 @@ fn a_thread_of_its_own_runs_a_loop_until_it_is_stopped() {
     assert_eq!(receiver.recv().expect("it ran"), background.thread().id());
     background.stop();
     assert!(handle.is_closed() && !handle.is_running());
-    assert_eq!(handle.call_soon(|| ()).err(), Some(Closed));
+    assert_eq!(handle.call_soon(|| ()).err(), Some(LoopClosed));
 }
 
 #[test]
