@@ -1,19 +1,18 @@
-//! Two coroutines wait for a lock. It is released by whoever has its guard, by dropping that, and
+//! Two coroutines wait for a lock. A callback has its guard, and releases it by dropping that; it
 //! goes to them in the order in which they came.
 //!
 //! In Python: *A guide to asyncio*, ex18.py.
 
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
-use uring_loop::join;
-use uring_loop::sync::{Lock, LockGuard};
-use uring_loop::time::sleep;
+use uring_loop::sync::{Lock, OwnedLockGuard};
+use uring_loop::{call_later, join};
 
 use crate::course::{event_loop, println};
 
-async fn unlock_later(guard: LockGuard<'_, ()>) {
-    sleep(Duration::from_millis(100)).await;
+fn unlock(guard: OwnedLockGuard<()>) {
     println!("callback releasing lock");
     drop(guard);
 }
@@ -36,13 +35,15 @@ async fn coro2(lock: &Lock<()>) {
 }
 
 async fn lock_and_wait() {
-    let lock = Lock::new(());
+    let lock = Rc::new(Lock::new(()));
     println!("acquiring the lock before starting coroutines");
-    let guard = lock.lock().await;
+    let guard = lock.clone().lock_owned().await;
     println!("lock acquired: {}", lock.locked());
 
+    call_later(Duration::from_millis(100), move || unlock(guard));
+
     println!("waiting for coroutines");
-    join((unlock_later(guard), coro1(&lock), coro2(&lock))).await;
+    join((coro1(&lock), coro2(&lock))).await;
 }
 
 pub(crate) fn main() -> io::Result<()> {

@@ -2,7 +2,9 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
+use std::mem;
 use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
 
 use super::wait::{Wait, wait};
 use super::waitlist::{Grant, WaitList};
@@ -71,6 +73,13 @@ pub struct LockGuard<'a, T: ?Sized> {
     lock: &'a Lock<T>,
 }
 
+/// The lock is held as long as this lives; made by [`Lock::lock_owned`]. It keeps its [`Lock`]
+/// alive.
+#[must_use = "it unlocks when it is dropped"]
+pub struct OwnedLockGuard<T: ?Sized> {
+    lock: Rc<Lock<T>>,
+}
+
 impl<T> Lock<T> {
     /// One that is not locked.
     pub const fn new(value: T) -> Self {
@@ -100,6 +109,39 @@ impl<T: ?Sized> Lock<T> {
     #[doc(alias = "try_acquire")]
     pub fn try_lock(&self) -> Option<LockGuard<'_, T>> {
         (!self.locked()).then(|| self.take())
+    }
+
+    /// As [`lock`](Self::lock); the guard borrows nothing, so it may go to a callback or to another
+    /// task.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: as [`lock`](Self::lock).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use std::rc::Rc;
+    /// use uring_loop::call_later;
+    /// use uring_loop::sync::Lock;
+    ///
+    /// # uring_loop::testing::run(async {
+    /// let lock = Rc::new(Lock::new(5));
+    /// let mut guard = lock.clone().lock_owned().await;
+    /// call_later(Duration::from_secs(1), move || *guard += 1); // and unlocks
+    /// assert_eq!(*lock.lock().await, 6);
+    /// # })
+    /// ```
+    pub async fn lock_owned(self: Rc<Self>) -> OwnedLockGuard<T> {
+        self.lock().await.leave_locked();
+        OwnedLockGuard { lock: self }
+    }
+
+    /// As [`try_lock`](Self::try_lock); the guard borrows nothing.
+    pub fn try_lock_owned(self: Rc<Self>) -> Option<OwnedLockGuard<T>> {
+        self.try_lock()?.leave_locked();
+        Some(OwnedLockGuard { lock: self })
     }
 
     /// Whether somebody holds it, or it is being handed over.
@@ -168,6 +210,11 @@ impl<'a, T: ?Sized> LockGuard<'a, T> {
     pub(super) fn lock(&self) -> &'a Lock<T> {
         self.lock
     }
+
+    /// The lock stays locked: the caller makes a guard of the other kind.
+    fn leave_locked(self) {
+        mem::forget(self);
+    }
 }
 
 impl<T: ?Sized> Deref for LockGuard<'_, T> {
@@ -189,6 +236,29 @@ impl<T: ?Sized> DerefMut for LockGuard<'_, T> {
 }
 
 impl<T: ?Sized> Drop for LockGuard<'_, T> {
+    fn drop(&mut self) {
+        self.lock.unlock();
+    }
+}
+
+impl<T: ?Sized> Deref for OwnedLockGuard<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: made where a `LockGuard` was left without unlocking, so this is the one guard
+        // that exists. `&self` keeps `deref_mut` away.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for OwnedLockGuard<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`; `&mut self` is the only way to the value.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for OwnedLockGuard<T> {
     fn drop(&mut self) {
         self.lock.unlock();
     }
@@ -226,6 +296,18 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for LockGuard<'_, T> {
 }
 
 impl<T: ?Sized + fmt::Display> fmt::Display for LockGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for OwnedLockGuard<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for OwnedLockGuard<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }

@@ -44,7 +44,7 @@ pub use barrier::{Barrier, BarrierState, BarrierStatistics, BrokenBarrier};
 pub use bounded::{BoundedSemaphore, OverRelease};
 pub use condition::{Condition, ConditionStatistics};
 pub use event::{Event, EventStatistics};
-pub use lock::{Lock, LockGuard, LockStatistics};
+pub use lock::{Lock, LockGuard, LockStatistics, OwnedLockGuard};
 pub use once::{OnceCell, OnceCellStatistics};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard};
 pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreStatistics};

@@ -120,6 +120,17 @@ impl Semaphore {
         self.has_free(n).then(|| self.take(n))
     }
 
+    /// As [`try_acquire`](Self::try_acquire); the permit keeps the semaphore alive.
+    pub fn try_acquire_owned(self: Rc<Self>) -> Option<OwnedPermit> {
+        self.try_acquire_many_owned(1)
+    }
+
+    /// As [`try_acquire_many`](Self::try_acquire_many); the permits keep the semaphore alive.
+    pub fn try_acquire_many_owned(self: Rc<Self>, n: usize) -> Option<OwnedPermit> {
+        let taken = self.try_acquire_many(n)?.into_count();
+        Some(OwnedPermit { semaphore: self, n: taken })
+    }
+
     /// Whether one permit would have to be waited for: there is none, or others wait already.
     pub fn locked(&self) -> bool {
         !self.has_free(1)

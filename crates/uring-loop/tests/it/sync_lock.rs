@@ -1,10 +1,13 @@
 //! Locks: whose turn it is, and what becomes of the turn of one that goes. Without a loop.
 
+use std::fmt::Display;
 use std::future::Future as _;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use futures_util::FutureExt as _;
 use uring_loop::sync::Lock;
 
 use crate::by_hand::{Count, Hand, at_once, wakes};
@@ -46,6 +49,49 @@ fn it_may_guard_what_has_no_size() {
     let lock: Box<Lock<[u8]>> = Box::new(Lock::new([1, 2, 3]));
     at_once(lock.lock())[0] = 9;
     assert_eq!(*at_once(lock.lock()), [9, 2, 3]);
+}
+
+#[test]
+fn an_owned_guard_keeps_its_lock_and_travels() {
+    let lock = Rc::new(Lock::new(vec![1]));
+    let mut guard = at_once(lock.clone().lock_owned());
+    guard.push(2);
+    assert_eq!(format!("{guard:?}"), "[1, 2]");
+    assert!(lock.locked());
+    assert!(lock.try_lock().is_none() && lock.clone().try_lock_owned().is_none());
+    let weak = Rc::downgrade(&lock);
+    drop(lock);
+    let lock = weak.upgrade().expect("kept by the guard");
+    drop::<Box<dyn FnOnce()>>(Box::new(move || drop(guard))); // not called, and dropped
+    assert!(!lock.locked());
+    assert_eq!(Rc::strong_count(&lock), 1);
+    let last = lock.clone().try_lock_owned().expect("free");
+    drop(lock);
+    assert_eq!(weak.upgrade().expect("kept by the guard").statistics().waiters, 0);
+    drop(last);
+    assert!(weak.upgrade().is_none());
+}
+
+#[test]
+fn owned_guards_and_borrowed_ones_stand_in_one_line() {
+    let lock: Rc<Lock<dyn Display>> = Rc::new(Lock::new(7));
+    let guard = at_once(lock.lock());
+    let mut owned = Hand::waiting(lock.clone().lock_owned().map(|guard| guard.to_string()));
+    let mut borrowed = Hand::waiting(lock.lock().map(|guard| guard.to_string()));
+    let gone = Hand::waiting(lock.clone().lock_owned().map(|guard| guard.to_string()));
+    let mut last = Hand::waiting(lock.clone().lock_owned().map(|guard| guard.to_string()));
+    drop(guard);
+    assert_eq!((owned.wakes(), borrowed.wakes(), last.wakes()), (1, 0, 0));
+    borrowed.pending();
+    assert_eq!(owned.ready(), "7");
+    assert_eq!((borrowed.wakes(), gone.wakes(), last.wakes()), (1, 0, 0));
+    assert_eq!(borrowed.ready(), "7");
+    assert_eq!((gone.wakes(), last.wakes()), (1, 0));
+    drop(gone); // in its turn
+    assert_eq!(last.ready(), "7");
+    assert!(!lock.locked());
+    drop((owned, borrowed, last));
+    assert_eq!(Rc::strong_count(&lock), 1, "futures that are over or dropped keep nothing");
 }
 
 #[test]

@@ -135,6 +135,19 @@ fn owned_permits_keep_their_semaphore_and_travel() {
 }
 
 #[test]
+fn owned_permits_may_be_tried_for() {
+    let semaphore = Rc::new(Semaphore::new(2));
+    assert!(semaphore.clone().try_acquire_many_owned(3).is_none());
+    let permit = semaphore.clone().try_acquire_owned().expect("there are two");
+    let mut both = Hand::waiting(semaphore.acquire_many(2));
+    assert!(semaphore.clone().try_acquire_owned().is_none(), "somebody waits already");
+    assert_eq!(Rc::strong_count(&semaphore), 2, "a permit that was not given keeps nothing");
+    drop(permit);
+    assert_eq!(both.ready().count(), 2);
+    assert_eq!(semaphore.available(), 2);
+}
+
+#[test]
 fn a_bounded_one_refuses_what_was_not_taken() {
     let semaphore = BoundedSemaphore::new(2);
     assert_eq!(semaphore.release(), Err(OverRelease));
