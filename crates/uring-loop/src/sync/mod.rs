@@ -8,7 +8,7 @@
 //! | [`Event`] | a flag to wait for |
 //! | [`Condition`] | waiting, the lock given up meanwhile, for a change of what it guards |
 //! | [`Barrier`] | going on together |
-//! | [`OnceCell`] | a value made once |
+//! | [`OnceCell`], [`Once`] | a value made once; something done once |
 //!
 //! Queues are in [`queue`](crate::queue).
 //!
@@ -45,6 +45,6 @@ pub use bounded::{BoundedSemaphore, OverRelease};
 pub use condition::{Condition, ConditionStatistics};
 pub use event::{Event, EventStatistics};
 pub use lock::{Lock, LockGuard, LockStatistics, OwnedLockGuard};
-pub use once::{OnceCell, OnceCellStatistics};
+pub use once::{Once, OnceCell, OnceCellStatistics};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard};
 pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreStatistics};

@@ -1,4 +1,4 @@
-//! A value that is made once, by whoever needs it first.
+//! What is made or done once, by whoever needs it first.
 
 use std::cell::{self, Cell};
 use std::convert::Infallible;
@@ -10,7 +10,7 @@ use super::waitlist::{Grant, WaitList};
 /// A value that is made at the first need, asynchronously, and stays.
 ///
 /// One task at a time makes it; the others wait. If making it fails, or its future is dropped, the
-/// next that waits makes it, in its own way. `OnceCell<()>` does something once.
+/// next that waits makes it, in its own way. To do something once without a value, take [`Once`].
 ///
 /// Making the value must not ask for it from the same cell: that waits for itself. A forgotten
 /// future (`mem::forget`) that was making the value, or was next to make it, never will, and others
@@ -29,7 +29,6 @@ use super::waitlist::{Grant, WaitList};
 /// })
 /// # .unwrap();
 /// ```
-#[doc(alias = "Once")]
 #[doc(alias = "OnceLock")]
 pub struct OnceCell<T> {
     value: cell::OnceCell<T>,
@@ -37,6 +36,26 @@ pub struct OnceCell<T> {
     being_made: Cell<bool>,
     waiters: WaitList,
 }
+
+/// Something that is done at the first need, and then is done: an [`OnceCell`] without a value.
+///
+/// [`get`](OnceCell::get) tells whether it is done.
+///
+/// # Examples
+///
+/// ```
+/// use uring_loop::sync::Once;
+///
+/// uring_loop::run(async {
+///     let tables = Once::new();
+///     assert!(tables.get().is_none());
+///     tables.call_once(async || println!("making the tables")).await;
+///     tables.call_once(async || unreachable!("they are made")).await;
+///     assert!(tables.get().is_some());
+/// })
+/// # .unwrap();
+/// ```
+pub type Once = OnceCell<()>;
 
 /// How an [`OnceCell`] stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +157,30 @@ impl<T> OnceCell<T> {
             Some(waker) => waker.wake(),
             None => self.being_made.set(false),
         }
+    }
+}
+
+impl OnceCell<()> {
+    /// Does it, unless it is done. Waits while another does it. See [`Once`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of `f`, if it runs; the next that waits then does it. Otherwise Strict.
+    pub async fn call_once(&self, f: impl AsyncFnOnce()) {
+        self.get_or_init(f).await;
+    }
+
+    /// Does it, unless it is done. Waits while another does it. See [`Once`].
+    ///
+    /// # Errors
+    ///
+    /// That of `f`: it is not done, and the next that waits tries with its own.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of `f`, if it runs; the next that waits then does it. Otherwise Strict.
+    pub async fn try_call_once<E>(&self, f: impl AsyncFnOnce() -> Result<(), E>) -> Result<(), E> {
+        self.get_or_try_init(f).await.copied()
     }
 }
 

@@ -1,10 +1,11 @@
 //! Values made once: one makes it, and the turn never gets lost.
 
 use std::cell::Cell;
+use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
-use uring_loop::sync::{Event, OnceCell};
+use uring_loop::sync::{Event, Once, OnceCell};
 use uring_loop::time::{Elapsed, sleep, timeout};
 use uring_loop::{spawn, yield_now};
 
@@ -25,6 +26,35 @@ fn it_is_made_at_the_first_need_and_stays() {
     assert_eq!(cell.into_inner(), Some(6));
     assert_eq!(OnceCell::from(7).get(), Some(&7));
     assert_eq!(OnceCell::<u8>::default().into_inner(), None);
+}
+
+#[test]
+fn what_is_to_be_done_once_is_done_once() {
+    let (once, done) = (Once::new(), Cell::new(0));
+    assert_eq!(at_once(once.try_call_once(async || Err("not yet"))), Err("not yet"));
+    assert!(once.get().is_none());
+    let gate = Event::new();
+    let mut first = Hand::waiting(once.call_once(async || {
+        gate.wait().await;
+        done.set(done.get() + 1);
+    }));
+    let mut second = Hand::waiting(once.call_once(async || unreachable!("it is being done")));
+    gate.set();
+    first.ready();
+    second.ready();
+    assert_eq!(at_once(once.try_call_once(async || Err("again"))), Ok(()));
+    assert_eq!((once.get(), done.get()), (Some(&()), 1));
+}
+
+#[test]
+fn when_who_does_it_goes_the_next_does_it() {
+    let (once, done) = (Once::new(), Cell::new(false));
+    let first = Hand::waiting(once.call_once(async || pending().await));
+    let mut second = Hand::waiting(once.call_once(async || done.set(true)));
+    drop(first);
+    assert_eq!(second.wakes(), 1);
+    second.ready();
+    assert!(done.get() && once.get().is_some());
 }
 
 #[test]
