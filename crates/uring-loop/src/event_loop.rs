@@ -21,6 +21,7 @@ use crate::report::{Report, ReportKind};
 use crate::run_error::RunError;
 use crate::signal::{SignalKind, on_signal};
 use crate::statistics::Statistics;
+use crate::task::failure;
 use crate::task::raw::Header;
 use crate::task::{JoinError, Task, TaskRef};
 use crate::time::clock::Clock;
@@ -268,7 +269,7 @@ impl EventLoop {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.open_core().spawn(future, Location::caller())
+        failure::watch(self.open_core().spawn(future, Location::caller()))
     }
 
     /// Runs `f` when the loop runs. See [`call_soon`](crate::call_soon).

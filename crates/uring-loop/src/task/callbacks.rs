@@ -127,7 +127,20 @@ pub(super) fn schedule(header: NonNull<Header>) -> bool {
 }
 
 /// A callback that is to run, or is running: the task's output stays until it is over.
-struct Due(NonNull<Header>);
+pub(super) struct Due(NonNull<Header>);
+
+/// Keeps the output of a complete task in its cell, as a callback that looks at it does.
+///
+/// # Safety
+///
+/// `header` is a live task of this thread, and complete.
+pub(super) unsafe fn keep_output(header: NonNull<Header>) -> Due {
+    // SAFETY: the caller's promise.
+    let this = unsafe { header.as_ref() };
+    edit(this, |callbacks| callbacks.due += 1);
+    this.retain_local();
+    Due(header)
+}
 
 impl Due {
     fn header(&self) -> &Header {

@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ptr::{self, NonNull};
 
-use super::callbacks::Callbacks;
+use super::callbacks::{self, Callbacks};
+use super::failure::Reader;
 use super::raw::{self, Header};
 use super::state::flags;
 use crate::cancel::Reason;
@@ -24,6 +25,8 @@ pub(crate) struct Extras {
     /// In debug mode: what it waits for, if that has no list of those who wait.
     pub(crate) waits_for: Option<&'static str>,
     pub(super) callbacks: Callbacks,
+    /// Finds the error in its output, if it was given one.
+    pub(super) reader: Option<Reader>,
     /// Why it was last cancelled.
     pub(super) reason: Option<Reason>,
 }
@@ -63,15 +66,21 @@ impl Table {
             // SAFETY: an entry goes before its task's memory does.
             unsafe { &**header }.has(flags::FAILED)
         };
-        let failed: Vec<_> = self.0.borrow().keys().copied().filter(failed).collect();
-        for header in failed {
-            // The handler may have dropped the handle of another meanwhile.
-            if !self.0.borrow().contains_key(&header) {
+        let found: Vec<_> = self.0.borrow().keys().copied().filter(failed).collect();
+        for header in found {
+            // The handler may have dropped the handle of another meanwhile, and there may be a new
+            // task in its place.
+            if !(self.0.borrow().contains_key(&header) && failed(&header)) {
                 continue;
             }
             let header = NonNull::new(header.cast_mut()).expect("a reference is not null");
-            // SAFETY: it still has its entry, hence is alive; the table's thread is its own.
-            unsafe { raw::report_failure(header) };
+            // SAFETY: it still has its entry, hence is alive; the table's thread is its own. The
+            // handler may do anything, and must not lose what it looks at to the task's handle.
+            unsafe {
+                let loose = mutant!("reported-output-goes-with-its-handle");
+                let _kept = (!loose).then(|| callbacks::keep_output(header));
+                raw::report_failure(header);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ mod cancelling;
 pub(crate) mod collect;
 pub(crate) mod door;
 pub(crate) mod extras;
-mod failure;
+pub(crate) mod failure;
 pub(crate) mod inbox;
 mod info;
 pub(crate) mod queue;
@@ -110,7 +110,8 @@ pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
 
 /// Starts a task on the running loop. It is polled for the first time in its turn, not here.
 ///
-/// The handle may be dropped: the task runs on, and a panic in it is caught all the same.
+/// The handle may be dropped: the task runs on. A panic in it that nobody takes is reported, and so
+/// are errors of some types, and of any with [`Task::report_error`].
 ///
 /// # Panics
 ///
@@ -135,7 +136,7 @@ where
     F::Output: 'static,
 {
     let location = Location::caller();
-    context::core("spawn", |core| core.spawn(future, location))
+    context::core("spawn", |core| failure::watch(core.spawn(future, location)))
 }
 
 /// Starts a task for each future, in order. See [`spawn`].
@@ -166,7 +167,8 @@ where
     <I::Item as Future>::Output: 'static,
 {
     let location = Location::caller();
-    let start = |future| context::core("spawn_all", |core| core.spawn(future, location));
+    let start =
+        |future| context::core("spawn_all", |core| failure::watch(core.spawn(future, location)));
     futures.into_iter().map(start).collect()
 }
 
@@ -194,7 +196,7 @@ where
     F::Output: 'static,
 {
     let location = Location::caller();
-    context::core("spawn_eager", |core| core.spawn_eager(future, location))
+    context::core("spawn_eager", |core| failure::watch(core.spawn_eager(future, location)))
 }
 
 /// A handle to a task of this thread's loop.

@@ -20,7 +20,6 @@ use std::alloc::Layout;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::future::Future;
-use std::io;
 use std::mem::{ManuallyDrop, offset_of};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
@@ -31,7 +30,7 @@ use super::JoinError;
 use super::cache::{Cache, Room};
 use super::callbacks;
 use super::door::Door;
-use super::failure::Failure;
+use super::failure::{Failure, error_in};
 use super::inbox::Node;
 use super::state::{Shared, flags};
 use crate::cancel::{Children, Link, LinkKind, ScopeRef};
@@ -155,10 +154,9 @@ impl<F: Future> TaskCell<F> {
     ) -> Option<Failure<'a>> {
         match output {
             Err(JoinError::Panicked(panic)) => Some(Failure::Panic(&**panic)),
-            Ok(value) if header.has(flags::FALLIBLE) => {
-                // SAFETY: the flag says that this is the type (`mark_fallible`).
-                let value = unsafe { &*ptr::from_ref(value).cast::<io::Result<()>>() };
-                value.as_ref().err().map(Failure::Error)
+            Ok(value) if header.has(flags::READER) => {
+                // SAFETY: this is the type of the task's output.
+                unsafe { error_in(header, NonNull::from(value).cast()) }.map(Failure::Error)
             }
             _ => None,
         }
@@ -269,6 +267,11 @@ impl Header {
 
     pub(super) fn is_complete(&self) -> bool {
         self.has(flags::COMPLETE)
+    }
+
+    /// The number of the reader of its output.
+    pub(super) fn reader(&self) -> u16 {
+        self.flags.get() >> flags::READER_SHIFT
     }
 
     pub(super) fn flag_names(&self) -> Vec<&'static str> {

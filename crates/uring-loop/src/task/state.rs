@@ -113,13 +113,16 @@ pub(crate) mod flags {
     pub(crate) const EXTRAS: u16 = 1 << 10;
     /// A callback: it is not counted among the tasks.
     pub(crate) const CALLBACK: u16 = 1 << 11;
-    /// The output is an `io::Result<()>`, whose error is reported if nobody takes it.
-    pub(crate) const FALLIBLE: u16 = 1 << 12;
     /// The output is a failure that was neither taken nor reported.
-    pub(crate) const FAILED: u16 = 1 << 13;
+    pub(crate) const FAILED: u16 = 1 << 12;
+    /// The number of the reader that finds an error in the output (`failure.rs`); 0: there is none.
+    pub(crate) const READER: u16 = 0b111 << READER_SHIFT;
+    pub(crate) const READER_SHIFT: u32 = 13;
+    /// The reader's number is 1: it is the one of `io::Result<()>`.
+    pub(crate) const FALLIBLE: u16 = 1 << READER_SHIFT;
 
     /// Names, for Debug.
-    pub(crate) const NAMES: [&str; 14] = [
+    pub(crate) const NAMES: [&str; 13] = [
         "scheduled",
         "running",
         "complete",
@@ -132,7 +135,6 @@ pub(crate) mod flags {
         "asked",
         "extras",
         "callback",
-        "fallible",
         "failed",
     ];
 }

@@ -1,27 +1,17 @@
 //! Debug mode: slow polls, polls that never end, tasks dropped while they wait.
 
-use std::cell::RefCell;
 use std::future::pending;
-use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
 use uring_loop::{EventLoop, ReportKind, spawn, yield_now};
 
-use crate::support::{in_child, logged};
-
-type Reports = Rc<RefCell<Vec<(ReportKind, String)>>>;
+use crate::support::{Reports, in_child, logged, reporting};
 
 /// A loop in debug mode that keeps its reports.
 fn debugged(slow: Duration) -> (EventLoop, Reports) {
     let builder = EventLoop::builder().virtual_clock().debug(true).slow_poll(slow);
-    let mut event_loop = builder.build().expect("a ring");
-    let reports = Reports::default();
-    let heard = reports.clone();
-    event_loop.set_exception_handler(move |report| {
-        heard.borrow_mut().push((report.kind, report.to_string()));
-    });
-    (event_loop, reports)
+    reporting(builder.build().expect("a ring"))
 }
 
 #[test]

@@ -13,9 +13,7 @@ use uring_loop::{
     current_task, spawn, spawn_eager, stop, yield_now,
 };
 
-fn virtual_loop() -> EventLoop {
-    EventLoop::builder().virtual_clock().build().expect("a ring")
-}
+use crate::support::virtual_loop;
 
 /// A list that callbacks write to.
 #[derive(Clone, Default)]

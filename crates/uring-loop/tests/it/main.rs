@@ -65,4 +65,5 @@ mod timeout;
 mod trace;
 mod transcripts;
 mod unblock;
+mod unretrieved;
 mod wait;

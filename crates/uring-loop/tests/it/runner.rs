@@ -1,6 +1,6 @@
 //! What `run` and `Runner` do with the tasks that are left, and whom a loop tells what goes wrong.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::pending;
 use std::io;
 use std::rc::Rc;
@@ -8,30 +8,13 @@ use std::time::Duration;
 
 use uring_loop::time::sleep;
 use uring_loop::{
-    EventLoop, ReportKind, RunError, Runner, call_later, call_soon, catch_cancel, current_task,
-    spawn, yield_now,
+    ReportKind, RunError, Runner, call_later, call_soon, catch_cancel, current_task, spawn,
+    yield_now,
 };
 
-use crate::support::logged;
+use crate::support::{logged, reporting, virtual_loop};
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-fn virtual_loop() -> EventLoop {
-    EventLoop::builder().virtual_clock().build().expect("a ring")
-}
-
-type Reports = Rc<RefCell<Vec<(ReportKind, String)>>>;
-
-/// A loop whose reports are kept.
-fn reporting() -> (EventLoop, Reports) {
-    let mut event_loop = virtual_loop();
-    let reports = Reports::default();
-    let heard = reports.clone();
-    event_loop.set_exception_handler(move |report| {
-        heard.borrow_mut().push((report.kind, report.to_string()));
-    });
-    (event_loop, reports)
-}
 
 #[test]
 fn tasks_that_are_left_are_asked_to_end_and_waited_for() {
@@ -79,7 +62,7 @@ fn a_task_started_while_others_clean_up_is_asked_too() {
 
 #[test]
 fn a_task_that_does_not_end_in_time_is_reported_and_dropped() {
-    let (event_loop, reports) = reporting();
+    let (event_loop, reports) = reporting(virtual_loop());
     let held = Rc::new(());
     let inner = held.clone();
     let mut runner = Runner::with(event_loop);
@@ -171,7 +154,7 @@ fn a_main_task_that_swallows_its_cancel_gives_its_value() {
 
 #[test]
 fn a_panic_in_a_callback_is_reported_and_the_loop_goes_on() {
-    let (mut event_loop, reports) = reporting();
+    let (mut event_loop, reports) = reporting(virtual_loop());
     event_loop.call_soon(|| panic!("oh no")).named("unlucky");
     let result = event_loop.run_until_complete(async {
         yield_now().await;
@@ -181,63 +164,6 @@ fn a_panic_in_a_callback_is_reported_and_the_loop_goes_on() {
     let reports = reports.borrow();
     assert_eq!(reports[0].0, ReportKind::CallbackPanicked);
     assert!(reports[0].1.ends_with(": oh no") && reports[0].1.contains("runner.rs"), "{reports:?}");
-}
-
-#[test]
-fn a_task_that_panics_is_reported_once_nobody_can_take_its_result() {
-    let (mut event_loop, reports) = reporting();
-    event_loop
-        .run_until_complete(async {
-            let taken = spawn(async { panic!("taken") });
-            assert!(taken.await.expect_err("a panic").is_panic());
-            let dropped = spawn(async { panic!("dropped") }).named("careless");
-            yield_now().await;
-            drop(dropped);
-            drop(spawn(async { panic!("detached") }));
-            yield_now().await;
-        })
-        .expect("not stopped");
-    let reports = reports.borrow();
-    let texts: Vec<_> = reports.iter().map(|(_, text)| text.as_str()).collect();
-    assert_eq!(texts.len(), 2, "{texts:?}");
-    assert!(texts[0].contains("careless at ") && texts[0].ends_with("dropped"), "{texts:?}");
-    assert!(texts[1].ends_with("detached"), "{texts:?}");
-    assert!(reports.iter().all(|(kind, _)| *kind == ReportKind::NeverRetrieved));
-}
-
-#[test]
-fn an_io_error_of_a_detached_task_is_reported() {
-    let (mut event_loop, reports) = reporting();
-    event_loop
-        .run_until_complete(async {
-            drop(spawn(async { Err::<(), _>(io::Error::other("disk on fire")) }));
-            drop(spawn(async { io::Result::Ok(()) }));
-            drop(spawn(async { Err::<u8, _>(io::Error::other("not looked at")) }));
-            let taken = spawn(async { Err::<(), _>(io::Error::other("taken")) });
-            assert!(taken.await.expect("no panic").is_err());
-            yield_now().await;
-        })
-        .expect("not stopped");
-    let reports = reports.borrow();
-    assert_eq!(reports.len(), 1, "{reports:?}");
-    assert!(reports[0].1.contains("disk on fire"));
-}
-
-#[test]
-fn a_failure_is_reported_with_the_end_of_the_loop_although_the_handle_is_held() {
-    let (mut event_loop, reports) = reporting();
-    let [held] = event_loop
-        .run_until_complete(async {
-            let task = spawn(async { panic!("held") });
-            yield_now().await;
-            [task]
-        })
-        .expect("not stopped");
-    assert!(reports.borrow().is_empty());
-    drop(event_loop);
-    assert_eq!(reports.borrow().len(), 1);
-    drop(held);
-    assert_eq!(reports.borrow().len(), 1, "it is reported once");
 }
 
 #[test]

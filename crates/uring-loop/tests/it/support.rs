@@ -1,18 +1,20 @@
 //! What several modules need: loops on a simulated kernel that are checked for leaks, tests that
 //! run in a process of their own, a log that can be read, small futures.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::future::{Future, pending, poll_fn};
 use std::io::Read as _;
 use std::pin::Pin;
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use uring_loop::testing::{SimConfig, SimHandle};
 use uring_loop::time::{sleep, timeout};
-use uring_loop::{Builder, EventLoop, Statistics, catch_cancel, spawn, yield_now};
+use uring_loop::{Builder, EventLoop, ReportKind, Statistics, catch_cancel, spawn, yield_now};
 
 /// A builder with few and small buffers.
 pub(crate) fn small() -> Builder {
@@ -65,6 +67,24 @@ where
 pub(crate) fn run_limited<F: Future>(future: F) -> F::Output {
     let limited = async { timeout(Duration::from_secs(3600), future).await };
     uring_loop::testing::run(limited).expect("it waits for ever")
+}
+
+/// A loop whose clock jumps.
+pub(crate) fn virtual_loop() -> EventLoop {
+    EventLoop::builder().virtual_clock().build().expect("a ring")
+}
+
+/// What a loop told its exception handler.
+pub(crate) type Reports = Rc<RefCell<Vec<(ReportKind, String)>>>;
+
+/// The loop, with its reports kept.
+pub(crate) fn reporting(mut event_loop: EventLoop) -> (EventLoop, Reports) {
+    let reports = Reports::default();
+    let heard = reports.clone();
+    event_loop.set_exception_handler(move |report| {
+        heard.borrow_mut().push((report.kind, report.to_string()));
+    });
+    (event_loop, reports)
 }
 
 /// Lets what is under way come to its end.
