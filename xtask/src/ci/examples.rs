@@ -105,6 +105,12 @@ const RUNNABLE: &[Runnable] = &[
     },
     Runnable {
         package: "uring-loop",
+        name: "13_groups_and_channels",
+        args: &[],
+        says: &["2.500 s  page 2: no route to host", "never more than 3 at a time", "2 missed"],
+    },
+    Runnable {
+        package: "uring-loop",
         name: "echo",
         args: &["--addr", "127.0.0.1:0", "--seconds", "1"],
         says: &["listening 127.0.0.1:"],

@@ -21,6 +21,8 @@ mod coroutines;
 mod event_loop;
 #[path = "../../examples/07_gather/mod.rs"]
 mod gather;
+#[path = "../../examples/13_groups_and_channels/mod.rs"]
+mod groups_and_channels;
 #[path = "../../examples/10_locks/mod.rs"]
 mod locks;
 #[path = "../../examples/04_promises/mod.rs"]
@@ -50,6 +52,7 @@ const CHAPTERS: &[(&str, &Chapter)] = &[
     ("10_locks", &locks::CHAPTER),
     ("11_queues", &queues::CHAPTER),
     ("12_threads_and_signals", &threads_and_signals::CHAPTER),
+    ("13_groups_and_channels", &groups_and_channels::CHAPTER),
 ];
 
 fn folder(name: &str) -> PathBuf {
