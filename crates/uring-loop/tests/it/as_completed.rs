@@ -14,19 +14,8 @@ use uring_loop::{
     EventLoop, Promise, Task, as_completed, catch_cancel, spawn, spawn_all, yield_now,
 };
 
+use crate::parts::{ms, naps};
 use crate::support::{end_as_cancelled, forget, poll_once};
-
-fn ms(time: u64) -> Duration {
-    Duration::from_millis(time)
-}
-
-fn naps<const N: usize>(times: [u64; N]) -> Vec<Task<u64>> {
-    let nap = |time| async move {
-        sleep(ms(time)).await;
-        time
-    };
-    spawn_all(times.map(nap))
-}
 
 #[test]
 fn results_come_in_the_order_of_completion_with_their_places() {

@@ -15,38 +15,10 @@ use uring_loop::{
     JoinError, Task, TaskGroup, catch_cancel, join, race, select, spawn, try_join, yield_now,
 };
 
+use crate::parts::{Count, OnDrop, cleaning_up, started};
+
 const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(3600);
-
-#[derive(Clone, Default)]
-struct Count(Rc<Cell<u32>>);
-
-impl Count {
-    fn one(&self) {
-        self.0.set(self.0.get() + 1);
-    }
-
-    fn get(&self) -> u32 {
-        self.0.get()
-    }
-}
-
-struct OnDrop(Count);
-
-impl Drop for OnDrop {
-    fn drop(&mut self) {
-        self.0.one();
-    }
-}
-
-/// Waits until it is cancelled, cleans up for `time`, and ends as cancelled.
-async fn cleaning_up(time: Duration, cleaned: &Count) {
-    if let Err(request) = catch_cancel(pending::<()>()).await {
-        sleep(time).await;
-        cleaned.one();
-        request.propagate().await;
-    }
-}
 
 /// Waits until it is cancelled, and gives a value after `time`.
 async fn swallowing<T>(time: Duration, value: T) -> T {
@@ -58,14 +30,6 @@ async fn swallowing<T>(time: Duration, value: T) -> T {
 async fn dropped_is_counted(dropped: &Count) {
     let _guard = OnDrop(dropped.clone());
     pending().await
-}
-
-/// Lets the task run until it waits.
-async fn started<T>(task: Task<T>) -> Task<T> {
-    for _ in 0..4 {
-        yield_now().await;
-    }
-    task
 }
 
 async fn cancelled<T: 'static>(body: impl Future<Output = T> + 'static) -> Result<T, JoinError> {

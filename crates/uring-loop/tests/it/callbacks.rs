@@ -11,14 +11,8 @@ use uring_loop::testing::run;
 use uring_loop::time::sleep;
 use uring_loop::{DoneCallback, EventLoop, JoinError, Task, catch_cancel, spawn, yield_now};
 
+use crate::parts::{Bag, note};
 use crate::support::{forget, logged, poll_once};
-
-type Bag<T> = Rc<RefCell<Vec<T>>>;
-
-fn note<T, W: 'static>(bag: &Bag<W>, what: W) -> impl FnOnce(&Result<T, JoinError>) + 'static {
-    let bag = bag.clone();
-    move |_| bag.borrow_mut().push(what)
-}
 
 #[test]
 fn callbacks_run_in_order_of_registration_before_the_awaiter_goes_on() {

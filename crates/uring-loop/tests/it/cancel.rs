@@ -15,6 +15,8 @@ use uring_loop::testing::run;
 use uring_loop::time::{Elapsed, now, sleep, timeout};
 use uring_loop::{Cancelled, JoinError, Task, catch_cancel, spawn, yield_now};
 
+use crate::parts::{Flag, started};
+
 const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -22,13 +24,6 @@ type Catch = Pin<Box<dyn Future<Output = Result<(), Cancelled>>>>;
 
 fn caught() -> Catch {
     Box::pin(catch_cancel(pending::<()>()))
-}
-
-/// Lets the task run until it waits.
-async fn started<T>(task: Task<T>) -> Task<T> {
-    yield_now().await;
-    yield_now().await;
-    task
 }
 
 async fn cancelled<T>(task: Task<T>) -> Result<T, JoinError> {
@@ -362,14 +357,7 @@ fn awaiting_a_task_forwards_the_request() {
         assert_eq!(cancelled(outer).await.expect("a value").expect("a value"), 3);
 
         // The inner task ends cancelled: the request goes on outward.
-        let dropped = Rc::new(Cell::new(false));
-        struct OnDrop(Rc<Cell<bool>>);
-        impl Drop for OnDrop {
-            fn drop(&mut self) {
-                self.0.set(true);
-            }
-        }
-        let flag = OnDrop(dropped.clone());
+        let (flag, dropped) = Flag::new();
         let outer = spawn(async {
             let inner = spawn(async move {
                 let _flag = flag;

@@ -12,23 +12,10 @@ use uring_loop::testing::run;
 use uring_loop::time::{sleep, timeout};
 use uring_loop::{JoinError, Task, catch_cancel, spawn, yield_now};
 
+use crate::parts::{Flag, started};
+
 const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(3600);
-
-struct OnDrop(Rc<Cell<bool>>);
-
-impl Drop for OnDrop {
-    fn drop(&mut self) {
-        self.0.set(true);
-    }
-}
-
-/// Lets the task run until it waits.
-async fn started<T>(task: Task<T>) -> Task<T> {
-    yield_now().await;
-    yield_now().await;
-    task
-}
 
 #[test]
 fn a_reason_reaches_the_catcher_and_the_joiner() {
@@ -268,7 +255,7 @@ fn a_task_that_awaits_itself_panics_instead_of_waiting_for_ever() {
         let unwound = Rc::new(Cell::new(false));
         let mark = unwound.clone();
         *own.borrow_mut() = Some(spawn(async move {
-            let _guard = OnDrop(mark);
+            let _guard = Flag(mark);
             let own = handle.borrow_mut().take().expect("it is there");
             let ended = own.await;
             unreachable!("{ended:?}");

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use uring_loop::channel::broadcast::{self, Receiver, RecvError, TryRecvError};
 use uring_loop::time::{Elapsed, timeout};
-use uring_loop::{hold, run, spawn, testing, yield_now};
+use uring_loop::{hold, run, spawn, yield_now};
+
+use crate::support::run_limited;
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -78,7 +80,7 @@ fn one_who_subscribes_gets_what_is_sent_from_then_on() {
 
 #[test]
 fn all_who_wait_are_woken_by_an_item_and_by_the_end() {
-    testing::run(async {
+    run_limited(async {
         let (sender, receiver) = broadcast::channel(1);
         let tasks: Vec<_> = (0..10)
             .map(|_| {
@@ -146,7 +148,7 @@ fn limits_hold_on_the_loop_and_on_plain_threads() {
     assert_eq!(receiver.blocking_recv_timeout(MS), Err(Elapsed));
     sender.send(1);
     assert_eq!(receiver.blocking_recv_timeout(Duration::ZERO), Ok(Ok(1)));
-    testing::run(async move {
+    run_limited(async move {
         assert_eq!(timeout(HOUR, receiver.recv()).await, Err(Elapsed));
         let held = hold("another thread sends");
         let thread = thread::spawn(move || {
@@ -162,7 +164,7 @@ fn limits_hold_on_the_loop_and_on_plain_threads() {
 
 #[test]
 fn a_receive_that_is_dropped_loses_nothing() {
-    testing::run(async {
+    run_limited(async {
         let (sender, mut receiver) = broadcast::channel(8);
         let sends = spawn(async move {
             for number in 0..500u32 {

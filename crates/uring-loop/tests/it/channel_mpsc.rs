@@ -11,9 +11,9 @@ use std::time::Duration;
 use uring_loop::channel::mpsc::{Receiver, Sender, bounded, unbounded};
 use uring_loop::channel::{Closed, SendTimeoutError, TryRecvError, TrySendError};
 use uring_loop::time::{Elapsed, sleep, timeout};
-use uring_loop::{hold, run, spawn, testing, yield_now};
+use uring_loop::{hold, run, spawn, yield_now};
 
-use crate::support::poll_once;
+use crate::support::{poll_once, run_limited};
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -100,7 +100,7 @@ fn items_of_each_of_many_senders_keep_their_order() {
 
 #[test]
 fn waiting_senders_get_room_in_order_and_newcomers_none() {
-    testing::run(async {
+    run_limited(async {
         let (sender, mut receiver) = bounded(1);
         sender.try_send(0).expect("there is room");
         let tasks: Vec<_> = (1..=5)
@@ -128,7 +128,7 @@ fn waiting_senders_get_room_in_order_and_newcomers_none() {
 
 #[test]
 fn a_granted_place_is_handed_on_by_a_sender_that_goes() {
-    testing::run(async {
+    run_limited(async {
         let (sender, mut receiver) = bounded(1);
         sender.try_send(0).expect("there is room");
         let mut goes = Box::pin(sender.reserve());
@@ -166,7 +166,7 @@ fn a_permit_keeps_room_and_gives_it_back() {
 
 #[test]
 fn a_closed_channel_refuses_gives_back_and_is_drained() {
-    testing::run(async {
+    run_limited(async {
         let (sender, mut receiver) = bounded(2);
         sender.try_send(1).expect("there is room");
         let permit = sender.reserve().await.expect("there is room");
@@ -199,7 +199,7 @@ fn a_closed_channel_refuses_gives_back_and_is_drained() {
 
 #[test]
 fn the_end_of_an_unused_permit_ends_a_closed_channel() {
-    testing::run(async {
+    run_limited(async {
         let (sender, mut receiver) = bounded::<u32>(1);
         let permit = sender.try_reserve().expect("there is room");
         receiver.close();
@@ -213,7 +213,7 @@ fn the_end_of_an_unused_permit_ends_a_closed_channel() {
 
 #[test]
 fn everything_comes_back_when_the_receiver_goes() {
-    testing::run(async {
+    run_limited(async {
         let item = Arc::new(());
         let (sender, receiver) = bounded(2);
         sender.try_send(item.clone()).expect("there is room");
@@ -232,7 +232,7 @@ fn everything_comes_back_when_the_receiver_goes() {
 
 #[test]
 fn the_last_of_the_senders_ends_the_channel() {
-    testing::run(async {
+    run_limited(async {
         let (sender, mut receiver) = unbounded();
         let other = sender.clone();
         assert!(sender.same_channel(&other));
@@ -249,7 +249,7 @@ fn the_last_of_the_senders_ends_the_channel() {
 
 #[test]
 fn many_items_are_taken_at_once() {
-    testing::run(async {
+    run_limited(async {
         let (sender, mut receiver) = bounded(4);
         (0..4).for_each(|item| sender.try_send(item).expect("there is room"));
         let waiting: Vec<_> = (4..7)
@@ -279,7 +279,7 @@ fn many_items_are_taken_at_once() {
 /// The clock jumps only when no other thread is awaited.
 #[test]
 fn limits_of_the_loop_are_those_of_its_clock() {
-    testing::run(async {
+    run_limited(async {
         let (sender, mut receiver) = bounded(1);
         assert_eq!(timeout(HOUR, receiver.recv()).await, Err(Elapsed));
         sender.send(1).await.expect("there is room");
@@ -315,7 +315,7 @@ fn limits_of_a_plain_thread_give_everything_back() {
 /// A receive is dropped in the turn in which its item comes, in each possible order.
 #[test]
 fn a_receive_that_is_dropped_loses_nothing() {
-    testing::run(async {
+    run_limited(async {
         let (sender, mut receiver) = bounded(1);
         let task = spawn(async move {
             for item in 0..1000 {
@@ -339,7 +339,7 @@ fn a_receive_that_is_dropped_loses_nothing() {
 
 #[test]
 fn a_receiver_with_a_flood_of_items_lets_others_run() {
-    testing::run(async {
+    run_limited(async {
         let (sender, mut receiver) = unbounded();
         (0..1000).for_each(|item| sender.try_send(item).expect("open"));
         let flood = spawn(async move {

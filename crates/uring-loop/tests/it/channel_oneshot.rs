@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use uring_loop::channel::{Closed, TryRecvError, oneshot};
 use uring_loop::time::{Elapsed, timeout};
-use uring_loop::{hold, run, spawn, testing, yield_now};
+use uring_loop::{hold, run, spawn, yield_now};
 
-use crate::support::poll_once;
+use crate::support::{poll_once, run_limited};
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -56,7 +56,7 @@ fn a_plain_thread_and_a_loop_answer_each_other() {
 
 #[test]
 fn a_sender_that_goes_leaves_no_value() {
-    testing::run(async {
+    run_limited(async {
         let (sender, receiver) = oneshot::channel::<u32>();
         let waits = spawn(receiver);
         yield_now().await;
@@ -72,7 +72,7 @@ fn a_sender_that_goes_leaves_no_value() {
 
 #[test]
 fn a_receiver_that_goes_is_noticed_and_the_value_given_back() {
-    testing::run(async {
+    run_limited(async {
         let (mut sender, receiver) = oneshot::channel();
         assert!(!sender.is_closed());
         assert_eq!(timeout(HOUR, sender.closed()).await, Err(Elapsed));
@@ -113,7 +113,7 @@ fn a_value_nobody_takes_goes_with_the_receiver() {
 
 #[test]
 fn a_wait_that_ended_too_early_can_be_repeated() {
-    testing::run(async {
+    run_limited(async {
         let (sender, mut receiver) = oneshot::channel();
         assert_eq!(timeout(HOUR, &mut receiver).await, Err(Elapsed));
         let held = hold("another thread sends");

@@ -9,7 +9,9 @@ use std::time::Duration;
 use uring_loop::channel::Closed;
 use uring_loop::channel::watch;
 use uring_loop::time::{Elapsed, timeout};
-use uring_loop::{hold, run, spawn, testing, yield_now};
+use uring_loop::{hold, run, spawn, yield_now};
+
+use crate::support::run_limited;
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -43,7 +45,7 @@ fn values_of_a_plain_thread_reach_a_loop_and_back() {
 
 #[test]
 fn each_receiver_sees_a_version_at_most_once() {
-    testing::run(async {
+    run_limited(async {
         let (sender, mut receiver) = watch::channel('a');
         assert!(!receiver.has_changed(), "the first value counts as seen");
         assert_eq!(timeout(HOUR, receiver.changed()).await, Err(Elapsed));
@@ -68,7 +70,7 @@ fn each_receiver_sees_a_version_at_most_once() {
 
 #[test]
 fn all_receivers_are_woken_by_a_value_and_by_the_end() {
-    testing::run(async {
+    run_limited(async {
         let (sender, receiver) = watch::channel(0);
         let tasks: Vec<_> = (0..10)
             .map(|_| {
@@ -91,7 +93,7 @@ fn all_receivers_are_woken_by_a_value_and_by_the_end() {
 
 #[test]
 fn a_value_that_pleases_is_waited_for() {
-    testing::run(async {
+    run_limited(async {
         let (sender, mut receiver) = watch::channel(1);
         assert_eq!(receiver.wait_for(|value| *value == 1).await.as_deref(), Ok(&1));
         let even = spawn(async move {
@@ -186,7 +188,7 @@ fn what_several_threads_modify_adds_up() {
 
 #[test]
 fn a_sender_learns_that_nobody_looks() {
-    testing::run(async {
+    run_limited(async {
         let (sender, receiver) = watch::channel(0);
         let other = receiver.clone();
         assert_eq!((sender.receiver_count(), sender.is_closed()), (2, false));
@@ -210,7 +212,7 @@ fn limits_hold_on_the_loop_and_on_plain_threads() {
     assert_eq!(receiver.blocking_changed_timeout(Duration::ZERO), Ok(Ok(())));
     let found = receiver.blocking_wait_for_timeout(Duration::ZERO, |value| *value == 1);
     assert_eq!(found, Ok(Ok(Arc::new(1))));
-    testing::run(async move {
+    run_limited(async move {
         let held = hold("another thread sends");
         let thread = thread::spawn(move || {
             thread::sleep(10 * MS);

@@ -6,11 +6,12 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use uring_loop::net::{TcpListener, TcpStream};
+use uring_loop::net::TcpListener;
 use uring_loop::op::{Driver, Nop};
 use uring_loop::time::sleep;
 use uring_loop::{EventLoop, unblock};
 
+use crate::parts::connected_pair;
 use crate::support::{in_child, poll_once};
 
 /// Runs `body` in a forked process and fails if it panics or hangs.
@@ -53,18 +54,11 @@ fn run<F: Future>(event_loop: &mut EventLoop, future: F) -> F::Output {
     event_loop.run_until_complete(future).expect("not cancelled")
 }
 
-async fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("free");
-    let address = listener.local_addr().expect("bound");
-    let (server, client) = futures_util::join!(listener.accept(), TcpStream::connect(address));
-    (server.expect("accepted"), client.expect("connected"))
-}
-
 #[test]
 fn running_the_parents_loop_is_refused() {
     in_child("fork::running_the_parents_loop_is_refused", || {
         let mut event_loop = EventLoop::new().expect("a ring");
-        let (mut one, mut other) = run(&mut event_loop, pair());
+        let (mut one, mut other) = run(&mut event_loop, connected_pair());
         // An operation is in flight, and the parent's to complete.
         run(&mut event_loop, async {
             assert!(poll_once(&mut other.recv()).await.is_pending());
@@ -89,10 +83,10 @@ fn running_the_parents_loop_is_refused() {
 fn polling_the_parents_operations_on_a_new_loop_is_refused() {
     in_child("fork::polling_the_parents_operations_on_a_new_loop_is_refused", || {
         let mut event_loop = EventLoop::new().expect("a ring");
-        let (mut one, mut other) = run(&mut event_loop, pair());
+        let (mut one, mut other) = run(&mut event_loop, connected_pair());
         let (fresh, listener) = run(&mut event_loop, async {
             assert!(poll_once(&mut other.recv()).await.is_pending());
-            (pair().await, TcpListener::bind("127.0.0.1:0").expect("free"))
+            (connected_pair().await, TcpListener::bind("127.0.0.1:0").expect("free"))
         });
         // Not submitted yet; its driver is the parent's.
         let nop = run(&mut event_loop, async { Some(Driver::current().submit(Nop)) });
@@ -127,7 +121,7 @@ fn a_child_has_a_loop_of_its_own() {
             let mut own = EventLoop::new().expect("a ring for the child");
             let handle = own.handle();
             run(&mut own, async {
-                let (mut one, mut other) = pair().await;
+                let (mut one, mut other) = connected_pair().await;
                 one.write_all("child").await.0.expect("open");
                 assert_eq!(&*other.recv().await.expect("open"), b"child");
                 assert_eq!(unblock(|| 2).await.expect("a thread"), 2);
@@ -139,7 +133,7 @@ fn a_child_has_a_loop_of_its_own() {
             });
         });
         run(&mut event_loop, async {
-            let (mut one, mut other) = pair().await;
+            let (mut one, mut other) = connected_pair().await;
             one.write_all("parent").await.0.expect("open");
             assert_eq!(&*other.recv().await.expect("open"), b"parent");
             assert_eq!(unblock(|| 4).await.expect("a thread"), 4);

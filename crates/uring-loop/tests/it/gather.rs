@@ -5,7 +5,6 @@ use std::future::pending;
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 use proptest::prelude::*;
 use uring_loop::testing::run;
@@ -15,11 +14,8 @@ use uring_loop::{
     try_gather, yield_now,
 };
 
+use crate::parts::ms;
 use crate::support::{end_as_cancelled, forget, logged, poll_once};
-
-fn ms(time: u64) -> Duration {
-    Duration::from_millis(time)
-}
 
 /// A task that ends when its promise is settled, and that promise.
 fn on_request<T: Clone + 'static>() -> (Promise<T>, Task<T>) {

@@ -14,11 +14,8 @@ use uring_loop::{
     yield_now,
 };
 
+use crate::parts::ms;
 use crate::support::poll_once;
-
-fn ms(time: u64) -> Duration {
-    Duration::from_millis(time)
-}
 
 /// What a child does when it is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

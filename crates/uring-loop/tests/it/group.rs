@@ -16,6 +16,7 @@ use uring_loop::time::{now, sleep, timeout};
 use uring_loop::{TaskErrors, TaskGroup, catch_cancel, spawn, yield_now};
 
 use super::support::logged;
+use crate::parts::{Count, OnDrop};
 
 const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(3600);
@@ -631,16 +632,10 @@ fn a_group_in_a_clean_up_works() {
 #[test]
 fn a_thousand_children_end_with_the_first_that_fails() {
     run(async {
-        let ended = Rc::new(Cell::new(0));
-        struct Count(Rc<Cell<u32>>);
-        impl Drop for Count {
-            fn drop(&mut self) {
-                self.0.set(self.0.get() + 1);
-            }
-        }
+        let ended = Count::default();
         let errors = TaskGroup::scope(async |group| {
             for _ in 0..1000 {
-                let count = Count(ended.clone());
+                let count = OnDrop(ended.clone());
                 group.spawn(async move {
                     let _count = count;
                     pending::<Result<(), _>>().await

@@ -11,39 +11,10 @@ use uring_loop::time::{Elapsed, now, sleep, timeout};
 use uring_loop::{Task, TaskGroup, catch_cancel, spawn, yield_now};
 
 use super::support::logged;
+use crate::parts::{Count, OnDrop, cleaning_up, started};
 
 const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(3600);
-
-#[derive(Clone, Default)]
-struct Count(Rc<Cell<u32>>);
-
-impl Count {
-    fn one(&self) {
-        self.0.set(self.0.get() + 1);
-    }
-
-    fn get(&self) -> u32 {
-        self.0.get()
-    }
-}
-
-/// Waits until it is cancelled, cleans up for `time`, and ends as cancelled.
-async fn cleaning_up(time: Duration, cleaned: Count) {
-    if let Err(request) = catch_cancel(pending::<()>()).await {
-        sleep(time).await;
-        cleaned.one();
-        request.propagate().await;
-    }
-}
-
-/// Lets the task run until it waits.
-async fn started<T>(task: Task<T>) -> Task<T> {
-    for _ in 0..4 {
-        yield_now().await;
-    }
-    task
-}
 
 #[test]
 fn a_cancel_ends_body_and_children_and_goes_on_outward() {
@@ -340,12 +311,6 @@ fn an_inner_group_passes_a_cancel_on_through_the_outer() {
 #[test]
 fn aborting_the_parent_drops_the_children() {
     run(async {
-        struct OnDrop(Count);
-        impl Drop for OnDrop {
-            fn drop(&mut self) {
-                self.0.one();
-            }
-        }
         let (dropped, cleaned) = (Count::default(), Count::default());
         let (guard, count) = (OnDrop(dropped.clone()), cleaned.clone());
         let parent = spawn(TaskGroup::<()>::scope(async move |group| {

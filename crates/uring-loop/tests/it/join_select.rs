@@ -4,13 +4,14 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn, ready};
 use std::pin::pin;
-use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use uring_loop::testing::run;
 use uring_loop::time::{now, sleep};
 use uring_loop::{join, race, select, spawn, try_join, yield_now};
+
+use crate::parts::{Count, OnDrop};
 
 const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(3600);
@@ -357,13 +358,7 @@ fn dropping_and_forgetting_them_is_sound() {
 #[test]
 fn a_panic_in_a_branch_goes_through_and_drops_the_others() {
     run(async {
-        let dropped = Rc::new(Cell::new(0));
-        struct OnDrop(Rc<Cell<u32>>);
-        impl Drop for OnDrop {
-            fn drop(&mut self) {
-                self.0.set(self.0.get() + 1);
-            }
-        }
+        let dropped = Count::default();
         let guard = OnDrop(dropped.clone());
         let task = spawn(async move {
             let other = async move {

@@ -5,17 +5,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use uring_loop::time::sleep;
-use uring_loop::{EventLoop, call_later, call_soon, spawn, spawn_eager, task_local, yield_now};
+use uring_loop::{call_later, call_soon, spawn, spawn_eager, task_local, yield_now};
+
+use crate::support::run_alone as run;
 
 task_local! {
     static USER: String;
     static LEVEL: u32 = 1;
     static HELD: Rc<()>;
-}
-
-fn run<F: Future>(future: F) -> F::Output {
-    let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
-    event_loop.run_until_complete(future).expect("not stopped")
 }
 
 #[test]

@@ -35,6 +35,7 @@ mod join_select;
 mod locals;
 mod loop_api;
 mod net;
+mod parts;
 mod promise;
 mod promise_bridge;
 mod queue;

@@ -11,6 +11,7 @@ use uring_loop::net::{TcpListener, TcpStream, resolve};
 use uring_loop::time::{now, sleep, timeout};
 use uring_loop::{EventLoop, spawn, unblock};
 
+use crate::parts::connected_pair;
 use crate::support::in_child;
 
 const MIB: usize = 1 << 20;
@@ -28,14 +29,6 @@ fn run<F: Future>(buffers: u16, size: u32, future: F) -> F::Output {
         assert_eq!(free, all, "buffers were not given back");
     }
     output
-}
-
-/// Both ends of a connection, on this loop.
-async fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("free");
-    let address = listener.local_addr().expect("bound");
-    let (server, client) = futures_util::join!(listener.accept(), TcpStream::connect(address));
-    (server.expect("accepted"), client.expect("connected"))
 }
 
 fn pattern(length: usize, seed: usize) -> Vec<u8> {
@@ -67,7 +60,7 @@ async fn echo(mut stream: TcpStream) {
 fn large_data_both_ways_at_once() {
     for (buffers, size) in [(256, 4096), (4, 512)] {
         run(buffers, size, async {
-            let (one, other) = pair().await;
+            let (one, other) = connected_pair().await;
             let ends = [one, other].into_iter().enumerate().map(|(index, stream)| {
                 spawn(async move {
                     let (mut receive, mut send) = stream.into_split();
@@ -97,7 +90,7 @@ fn large_data_both_ways_at_once() {
 #[test]
 fn borrowed_halves_work_in_one_task() {
     run(16, 4096, async {
-        let (mut one, other) = pair().await;
+        let (mut one, other) = connected_pair().await;
         let echoing = spawn(echo(other));
         {
             let (mut receive, mut send) = one.split();
@@ -124,7 +117,7 @@ fn borrowed_halves_work_in_one_task() {
 #[test]
 fn vectored_writes_arrive_in_order() {
     run(16, 4096, async {
-        let (mut one, mut other) = pair().await;
+        let (mut one, mut other) = connected_pair().await;
         // More pieces than a system call takes (IOV_MAX), empty ones among them.
         let pieces: Vec<Vec<u8>> = (0..3000).map(|index| pattern(index % 40, index)).collect();
         let whole = pieces.concat();
@@ -145,7 +138,7 @@ fn vectored_writes_arrive_in_order() {
 #[test]
 fn reads_into_own_buffers_and_receives_mix() {
     run(4, 256, async {
-        let (mut one, mut other) = pair().await;
+        let (mut one, mut other) = connected_pair().await;
         let sent = pattern(20_000, 5);
         let copy = sent.clone();
         let writer = spawn(async move {
@@ -253,13 +246,13 @@ fn a_greedy_peer_of_a_slow_reader_does_not_stop_others() {
     let mut event_loop = EventLoop::builder().buffers(16, 1024).build().expect("a ring");
     let (slow, greedy) = event_loop
         .run_until_complete(async {
-            let (mut slow, mut greedy) = pair().await;
+            let (mut slow, mut greedy) = connected_pair().await;
             // Armed once, and then not read.
             assert!(timeout(Duration::ZERO, slow.recv()).await.is_err());
             let greedy = spawn(async move {
                 greedy.write_all(pattern(16 * MIB, 9)).await.0.expect("open");
             });
-            let (one, mut other) = pair().await;
+            let (one, mut other) = connected_pair().await;
             drop(spawn(echo(one)));
             for round in 0..100 {
                 other.write_all(pattern(3000, round)).await.0.expect("open");
@@ -287,7 +280,7 @@ fn a_greedy_peer_of_a_slow_reader_does_not_stop_others() {
 #[test]
 fn a_stream_times_out_and_stays_usable() {
     run(16, 4096, async {
-        let (mut one, mut other) = pair().await;
+        let (mut one, mut other) = connected_pair().await;
         let limit = Duration::from_millis(20);
         one.set_read_timeout(Some(limit));
         let start = now();
@@ -306,7 +299,7 @@ fn a_stream_times_out_and_stays_usable() {
         assert_eq!(error.expect_err("nobody reads").kind(), std::io::ErrorKind::TimedOut);
         assert_eq!(buffer.len(), 64 * MIB);
 
-        let (mut one, mut other) = pair().await;
+        let (mut one, mut other) = connected_pair().await;
         one.set_idle_timeout(Some(4 * limit));
         let start = now();
         for _ in 0..4 {
@@ -323,7 +316,7 @@ fn a_stream_times_out_and_stays_usable() {
 #[test]
 fn half_close_ends_one_direction_only() {
     run(16, 4096, async {
-        let (mut one, mut other) = pair().await;
+        let (mut one, mut other) = connected_pair().await;
         one.write_all("question").await.0.expect("open");
         one.shutdown(Shutdown::Write).await.expect("open");
         assert_eq!(receive_all(&mut other).await, b"question");
@@ -437,7 +430,7 @@ fn an_accept_without_descriptors_says_so_and_works_again() {
 #[test]
 fn a_stream_shared_by_two_tasks_closes_when_both_are_gone() {
     run(16, 4096, async {
-        let (one, mut other) = pair().await;
+        let (one, mut other) = connected_pair().await;
         let (receive, send) = one.into_split();
         drop(receive);
         let kept = Rc::new(send);

@@ -1,6 +1,6 @@
 //! Promises: states, results, callbacks, awaiting, the error nobody looked at.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
@@ -13,18 +13,8 @@ use uring_loop::testing::run;
 use uring_loop::time::{sleep, timeout};
 use uring_loop::{EventLoop, Promise, PromiseError, spawn, yield_now};
 
+use crate::parts::{Bag, note};
 use crate::support::{forget, logged, poll_once};
-
-type Bag<T> = Rc<RefCell<Vec<T>>>;
-
-/// A callback that notes `what`.
-fn note<T: 'static, E: 'static, W: 'static>(
-    bag: &Bag<W>,
-    what: W,
-) -> impl FnOnce(&Promise<T, E>) + 'static {
-    let bag = bag.clone();
-    move |_| bag.borrow_mut().push(what)
-}
 
 #[test]
 fn a_new_promise_is_pending() {

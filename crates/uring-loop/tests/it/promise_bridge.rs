@@ -1,8 +1,6 @@
 //! Promises and other futures, other threads, other executors.
 
-use std::cell::Cell;
 use std::future::pending;
-use std::rc::Rc;
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
@@ -12,16 +10,8 @@ use uring_loop::testing::run;
 use uring_loop::time::sleep;
 use uring_loop::{EventLoop, Promise, PromiseError, hold, spawn, yield_now};
 
+use crate::parts::Flag;
 use crate::support::logged;
-
-/// Says when it is dropped.
-struct Flag(Rc<Cell<bool>>);
-
-impl Drop for Flag {
-    fn drop(&mut self) {
-        self.0.set(true);
-    }
-}
 
 #[test]
 fn what_a_future_gives_is_the_promises() {
@@ -39,9 +29,8 @@ fn what_a_future_gives_is_the_promises() {
 
 #[test]
 fn cancelling_the_promise_drops_the_future() {
-    let dropped = Rc::new(Cell::new(false));
+    let (flag, dropped) = Flag::new();
     run(async {
-        let flag = Flag(dropped.clone());
         let promise: Promise<u32> = Promise::from_future(async move {
             let _flag = flag;
             pending().await

@@ -8,15 +8,7 @@ use uring_loop::queue::Queue;
 use uring_loop::queue::{GetError, LifoQueue, Order, OrderedQueue, PriorityQueue, PutError};
 
 use crate::by_hand::{Hand, at_once, wakes};
-
-fn drain<O: Order>(queue: &OrderedQueue<O>) -> Vec<O::Item> {
-    std::iter::from_fn(|| queue.get_nowait().ok()).collect()
-}
-
-fn filled<O: Order<Item = i32>>(queue: OrderedQueue<O>, items: &[i32]) -> OrderedQueue<O> {
-    items.iter().for_each(|item| queue.put_nowait(*item).expect("room"));
-    queue
-}
+use crate::parts::{drain, filled};
 
 #[test]
 fn without_a_loop_items_go_in_and_out() {

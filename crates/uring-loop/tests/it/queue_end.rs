@@ -6,15 +6,7 @@ use uring_loop::queue::ShutDown;
 use uring_loop::queue::{GetError, LifoQueue, Order, OrderedQueue, PriorityQueue, PutError, Queue};
 
 use crate::by_hand::{Hand, at_once, wakes};
-
-fn drain<O: Order>(queue: &OrderedQueue<O>) -> Vec<O::Item> {
-    std::iter::from_fn(|| queue.get_nowait().ok()).collect()
-}
-
-fn filled<O: Order<Item = i32>>(queue: OrderedQueue<O>, items: &[i32]) -> OrderedQueue<O> {
-    items.iter().for_each(|item| queue.put_nowait(*item).expect("room"));
-    queue
-}
+use crate::parts::{drain, filled};
 
 #[test]
 fn reserved_room_is_used_given_back_or_refused_and_the_item_is_never_lost() {

@@ -8,13 +8,10 @@ use uring_loop::queue::Queue;
 use uring_loop::time::{Elapsed, sleep, timeout};
 use uring_loop::{EventLoop, spawn, yield_now};
 
+use crate::parts::drain;
 use crate::support::run_limited;
 
 const MS: Duration = Duration::from_millis(1);
-
-fn drain<T>(queue: &Queue<T>) -> Vec<T> {
-    std::iter::from_fn(|| queue.get_nowait().ok()).collect()
-}
 
 #[test]
 fn a_get_that_waits_while_the_loop_stands_still_is_served_when_it_runs_again() {

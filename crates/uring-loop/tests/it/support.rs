@@ -62,16 +62,22 @@ where
 }
 
 /// Runs a future on a fresh loop whose clock jumps. One that waits for ever fails: when nothing
-/// else is to be done, the clock jumps to the end of its hour.
+/// else is to be done, the clock jumps to the end of its day.
 #[track_caller]
 pub(crate) fn run_limited<F: Future>(future: F) -> F::Output {
-    let limited = async { timeout(Duration::from_secs(3600), future).await };
+    let limited = async { timeout(Duration::from_secs(24 * 3600), future).await };
     uring_loop::testing::run(limited).expect("it waits for ever")
 }
 
 /// A loop whose clock jumps.
 pub(crate) fn virtual_loop() -> EventLoop {
     EventLoop::builder().virtual_clock().build().expect("a ring")
+}
+
+/// Runs a future on a loop whose clock jumps, and drops whatever else is left in it.
+#[track_caller]
+pub(crate) fn run_alone<F: Future>(future: F) -> F::Output {
+    virtual_loop().run_until_complete(future).expect("not stopped")
 }
 
 /// What a loop told its exception handler.

@@ -10,27 +10,8 @@ use std::time::Duration;
 use uring_loop::time::sleep;
 use uring_loop::{EventLoop, JoinError, catch_cancel, spawn, yield_now};
 
-/// Runs on a fresh loop whose clock jumps.
-fn run<F: Future>(future: F) -> F::Output {
-    let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
-    event_loop.run_until_complete(future).expect("not cancelled")
-}
-
-/// Says when it is dropped.
-struct Flag(Rc<Cell<bool>>);
-
-impl Flag {
-    fn new() -> (Flag, Rc<Cell<bool>>) {
-        let dropped = Rc::new(Cell::new(false));
-        (Flag(dropped.clone()), dropped)
-    }
-}
-
-impl Drop for Flag {
-    fn drop(&mut self) {
-        assert!(!self.0.replace(true), "dropped twice");
-    }
-}
+use crate::parts::Flag;
+use crate::support::run_alone as run;
 
 #[test]
 fn a_task_gives_its_result() {

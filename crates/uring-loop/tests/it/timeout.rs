@@ -14,6 +14,8 @@ use uring_loop::testing::run;
 use uring_loop::time::{Elapsed, now, sleep, sleep_until, timeout, timeout_at, timeout_scope};
 use uring_loop::{Task, catch_cancel, spawn, yield_now};
 
+use crate::parts::{Count, cleaning_up};
+
 const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -24,15 +26,6 @@ fn ready_at_the_second_poll<T: Copy>(value: T) -> impl Future<Output = T> {
         polls += 1;
         if polls == 2 { Poll::Ready(value) } else { Poll::Pending }
     })
-}
-
-/// Cleans up for a while when asked, then hands the request on.
-async fn cleaning_up(time: Duration, cleaned: &Cell<u32>) {
-    if let Err(request) = catch_cancel(pending::<()>()).await {
-        sleep(time).await;
-        cleaned.set(cleaned.get() + 1);
-        request.propagate().await;
-    }
 }
 
 #[test]
@@ -99,7 +92,7 @@ fn a_limit_of_zero_ends_at_the_first_wait_even_a_bare_yield() {
 #[test]
 fn a_limit_of_zero_asks_what_catches_inside() {
     run(async {
-        let cleaned = Cell::new(0);
+        let cleaned = Count::default();
         let start = now();
         let ended = timeout(Duration::ZERO, cleaning_up(5 * MS, &cleaned)).await;
         assert_eq!((ended, cleaned.get()), (Err(Elapsed), 1));
@@ -177,7 +170,7 @@ fn of_nested_limits_that_end_together_the_outer_one_counts() {
 
         // With a clean-up in between: each of the requests is the outer one's.
         let deadline = now() + 5 * MS;
-        let cleaned = Cell::new(0);
+        let cleaned = Count::default();
         let outer = timeout_at(deadline, async {
             inner.set(Some(timeout_at(deadline, cleaning_up(3 * MS, &cleaned)).await));
         });
@@ -287,7 +280,7 @@ fn an_error_of_the_future_passes_also_when_the_time_is_over() {
 fn a_limited_task_is_cancelled_and_its_end_awaited() {
     run(async {
         let start = now();
-        let cleaned = Rc::new(Cell::new(0));
+        let cleaned = Count::default();
         let count = cleaned.clone();
         let task = spawn(async move { cleaning_up(7 * MS, &count).await });
         assert!(timeout(5 * MS, task).await.is_err());
@@ -344,7 +337,7 @@ fn a_limited_task_that_is_cancelled_by_another_is_not_elapsed() {
 #[test]
 fn a_limited_task_cancelled_from_outside_forwards_and_waits() {
     run(async {
-        let cleaned = Rc::new(Cell::new(0));
+        let cleaned = Count::default();
         let count = cleaned.clone();
         let outer = spawn(async move {
             let inner = spawn(async move { cleaning_up(7 * MS, &count).await });

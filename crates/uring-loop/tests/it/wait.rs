@@ -5,7 +5,6 @@ use std::future::pending;
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 use proptest::prelude::*;
 use uring_loop::testing::run;
@@ -15,20 +14,8 @@ use uring_loop::{
     wait, yield_now,
 };
 
+use crate::parts::{ms, naps};
 use crate::support::{end_as_cancelled, forget, poll_once};
-
-fn ms(time: u64) -> Duration {
-    Duration::from_millis(time)
-}
-
-/// Tasks that sleep so many milliseconds and give that number.
-fn naps<const N: usize>(times: [u64; N]) -> Vec<Task<u64>> {
-    let nap = |time| async move {
-        sleep(ms(time)).await;
-        time
-    };
-    spawn_all(times.map(nap))
-}
 
 async fn values<T>(tasks: Vec<Task<T>>) -> Vec<T> {
     let mut values = Vec::new();
