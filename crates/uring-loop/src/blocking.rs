@@ -69,6 +69,7 @@ fn helpers() -> MutexGuard<'static, Helpers> {
 /// # .unwrap();
 /// ```
 #[doc(alias = "to_thread")]
+#[doc(alias = "run_in_executor")]
 #[doc(alias = "spawn_blocking")]
 pub async fn unblock<T, F>(f: F) -> io::Result<T>
 where

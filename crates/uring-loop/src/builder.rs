@@ -124,6 +124,7 @@ impl Builder {
     /// tasks that are dropped with their loop while they wait. It costs some 100 ns a poll and a
     /// thread. Default: on if `URING_LOOP_DEBUG` is set to something else than 0.
     #[doc(alias = "PYTHONASYNCIODEBUG")]
+    #[doc(alias = "set_debug")]
     pub fn debug(mut self, debug: bool) -> Self {
         self.debug = debug;
         self

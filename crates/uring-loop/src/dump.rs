@@ -38,6 +38,7 @@ use crate::turn::Core;
 /// ```
 #[derive(Clone, Debug)]
 #[doc(alias = "print_call_graph")]
+#[doc(alias = "pstree")]
 pub struct Dump {
     tasks: Vec<TaskInfo>,
     /// Which one awaits which, by position.

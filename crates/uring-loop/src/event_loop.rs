@@ -51,6 +51,8 @@ use crate::turn::{Core, Options};
 /// assert_eq!(answer, 42);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "ProactorEventLoop")]
+#[doc(alias = "SelectorEventLoop")]
 pub struct EventLoop {
     core: Rc<Core>,
     patience: Duration,
@@ -68,6 +70,7 @@ impl EventLoop {
     ///
     /// If the kernel refuses the ring; the error names the likely cause and the fix and carries a
     /// [`Refused`](crate::Refused). A bad `URING_LOOP_RING` is `InvalidInput`.
+    #[doc(alias = "new_event_loop")]
     pub fn new() -> io::Result<Self> {
         Self::builder().build()
     }

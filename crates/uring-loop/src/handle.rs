@@ -139,6 +139,8 @@ impl Handle {
     /// # Panics
     ///
     /// If none runs.
+    #[doc(alias = "get_running_loop")]
+    #[doc(alias = "get_event_loop")]
     #[track_caller]
     pub fn current() -> Handle {
         context::core("Handle::current", |core| Handle::new(core.gate.clone()))

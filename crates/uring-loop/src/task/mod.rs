@@ -371,6 +371,7 @@ impl<T> Task<T> {
     }
 
     /// Gives the task a name for dumps and logs.
+    #[doc(alias = "set_name")]
     #[must_use = "the named handle is returned"]
     pub fn named(self, name: impl Into<String>) -> Self {
         let (header, name) = (self.header(), name.into());
@@ -380,6 +381,7 @@ impl<T> Task<T> {
     }
 
     /// The name given by [`named`](Self::named), or `Task-N`.
+    #[doc(alias = "get_name")]
     pub fn name(&self) -> String {
         self.header().name()
     }
