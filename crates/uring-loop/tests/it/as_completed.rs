@@ -10,12 +10,10 @@ use futures_util::StreamExt as _;
 use proptest::prelude::*;
 use uring_loop::testing::run;
 use uring_loop::time::{Elapsed, now, sleep, timeout};
-use uring_loop::{
-    EventLoop, Promise, Task, as_completed, catch_cancel, spawn, spawn_all, yield_now,
-};
+use uring_loop::{Promise, Task, as_completed, catch_cancel, spawn, spawn_all, yield_now};
 
 use crate::parts::{ms, naps};
-use crate::support::{end_as_cancelled, forget, poll_once};
+use crate::support::{end_as_cancelled, forget, poll_once, virtual_loop};
 
 #[test]
 fn results_come_in_the_order_of_completion_with_their_places() {
@@ -284,7 +282,7 @@ fn a_request_in_the_turn_of_the_result_loses_neither() {
 
 #[test]
 fn a_thousand_tasks_cost_few_polls() {
-    let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+    let mut event_loop = virtual_loop();
     event_loop
         .run_until_complete(async {
             let mut completed = as_completed(spawn_all((0..1000).map(|_| yield_now())));

@@ -9,10 +9,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use uring_loop::testing::run;
 use uring_loop::time::sleep;
-use uring_loop::{DoneCallback, EventLoop, JoinError, Task, catch_cancel, spawn, yield_now};
+use uring_loop::{DoneCallback, JoinError, Task, catch_cancel, spawn, yield_now};
 
 use crate::parts::{Bag, note};
-use crate::support::{forget, logged, poll_once};
+use crate::support::{forget, logged, poll_once, virtual_loop};
 
 #[test]
 fn callbacks_run_in_order_of_registration_before_the_awaiter_goes_on() {
@@ -230,7 +230,7 @@ fn only_the_task_it_was_added_to_calls_it() {
 #[test]
 fn callbacks_that_wait_when_the_loop_goes_are_dropped() {
     let (counted, called) = (Rc::new(()), Rc::new(Cell::new(false)));
-    let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+    let mut event_loop = virtual_loop();
     let task = event_loop.spawn(pending::<()>());
     for _ in 0..2 {
         let (kept, called) = (counted.clone(), called.clone());

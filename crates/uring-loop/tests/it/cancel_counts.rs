@@ -13,6 +13,7 @@ use uring_loop::time::{sleep, timeout};
 use uring_loop::{JoinError, Task, catch_cancel, spawn, yield_now};
 
 use crate::parts::{Flag, started};
+use crate::support::virtual_loop;
 
 const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(3600);
@@ -59,7 +60,7 @@ fn the_reason_of_the_last_request_counts_even_if_it_has_none() {
 
 #[test]
 fn a_reason_goes_down_to_an_awaited_task_and_out_of_the_loop() {
-    let mut event_loop = uring_loop::EventLoop::builder().virtual_clock().build().expect("a ring");
+    let mut event_loop = virtual_loop();
     let seen = Rc::new(RefCell::new(None));
     let see = seen.clone();
     let ended = event_loop.run_until_complete(async move {

@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use uring_loop::time::{now, sleep, timeout};
 use uring_loop::{
-    EventLoop, JoinError, Task, TaskGroup, catch_cancel, gather, join, race, select, shield, spawn,
+    JoinError, Task, TaskGroup, catch_cancel, gather, join, race, select, shield, spawn,
 };
+
+use crate::support::virtual_loop;
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -324,7 +326,7 @@ fn check_gentle(ended: &Ended) {
 
 /// Runs it uncancelled, then cancelled at each of its points.
 fn at_every_point(node: &Node, check_more: fn(&Ended)) {
-    let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+    let mut event_loop = virtual_loop();
     let whole = event_loop.run_until_complete(async {
         let whole = run_once(node, When::Points(Vec::new())).await;
         check(&whole, 0);
@@ -372,7 +374,7 @@ proptest! {
         node in any_node(true),
         points in prop::collection::vec(1..60u32, 1..5),
     ) {
-        let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+        let mut event_loop = virtual_loop();
         let ended = event_loop.run_until_complete(async {
             let ended = run_once(&node, When::Points(points.clone())).await;
             check(&ended, points.len() as u32);

@@ -10,12 +10,12 @@ use proptest::prelude::*;
 use uring_loop::testing::run;
 use uring_loop::time::{now, sleep};
 use uring_loop::{
-    EventLoop, GatherError, JoinError, Promise, Task, gather, gather_settled, spawn, spawn_all,
-    try_gather, yield_now,
+    GatherError, JoinError, Promise, Task, gather, gather_settled, spawn, spawn_all, try_gather,
+    yield_now,
 };
 
 use crate::parts::ms;
-use crate::support::{end_as_cancelled, forget, logged, poll_once};
+use crate::support::{end_as_cancelled, forget, logged, poll_once, virtual_loop};
 
 /// A task that ends when its promise is settled, and that promise.
 fn on_request<T: Clone + 'static>() -> (Promise<T>, Task<T>) {
@@ -344,7 +344,7 @@ fn callbacks_of_the_children_come_before_who_gathers_goes_on() {
 
 #[test]
 fn a_thousand_children_cost_few_polls_of_who_gathers() {
-    let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+    let mut event_loop = virtual_loop();
     let children = 1000;
     event_loop
         .run_until_complete(async {
@@ -363,7 +363,7 @@ fn a_thousand_children_cost_few_polls_of_who_gathers() {
 #[test]
 fn a_loop_that_goes_drops_children_and_who_gathers() {
     let counted = Rc::new(());
-    let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+    let mut event_loop = virtual_loop();
     let hold = |_| {
         let kept = counted.clone();
         async move {
@@ -390,7 +390,7 @@ async fn sleep_a_little() {
 
 #[test]
 fn tasks_of_another_loop_of_the_thread_are_gathered_too() {
-    let build = || EventLoop::builder().virtual_clock().build().expect("a ring");
+    let build = || virtual_loop();
     let (mut here, mut there) = (build(), build());
     let work = |time| {
         there.spawn(async move {

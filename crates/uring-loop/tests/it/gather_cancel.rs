@@ -10,12 +10,11 @@ use proptest::prelude::*;
 use uring_loop::testing::run;
 use uring_loop::time::{Elapsed, now, sleep, timeout};
 use uring_loop::{
-    EventLoop, Promise, Task, catch_cancel, gather, gather_settled, spawn, spawn_all, try_gather,
-    yield_now,
+    Promise, Task, catch_cancel, gather, gather_settled, spawn, spawn_all, try_gather, yield_now,
 };
 
 use crate::parts::ms;
-use crate::support::poll_once;
+use crate::support::{poll_once, virtual_loop};
 
 /// What a child does when it is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -449,7 +448,7 @@ proptest! {
         in_tuple: bool,
     ) {
         let kept = Rc::new(());
-        let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+        let mut event_loop = virtual_loop();
         let work = |(answer, ends): &(Answer, u64)| {
             let (kept, answer, ends) = (kept.clone(), *answer, *ends);
             event_loop.spawn(async move {

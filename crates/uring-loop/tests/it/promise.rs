@@ -11,10 +11,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use uring_loop::testing::run;
 use uring_loop::time::{sleep, timeout};
-use uring_loop::{EventLoop, Promise, PromiseError, spawn, yield_now};
+use uring_loop::{Promise, PromiseError, spawn, yield_now};
 
 use crate::parts::{Bag, note};
-use crate::support::{forget, logged, poll_once};
+use crate::support::{forget, logged, poll_once, virtual_loop};
 
 #[test]
 fn a_new_promise_is_pending() {
@@ -145,7 +145,7 @@ fn a_pending_promise_has_nothing_to_move_out() {
 
 #[test]
 fn the_loop_runs_until_a_promise_is_done() {
-    let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+    let mut event_loop = virtual_loop();
     let promise: Promise<&str> = Promise::new();
     let setter = promise.clone();
     event_loop
@@ -318,7 +318,7 @@ fn what_is_registered_and_settled_without_a_loop_is_called_by_the_next_that_wait
 
 #[test]
 fn a_promise_settled_between_two_runs_wakes_the_task_that_waits() {
-    let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+    let mut event_loop = virtual_loop();
     let promise: Promise<u32> = Promise::new();
     let waiting = promise.clone();
     let task = event_loop.spawn(waiting);
@@ -355,7 +355,7 @@ impl Drop for SettleOnDrop {
 #[test]
 fn a_callback_that_is_due_when_its_loop_goes_is_dropped() {
     let (counted, called) = (Rc::new(()), Rc::new(Cell::new(false)));
-    let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+    let mut event_loop = virtual_loop();
     let promise: Promise<u32> = Promise::new();
     event_loop
         .run_until_complete(async {
@@ -395,7 +395,7 @@ fn a_callback_of_a_loop_that_is_gone_is_dropped() {
 
 #[test]
 fn a_callback_runs_on_the_loop_it_was_registered_on() {
-    let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+    let mut event_loop = virtual_loop();
     let (promise, called) = (Promise::<u32>::new(), Rc::new(Cell::new(false)));
     let into = called.clone();
     event_loop.run_until_complete(async { promise.on_done(move |_| into.set(true)) }).expect("ran");

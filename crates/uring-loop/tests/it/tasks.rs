@@ -11,7 +11,7 @@ use uring_loop::time::sleep;
 use uring_loop::{EventLoop, JoinError, catch_cancel, spawn, yield_now};
 
 use crate::parts::Flag;
-use crate::support::run_alone as run;
+use crate::support::{run_alone as run, virtual_loop};
 
 #[test]
 fn a_task_gives_its_result() {
@@ -356,7 +356,7 @@ fn an_always_ready_future_cannot_starve_others() {
 
 #[test]
 fn a_loop_can_run_again_and_tasks_go_on() {
-    let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+    let mut event_loop = virtual_loop();
     let done = Rc::new(Cell::new(false));
     let mark = done.clone();
     event_loop

@@ -15,7 +15,7 @@ use uring_loop::testing::{SimConfig, run};
 use uring_loop::time::{Elapsed, interval, now, sleep, sleep_until, timeout, timeout_at};
 use uring_loop::{spawn, yield_now};
 
-use crate::support::{on_sim, on_sim_with, poll_once};
+use crate::support::{on_sim, on_sim_with, poll_once, virtual_loop};
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -165,7 +165,7 @@ fn a_byte_in_the_turn_of_the_timeout_is_not_lost() {
 
 #[test]
 fn ten_thousand_sleepers_are_taken_back() {
-    let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+    let mut event_loop = virtual_loop();
     let sleepers: Vec<_> = event_loop
         .run_until_complete(async {
             let mut sleepers: Vec<_> = (0..10_000u64)
@@ -194,7 +194,7 @@ fn ten_thousand_sleepers_are_taken_back() {
 
 #[test]
 fn timers_of_a_loop_that_goes_are_let_go_of() {
-    let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+    let mut event_loop = virtual_loop();
     let mut kept = Vec::new();
     event_loop
         .run_until_complete(async {

@@ -10,12 +10,11 @@ use proptest::prelude::*;
 use uring_loop::testing::run;
 use uring_loop::time::{now, sleep};
 use uring_loop::{
-    EventLoop, NoTasks, Task, WaitUntil, cancel_all, catch_cancel, spawn, spawn_all, try_wait,
-    wait, yield_now,
+    NoTasks, Task, WaitUntil, cancel_all, catch_cancel, spawn, spawn_all, try_wait, wait, yield_now,
 };
 
 use crate::parts::{ms, naps};
-use crate::support::{end_as_cancelled, forget, poll_once};
+use crate::support::{end_as_cancelled, forget, poll_once, virtual_loop};
 
 async fn values<T>(tasks: Vec<Task<T>>) -> Vec<T> {
     let mut values = Vec::new();
@@ -320,7 +319,7 @@ fn two_waits_of_one_task_do_not_disturb_each_other() {
 
 #[test]
 fn a_thousand_tasks_cost_few_polls() {
-    let mut event_loop = EventLoop::builder().virtual_clock().build().expect("a ring");
+    let mut event_loop = virtual_loop();
     event_loop
         .run_until_complete(async {
             let tasks = spawn_all((0..1000).map(|_| yield_now()));
