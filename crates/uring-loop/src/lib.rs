@@ -65,6 +65,7 @@ mod debug;
 mod driver;
 mod dump;
 mod event_loop;
+pub mod fs;
 mod handle;
 mod hold;
 mod interrupt;

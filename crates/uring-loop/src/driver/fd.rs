@@ -32,6 +32,11 @@ impl Fd {
         (unsafe { ptr::read(&raw const this.driver) }, this.raw)
     }
 
+    /// The descriptor was closed already.
+    pub(crate) fn forget(self) {
+        drop(self.into_parts().0);
+    }
+
     pub(crate) fn driver(&self) -> &Rc<Driver> {
         &self.driver
     }

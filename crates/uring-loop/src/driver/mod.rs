@@ -419,6 +419,11 @@ impl Driver {
         }
     }
 
+    /// Whether the kernel has an opcode that is not among [`opcode::USED`].
+    pub(crate) fn supports(&self, opcode: u8) -> bool {
+        self.inner().ring.supports(opcode)
+    }
+
     /// It is this time, in nanoseconds: the age of operations is counted from here to here.
     pub(crate) fn note_time(&self, now: u64) {
         self.now.set((now / 1_000_000) as u32);

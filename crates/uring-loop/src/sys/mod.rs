@@ -6,6 +6,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod eventfd;
+pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod memory;
 pub mod opcode;

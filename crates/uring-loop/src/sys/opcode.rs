@@ -13,16 +13,24 @@ pub const ACCEPT: u8 = 13; // 5.5
 pub const ASYNC_CANCEL: u8 = 14; // 5.5
 pub const LINK_TIMEOUT: u8 = 15; // 5.5
 pub const CONNECT: u8 = 16; // 5.5
+pub const FALLOCATE: u8 = 17; // 5.6
 pub const OPENAT: u8 = 18; // 5.6
 pub const CLOSE: u8 = 19; // 5.6
+pub const STATX: u8 = 21; // 5.6
 pub const READ: u8 = 22; // 5.6
 pub const WRITE: u8 = 23; // 5.6
 pub const SEND: u8 = 26; // 5.6
 pub const RECV: u8 = 27; // 5.6
 pub const SHUTDOWN: u8 = 34; // 5.11
+pub const RENAMEAT: u8 = 35; // 5.11
+pub const UNLINKAT: u8 = 36; // 5.11
+pub const MKDIRAT: u8 = 37; // 5.15
+pub const SYMLINKAT: u8 = 38; // 5.15
+pub const LINKAT: u8 = 39; // 5.15
 pub const MSG_RING: u8 = 40; // 5.18
 pub const SOCKET: u8 = 45; // 5.19
 pub const SEND_ZC: u8 = 47; // 6.0
+pub const FTRUNCATE: u8 = 55; // 6.9
 
 /// The kernel's name of an opcode, for eyes.
 pub fn name(opcode: u8) -> &'static str {
@@ -39,20 +47,52 @@ pub fn name(opcode: u8) -> &'static str {
         ASYNC_CANCEL => "ASYNC_CANCEL",
         LINK_TIMEOUT => "LINK_TIMEOUT",
         CONNECT => "CONNECT",
+        FALLOCATE => "FALLOCATE",
         OPENAT => "OPENAT",
         CLOSE => "CLOSE",
+        STATX => "STATX",
         READ => "READ",
         WRITE => "WRITE",
         SEND => "SEND",
         RECV => "RECV",
         SHUTDOWN => "SHUTDOWN",
+        RENAMEAT => "RENAMEAT",
+        UNLINKAT => "UNLINKAT",
+        MKDIRAT => "MKDIRAT",
+        SYMLINKAT => "SYMLINKAT",
+        LINKAT => "LINKAT",
         MSG_RING => "MSG_RING",
         SOCKET => "SOCKET",
         SEND_ZC => "SEND_ZC",
+        FTRUNCATE => "FTRUNCATE",
         _ => "OP",
     }
 }
 
-/// What a loop and its sockets cannot do without.
-pub(crate) const USED: &[u8] =
-    &[NOP, POLL_ADD, SENDMSG, ACCEPT, ASYNC_CANCEL, CONNECT, CLOSE, SEND, RECV, SHUTDOWN];
+/// What a loop, its sockets and its files cannot do without: nothing newer than 5.15. (FTRUNCATE is
+/// not among them: where it is missing, a helper thread truncates.)
+pub(crate) const USED: &[u8] = &[
+    NOP,
+    READV,
+    WRITEV,
+    FSYNC,
+    POLL_ADD,
+    SENDMSG,
+    ACCEPT,
+    ASYNC_CANCEL,
+    CONNECT,
+    FALLOCATE,
+    OPENAT,
+    CLOSE,
+    STATX,
+    READ,
+    WRITE,
+    SEND,
+    RECV,
+    SHUTDOWN,
+    RENAMEAT,
+    UNLINKAT,
+    MKDIRAT,
+    SYMLINKAT,
+    LINKAT,
+];

@@ -3,12 +3,13 @@
 //! The ladder: the best set of flags is tried first, then the same less what is new. A version
 //! string is never asked, since distributions carry features back and take them away.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr;
 
-use io_uring::IoUring;
+use io_uring::{IoUring, Probe};
 
 use super::clock::Timespec;
 use super::opcode;
@@ -169,6 +170,8 @@ pub(crate) struct Uring {
     /// The registered index, or the descriptor.
     enter_fd: i32,
     enter_flags: u32,
+    /// What the kernel knows, once somebody has asked.
+    probe: OnceCell<Option<Probe>>,
 }
 
 impl Uring {
@@ -216,7 +219,8 @@ impl Uring {
             refused,
         };
         let enter_fd = ring.as_raw_fd();
-        let mut ring = Uring { ring, setup, enter_fd, enter_flags: flags };
+        let probe = OnceCell::new();
+        let mut ring = Uring { ring, setup, enter_fd, enter_flags: flags, probe };
         ring.ring.submitter().register_enable_rings()?;
         ring.setup.bounded_workers = ring.bound_workers(wanted.workers);
         ring.register_descriptor();
@@ -328,9 +332,18 @@ impl Uring {
 
     /// Which of `opcodes` this kernel lacks (`IORING_REGISTER_PROBE`, 5.6).
     fn missing(&self, opcodes: &[u8]) -> io::Result<Vec<u8>> {
-        let mut probe = io_uring::Probe::new();
+        let mut probe = Probe::new();
         self.ring.submitter().register_probe(&mut probe)?;
         Ok(opcodes.iter().copied().filter(|opcode| !probe.is_supported(*opcode)).collect())
+    }
+
+    /// Whether this kernel has an opcode. One that does not even answer has none that is asked for.
+    pub(crate) fn supports(&self, opcode: u8) -> bool {
+        let probe = self.probe.get_or_init(|| {
+            let mut probe = Probe::new();
+            self.ring.submitter().register_probe(&mut probe).is_ok().then_some(probe)
+        });
+        probe.as_ref().is_some_and(|probe| probe.is_supported(opcode))
     }
 
     /// Registers a ring of provided buffers (`IORING_REGISTER_PBUF_RING`, 5.19).

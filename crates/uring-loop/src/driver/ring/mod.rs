@@ -136,6 +136,17 @@ impl Ring {
         }
     }
 
+    /// Whether the kernel has an opcode.
+    pub(crate) fn supports(&self, opcode: u8) -> bool {
+        match self {
+            Ring::Kernel(ring) => ring.uring.supports(opcode),
+            #[cfg(any(test, feature = "testing"))]
+            Ring::Sim(ring) => ring.supports(opcode),
+            // Whatever is submitted now is cancelled at once.
+            Ring::Closed => true,
+        }
+    }
+
     /// How the kernel's ring was set up; `None` for the others.
     pub(crate) fn setup(&self) -> Option<&Setup> {
         match self {

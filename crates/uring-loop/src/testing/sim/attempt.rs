@@ -3,6 +3,7 @@
 
 use super::descriptors::{FIRST_VIRTUAL, Object};
 use super::layout::{self, Piece};
+use super::paths;
 use super::prepare::{
     self, MSG_FLAGS_PASS, NOP_INJECT, POLL_MULTI, TIMEOUT_ABS, TIMEOUT_ETIME_SUCCESS,
 };
@@ -79,10 +80,7 @@ impl World {
             opcode::TIMEOUT => {
                 request.pin_read(Piece { address: sqe.addr, length: TIMESPEC as u64 })?;
             }
-            opcode::OPENAT => {
-                let length = memory::read_text(sqe.addr)?.len() as u64 + 1;
-                request.pin_read(Piece { address: sqe.addr, length })?;
-            }
+            _ if paths::names(sqe.opcode) => self.pin_names(request)?,
             _ => {}
         }
         Ok(())
@@ -149,6 +147,10 @@ impl World {
         }
         if let Some(errno) = request.ambush.fail.take() {
             self.drop_aborted(request, errno);
+            if request.sqe.opcode == opcode::CLOSE {
+                // What fails is the flush; the descriptor is gone (close(2)).
+                let _ = self.close(request.sqe.fd);
+            }
             return failure(request, errno);
         }
         if self.is_ready(request) {
@@ -182,7 +184,6 @@ impl World {
             opcode::ASYNC_CANCEL => Outcome::from(self.cancel(&sqe)),
             opcode::POLL_ADD => self.poll(request),
             opcode::CLOSE => Outcome::from(self.close(sqe.fd)),
-            opcode::OPENAT => Outcome::from(self.open(&sqe)),
             opcode::SOCKET => Outcome::from(self.socket(&sqe)),
             opcode::MSG_RING => Outcome::from(self.message(request)),
             opcode::ACCEPT => self.accept(request),
@@ -194,6 +195,8 @@ impl World {
             }
             opcode::RECV | opcode::RECVMSG => self.receive(request),
             opcode::SEND | opcode::SENDMSG | opcode::SEND_ZC => self.send(request),
+            _ if paths::names(sqe.opcode) => self.perform_on_names(request),
+            opcode::FSYNC | opcode::FALLOCATE | opcode::FTRUNCATE => self.settle_file(request),
             _ if request.is_disk() => self.transfer_file(request),
             opcode::READ | opcode::READV => self.receive(request),
             opcode::WRITE | opcode::WRITEV => self.send(request),

@@ -29,6 +29,8 @@ pub struct Faults {
     pub(super) enter_busy: f64,
     pub(super) partial_submit: f64,
     pub(super) scribble: f64,
+    pub(super) file_again: f64,
+    pub(super) file_error: f64,
 }
 
 macro_rules! probabilities {
@@ -47,7 +49,7 @@ impl Faults {
         Faults::default()
     }
 
-    /// Everything at once, each seldom enough that programs still get on.
+    /// Everything at once that a program gets over, each seldom enough that it still gets on.
     pub fn chaos() -> Self {
         Faults {
             short: 0.3,
@@ -65,6 +67,8 @@ impl Faults {
             enter_busy: 0.05,
             partial_submit: 0.1,
             scribble: 0.2,
+            file_again: 0.05,
+            file_error: 0.0,
         }
     }
 
@@ -95,6 +99,12 @@ impl Faults {
         /// An enter consumes only some of the entries, as when the kernel's memory is short, and
         /// does not wait then. A chain of links is not torn.
         partial_submit,
+        /// A read or write of a file, or an fsync, answers EINTR, or a transfer EAGAIN, and nothing
+        /// has happened.
+        file_again,
+        /// An operation on a file or a name fails as disks do: EIO, ESTALE, and where it takes room
+        /// ENOSPC and EDQUOT. (No part of [`Faults::chaos`].)
+        file_error,
         /// The buffer of a receive or read in flight, or a free provided buffer, is filled with
         /// garbage before the result is there.
         scribble,

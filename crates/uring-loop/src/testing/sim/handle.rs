@@ -183,35 +183,6 @@ impl SimHandle {
         self.world_quietly().ring
     }
 
-    // Files.
-
-    /// A file with these bytes, opened for reading and writing.
-    pub fn create_file(&self, bytes: impl Into<Vec<u8>>) -> RawFd {
-        let world = &mut *self.world();
-        let content = world.files.create(None, bytes.into());
-        let file = world.files.open_content(content);
-        world.descriptors.open(Object::File(file))
-    }
-
-    /// A file with these bytes that an OPENAT with exactly this path will open.
-    pub fn create_named_file(&self, path: &str, bytes: impl Into<Vec<u8>>) {
-        self.world().files.create(Some(path.as_bytes()), bytes.into());
-    }
-
-    /// What an open file holds now.
-    pub fn file_bytes(&self, fd: RawFd) -> Option<Vec<u8>> {
-        let world = self.world_quietly();
-        match world.descriptors.resolve(fd) {
-            Ok(Object::File(file)) => world.files.bytes(file).map(<[u8]>::to_vec),
-            _ => None,
-        }
-    }
-
-    /// What the file of this path holds now.
-    pub fn named_file_bytes(&self, path: &str) -> Option<Vec<u8>> {
-        self.world_quietly().files.named_bytes(path.as_bytes()).map(<[u8]>::to_vec)
-    }
-
     // The clock.
 
     /// Virtual time in nanoseconds.

@@ -22,9 +22,9 @@
 //! man page. `tests/differential.rs` runs the same programs on the real ring.
 //!
 //! By file: `world` (the way of a request), `work` (passes), `wait` (enter), `attempt`,
-//! `transfer` and `cancel` (what each operation does), `prepare` (checks), `request`, `network`,
-//! `files`, `descriptors`, `buffers`, `queues`, `real` (descriptors of the real kernel), `memory`
-//! (the only unsafe code), `handle` and `peer` (the test's side).
+//! `transfer`, `paths` and `cancel` (what each operation does), `prepare` (checks), `request`,
+//! `network`, `files`, `tree`, `descriptors`, `buffers`, `queues`, `real` (descriptors of the real
+//! kernel), `memory` (the only unsafe code), `handle`, `folders` and `peer` (the test's side).
 
 mod attempt;
 mod buffers;
@@ -33,11 +33,13 @@ mod config;
 mod descriptors;
 mod faults;
 mod files;
+mod folders;
 mod handle;
 mod layout;
 mod log;
 mod memory;
 mod network;
+mod paths;
 mod peer;
 mod prepare;
 mod queues;
@@ -47,6 +49,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod tree;
 mod wait;
 mod work;
 mod world;
@@ -154,6 +157,11 @@ impl Sim {
             overflow: world.completions.overflowed(),
             completions: !world.completions.is_empty(),
         }
+    }
+
+    /// Whether this kernel has an opcode: see [`SimConfig::lacks`].
+    pub(crate) fn supports(&self, opcode: u8) -> bool {
+        !self.handle.world_quietly().config.lacks.contains(&opcode)
     }
 
     /// Registers a ring of provided buffers.

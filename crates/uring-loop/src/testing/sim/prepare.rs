@@ -2,7 +2,7 @@
 //! functions in its `io_uring/`): fields an opcode doesn't know must be zero, so an entry with
 //! left-overs of another is found here.
 
-use super::Errno;
+use super::{Errno, paths};
 use crate::driver::ring::{Sqe, cancel_flags, opcode, socket_flags, sqe_flags};
 
 /// `IORING_POLL_ADD_MULTI`, in the length of POLL_ADD.
@@ -37,10 +37,9 @@ pub(super) fn needs_file(opcode: u8) -> bool {
             | opcode::TIMEOUT
             | opcode::LINK_TIMEOUT
             | opcode::ASYNC_CANCEL
-            | opcode::OPENAT
             | opcode::CLOSE
             | opcode::SOCKET
-    )
+    ) && !paths::names(opcode)
 }
 
 /// Whether a completion can be followed by more of the same entry.
@@ -94,7 +93,17 @@ fn fields_fit(sqe: &Sqe) -> bool {
         opcode::ACCEPT => no_length && no_buffer && no_file && sqe.ioprio & !0b111 == 0,
         opcode::ASYNC_CANCEL => no_offset && no_file && cancel_fits(sqe),
         opcode::CONNECT => no_length && no_buffer && no_flags && no_file,
-        opcode::OPENAT => no_buffer && no_file,
+        opcode::OPENAT | opcode::STATX | opcode::RENAMEAT | opcode::LINKAT => no_buffer && no_file,
+        opcode::SYMLINKAT => no_length && no_flags && no_buffer && no_file,
+        opcode::UNLINKAT => {
+            let known = libc::AT_REMOVEDIR as u32;
+            no_offset && no_length && no_buffer && no_file && sqe.op_flags & !known == 0
+        }
+        opcode::MKDIRAT => no_offset && no_flags && no_buffer && no_file,
+        opcode::FALLOCATE => no_flags && no_buffer && no_file,
+        opcode::FTRUNCATE => {
+            no_flags && no_address && no_length && no_buffer && no_file && sqe.addr3 == 0
+        }
         opcode::CLOSE => no_offset && no_address && no_length && no_flags && no_buffer && no_file,
         opcode::SHUTDOWN => no_offset && no_address && no_flags && no_buffer && no_file,
         opcode::MSG_RING => {

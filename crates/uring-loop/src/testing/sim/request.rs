@@ -13,7 +13,7 @@ use super::descriptors::Object;
 use super::faults::Fault;
 use super::layout::Piece;
 use super::network::{SocketId, Wakes};
-use super::{Errno, memory};
+use super::{Errno, memory, paths};
 use crate::driver::ring::{Sqe, opcode, sqe_flags};
 
 /// An entry that was checked, and what the check said.
@@ -139,7 +139,7 @@ impl Request {
 
     /// A request that a worker or a disk carries out, and that no cancel can take back.
     pub(super) fn is_disk(&self) -> bool {
-        matches!(self.object, Some(Object::File(_)))
+        matches!(self.object, Some(Object::File(_))) || paths::names(self.sqe.opcode)
     }
 
     /// The real descriptor that is watched instead of an object.

@@ -1,4 +1,4 @@
-//! The operations on sockets and files: accept, connect, receive, send, read, write, fsync, open.
+//! The operations on sockets and files: accept, connect, receive, send, read, write.
 
 use super::attempt::failure;
 use super::descriptors::Object;
@@ -183,17 +183,17 @@ impl World {
         }
     }
 
-    /// READ, READV, WRITE, WRITEV and FSYNC of a file. A short transfer breaks a chain.
+    /// READ, READV, WRITE and WRITEV of a file. A short transfer breaks a chain.
     pub(super) fn transfer_file(&mut self, request: &mut Request) -> Outcome {
         let Some(Object::File(file)) = request.object else { return Outcome::done(-libc::EBADF) };
+        self.files.tree.now = self.now;
         let sqe = request.sqe;
-        if sqe.opcode == opcode::FSYNC {
-            return Outcome::done(0);
-        }
         let reads = matches!(sqe.opcode, opcode::READ | opcode::READV);
         let pieces = if reads { self.receive_into(request) } else { self.pieces(&sqe) };
         let moved = pieces.and_then(|pieces| {
             let total = length(&pieces);
+            let places = pieces.iter().map(|piece| (piece.address, piece.length));
+            self.files.check_direct(file, sqe.off, places)?;
             let most = request.cap(total);
             let count = if reads {
                 let bytes = self.files.read(file, sqe.off, most)?;
@@ -214,15 +214,6 @@ impl World {
             flags = cqe_flags::BUFFER | (u32::from(buffer.id) << cqe_flags::BUFFER_SHIFT);
         }
         Outcome::Done { result: count as i32, flags, failed: count < total }
-    }
-
-    pub(super) fn open(&mut self, sqe: &Sqe) -> Result<i32, Errno> {
-        let name = memory::read_text(sqe.addr)?;
-        if self.descriptors.is_full() {
-            return Err(libc::EMFILE);
-        }
-        let file = self.files.open(&name, sqe.op_flags as i32)?;
-        Ok(self.descriptors.open(Object::File(file)))
     }
 
     /// The memory of a transfer: one piece, or those of an array of iovecs.

@@ -277,8 +277,35 @@ impl World {
         if request.selects_buffer() && self.random.chance(no_buffers) {
             return Some(libc::ENOBUFS);
         }
+        if request.is_disk() {
+            return self.strike_disk(opcode);
+        }
         (socket && (accepts || transfers(opcode)) && self.random.chance(again))
             .then_some(libc::EAGAIN)
+    }
+
+    /// The same of what a disk or a worker does.
+    fn strike_disk(&mut self, opcode: u8) -> Option<Errno> {
+        let (again, error) = (self.config.faults.file_again, self.config.faults.file_error);
+        let repeats = transfers(opcode) || opcode == opcode::FSYNC;
+        if repeats && again > 0.0 && self.random.chance(again) {
+            let interrupted = opcode == opcode::FSYNC || self.random.chance(0.5);
+            return Some(if interrupted { libc::EINTR } else { libc::EAGAIN });
+        }
+        if error > 0.0 && self.random.chance(error) {
+            let takes_room = matches!(
+                opcode,
+                opcode::WRITE
+                    | opcode::WRITEV
+                    | opcode::FALLOCATE
+                    | opcode::OPENAT
+                    | opcode::MKDIRAT
+            );
+            let errors = [libc::EIO, libc::ESTALE, libc::ENOSPC, libc::EDQUOT];
+            let known = if takes_room { errors.len() } else { 2 };
+            return Some(errors[self.random.below(known as u64) as usize]);
+        }
+        None
     }
 }
 

@@ -106,6 +106,7 @@ impl World {
             consumed += 1;
             self.log.push(Event::submitted(&sqe));
             let verdict = prepare::check(&sqe)
+                .and_then(|()| self.check_known(&sqe))
                 .and_then(|()| check_place(&sqe, chain.back().map(|before| &before.sqe)))
                 .and_then(|()| self.check_time(&sqe));
             chain.push_back(Prepared { sqe, verdict });
@@ -115,6 +116,10 @@ impl World {
         }
         self.start_chain(chain);
         consumed as u32
+    }
+
+    fn check_known(&self, sqe: &Sqe) -> Result<(), super::Errno> {
+        if self.config.lacks.contains(&sqe.opcode) { Err(libc::EINVAL) } else { Ok(()) }
     }
 
     /// How many entries to take so that no chain is torn, if only about `most` can be.

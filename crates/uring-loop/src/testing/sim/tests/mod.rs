@@ -4,6 +4,7 @@ mod buffers;
 mod cancel;
 mod chaos;
 mod differential;
+mod differential_files;
 mod differential_io;
 mod faults;
 mod files;

@@ -1,0 +1,41 @@
+//! Calls on files that neither io_uring nor std has. They may block: for helper threads.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use super::check;
+
+/// Makes `to` share the blocks of all of `from`, on a file system that can (ioctl_ficlone(2)).
+pub(crate) fn share_blocks(from: &File, to: &File) -> io::Result<()> {
+    // SAFETY: FICLONE takes a descriptor as its argument and touches no memory of ours.
+    let result = unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE, from.as_raw_fd()) };
+    check(result.into()).map(drop)
+}
+
+/// Has the kernel copy up to `most` bytes, at the same offset in both, and answers how many it were
+/// (copy_file_range(2)).
+pub(crate) fn copy_range(from: &File, to: &File, offset: u64, most: usize) -> io::Result<usize> {
+    let invalid = |_| io::Error::from_raw_os_error(libc::EINVAL);
+    let mut at_from: libc::off64_t = offset.try_into().map_err(invalid)?;
+    let mut at_to = at_from;
+    let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
+    loop {
+        // SAFETY: both offsets outlive the call; it touches no other memory of ours.
+        let copied = unsafe { libc::copy_file_range(from, &mut at_from, to, &mut at_to, most, 0) };
+        match usize::try_from(copied) {
+            Ok(copied) => return Ok(copied),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// Whether an error says that the call as such is not there.
+pub(crate) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EOPNOTSUPP))
+}
