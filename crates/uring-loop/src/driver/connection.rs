@@ -9,12 +9,13 @@ use super::Driver;
 use super::fd::Fd;
 use super::owner::Owner;
 use super::recv::Receiver;
+use super::recv_bytes::Bytes;
 
 /// Dropped, it cancels what it receives with and closes the descriptor behind that, as an [`Fd`]
 /// does.
 pub(crate) struct Connection<E> {
     owner: Owner<E>,
-    pub(crate) receiver: Receiver,
+    pub(crate) receiver: Receiver<Bytes>,
     raw: RawFd,
 }
 

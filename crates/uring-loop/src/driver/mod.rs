@@ -27,6 +27,8 @@ mod in_flight;
 pub(crate) mod op;
 mod owner;
 pub(crate) mod recv;
+pub(crate) mod recv_bytes;
+pub(crate) mod recv_datagrams;
 pub(crate) mod recvbuf;
 pub(crate) mod ring;
 mod shutdown;

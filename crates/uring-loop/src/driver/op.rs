@@ -75,7 +75,7 @@ pub(crate) unsafe trait MultishotOp: 'static {
 }
 
 /// What lives in a slot.
-pub(super) trait Resident: Sized + 'static {
+pub(crate) trait Resident: Sized + 'static {
     const MULTISHOT: bool;
     const HOLDS_CLOCK: bool;
 

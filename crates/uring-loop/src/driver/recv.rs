@@ -1,111 +1,58 @@
-//! Receiving without asking each time: a multishot receive whose bytes wait in the stream.
+//! Receiving without asking each time: a multishot receive whose results wait in the socket.
 //!
-//! The operation belongs to the stream, not to a future: a `recv` that is dropped loses nothing,
-//! the next one finds the bytes.
+//! The operation belongs to the socket, not to a future: a `recv` that is dropped loses nothing,
+//! the next one finds what has come. What is received, bytes of a stream or datagrams, is a
+//! [`Sort`]: `recv_bytes.rs`, `recv_datagrams.rs`.
 //!
 //! # States of a [`Receiver`]
 //!
-//! *idle*: nothing is armed. *streaming*: a multishot `RECV` with provided buffers is in flight;
-//! completions chain their buffers in its slot. If [`HELD`] of them wait and nobody reads, further
-//! bytes are copied out and the operation is cancelled: a greedy peer is then held by TCP's
-//! window. *private*: the pool was empty (`ENOBUFS`) while somebody wanted to read. A one-shot
-//! `RECV` into a buffer of our own brings the bytes, which are there already; so a reader never
-//! waits for buffers that others sit on, and nothing spins. When a quarter of the pool is free
-//! again, the stream goes back to *streaming*. *waiting*: the receive answered EAGAIN or EINTR; a
-//! poll tells when it makes sense to try again. *ended*: end of file; it stays so.
+//! *idle*: nothing is armed. *streaming*: a multishot receive with provided buffers is in flight;
+//! completions chain their buffers in its slot. If [`HELD`](super::bufpool::HELD) of them wait and
+//! nobody reads, further ones are copied out and the operation is cancelled: what comes then waits
+//! in the kernel, and a greedy peer is held by TCP's window. *private*: the pool was empty
+//! (`ENOBUFS`) while somebody wanted to read. A one-shot receive into a buffer of our own brings
+//! the bytes, which are there already; so a reader never waits for buffers that others sit on, and
+//! nothing spins. When a quarter of the pool is free again, the socket goes back to *streaming*.
+//! *waiting*: the receive answered EAGAIN or EINTR; a poll tells when it makes sense to try again.
+//! *ended*: end of file; it stays so.
 
 use std::cell::Cell;
 use std::io;
-use std::mem;
+use std::marker::PhantomData;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::bufpool::{self, BufPool, Chain, HELD};
+use super::bufpool::BufPool;
 use super::op::{Op, Resident};
-use super::recvbuf::RecvBuf;
-use super::ring::{Cqe, Sqe, opcode, socket_flags};
+use super::ring::Cqe;
 use super::{Driver, Key};
 use crate::ops::ring::PollAdd;
 
-/// The multishot receive in its slot.
-struct Streaming {
-    pool: Rc<BufPool>,
-    /// Bytes that came after the chain was long enough. Boxed: it is rare, and the slot is small.
-    #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in every idle connection")]
-    spill: Option<Box<Vec<u8>>>,
-    chain: Chain,
-    stopping: bool,
-    fd: RawFd,
+/// What is received, and how.
+pub(crate) trait Sort: 'static {
+    type Item;
+    /// What a receive must know of its socket.
+    type Options: Copy;
+    /// The multishot receive in its slot.
+    type Streaming: Resident;
+    /// A receive into a buffer of our own.
+    type Private: Op<Output = io::Result<Self::Item>>;
+
+    fn streaming(pool: &Rc<BufPool>, fd: RawFd, options: Self::Options) -> Self::Streaming;
+    fn private(pool: &Rc<BufPool>, fd: RawFd, options: Self::Options) -> Self::Private;
+    /// The oldest of what waits. Runs under the borrow of the driver: nothing foreign.
+    fn take(streaming: &mut Self::Streaming) -> Option<Self::Item>;
+    /// What stands for the end, where there is one.
+    fn end(pool: &Rc<BufPool>) -> Option<Self::Item>;
+    fn is_end(item: &Self::Item) -> bool;
 }
 
-impl Resident for Streaming {
-    const MULTISHOT: bool = true;
-    const HOLDS_CLOCK: bool = false;
-
-    fn prepare(&mut self, sqe: &mut Sqe) {
-        sqe.opcode = opcode::RECV;
-        sqe.fd = self.fd;
-        sqe.ioprio = socket_flags::RECV_MULTISHOT;
-        bufpool::select(sqe);
-    }
-
-    fn more(&mut self, cqe: Cqe) -> bool {
-        let Some(id) = cqe.buffer_id() else { return false };
-        if self.spill.is_some() || self.chain.count() >= HELD {
-            bufpool::copy_completed(&self.pool, cqe, self.spill.get_or_insert_default());
-            return !mem::replace(&mut self.stopping, true);
-        }
-        self.chain.push(&self.pool, id, cqe.result.max(0) as u32);
-        false
-    }
-
-    fn reclaim(mut self, cqe: Cqe) {
-        while self.chain.pop(&self.pool).is_some() {}
-        if !mutant!("late-buffer-kept") {
-            drop(bufpool::lend_completed(&self.pool, cqe));
-        }
-    }
-}
-
-impl Streaming {
-    fn take(&mut self) -> Option<RecvBuf> {
-        self.chain.pop(&self.pool).or_else(|| {
-            let spill = self.spill.take()?;
-            Some(RecvBuf::copied(&self.pool, &spill))
-        })
-    }
-}
-
-/// A receive into a buffer of our own.
-struct Private {
-    fd: RawFd,
-    buffer: RecvBuf,
-}
-
-// SAFETY: the entry points to the heap buffer that `self` owns, of the length given; it is not
-// touched before `complete`. The descriptor is the stream's, closed through the driver.
-unsafe impl Op for Private {
-    type Output = io::Result<RecvBuf>;
-    const HOLDS_CLOCK: bool = false;
-
-    fn prepare(&mut self, sqe: &mut Sqe) {
-        sqe.opcode = opcode::RECV;
-        sqe.fd = self.fd;
-        sqe.addr = self.buffer.base() as u64;
-        sqe.len = self.buffer.capacity();
-    }
-
-    fn complete(mut self, cqe: Cqe) -> io::Result<RecvBuf> {
-        self.buffer.set_end(cqe.into_result()?);
-        Ok(self.buffer)
-    }
-}
-
-/// The receiving half of a stream.
-pub(crate) struct Receiver {
+/// The receiving half of a socket.
+pub(crate) struct Receiver<S> {
     key: Cell<Key>,
     mode: Cell<Mode>,
+    sort: PhantomData<S>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,40 +68,43 @@ fn transient(result: i32) -> bool {
     matches!(-result, libc::EAGAIN | libc::EINTR)
 }
 
-enum Step {
-    Ready(RecvBuf),
+enum Step<T> {
+    Ready(T),
     Ended(Cqe),
     Pending,
     NeedsWaker,
 }
 
-impl Receiver {
+impl<S: Sort> Receiver<S> {
     pub(crate) const fn new() -> Self {
-        Receiver { key: Cell::new(Key::NONE), mode: Cell::new(Mode::Streaming) }
+        Receiver { key: Cell::new(Key::NONE), mode: Cell::new(Mode::Streaming), sort: PhantomData }
     }
 
-    /// Whether bytes may wait here, so that a read must not go past them.
+    /// Whether something may wait here, so that a read must not go past it.
     pub(crate) fn armed(&self) -> bool {
         !self.key.get().is_none() || self.mode.get() == Mode::Ended
     }
 
-    /// The next bytes; none at the end of the stream.
+    /// The next item; the last one again and again after the end.
     pub(crate) fn poll(
         &self,
         driver: &Driver,
         fd: RawFd,
+        options: S::Options,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<RecvBuf>> {
+    ) -> Poll<io::Result<S::Item>> {
         let pool = driver.buffers()?;
         loop {
-            if self.mode.get() == Mode::Ended {
-                return Poll::Ready(Ok(RecvBuf::empty(&pool)));
+            if self.mode.get() == Mode::Ended
+                && let Some(end) = S::end(&pool)
+            {
+                return Poll::Ready(Ok(end));
             }
             if self.key.get().is_none() {
-                self.arm(driver, fd, &pool);
+                self.arm(driver, fd, options, &pool);
             }
             let cqe = match self.mode.get() {
-                Mode::Private => match ready!(self.poll_private(driver, &pool, cx)) {
+                Mode::Private => match ready!(self.poll_private(driver, cx)) {
                     Err(error) if transient(-error.raw_os_error().unwrap_or(0)) => {
                         self.mode.set(Mode::Waiting);
                         continue;
@@ -169,7 +119,7 @@ impl Receiver {
                     continue;
                 }
                 _ => match self.poll_streaming(driver, cx) {
-                    Step::Ready(buffer) => return Poll::Ready(Ok(buffer)),
+                    Step::Ready(item) => return Poll::Ready(Ok(item)),
                     Step::Pending | Step::NeedsWaker => return Poll::Pending,
                     Step::Ended(cqe) => cqe,
                 },
@@ -191,31 +141,28 @@ impl Receiver {
         }
     }
 
-    fn arm(&self, driver: &Driver, fd: RawFd, pool: &Rc<BufPool>) {
+    fn arm(&self, driver: &Driver, fd: RawFd, options: S::Options, pool: &Rc<BufPool>) {
         if self.mode.get() == Mode::Waiting {
             self.key.set(driver.start(PollAdd::readable(fd)));
             return;
         }
         if self.mode.get() == Mode::Private && !pool.plenty() {
-            let op = Private { fd, buffer: RecvBuf::private(pool) };
-            self.key.set(driver.start(op));
+            self.key.set(driver.start(S::private(pool, fd, options)));
             return;
         }
         self.mode.set(Mode::Streaming);
-        let streaming =
-            Streaming { pool: pool.clone(), spill: None, chain: Chain::EMPTY, stopping: false, fd };
-        self.key.set(driver.place(streaming));
+        self.key.set(driver.place(S::streaming(pool, fd, options)));
     }
 
-    fn poll_streaming(&self, driver: &Driver, cx: &mut Context<'_>) -> Step {
+    fn poll_streaming(&self, driver: &Driver, cx: &mut Context<'_>) -> Step<S::Item> {
         let key = self.key.get();
         loop {
-            // SAFETY: in this mode the slot holds a `Streaming`, whose memory the kernel doesn't
-            // use.
+            // SAFETY: in this mode the slot holds an `S::Streaming`, whose memory the kernel
+            // doesn't use.
             let step = unsafe {
-                driver.with_resident(key, |streaming: &mut Streaming, done, waker| {
-                    if let Some(buffer) = streaming.take() {
-                        Step::Ready(buffer)
+                driver.with_resident(key, |streaming: &mut S::Streaming, done, waker| {
+                    if let Some(item) = S::take(streaming) {
+                        Step::Ready(item)
                     } else if let Some(cqe) = done {
                         Step::Ended(cqe)
                     } else if waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
@@ -225,11 +172,11 @@ impl Receiver {
                     }
                 })
             };
-            match step.expect("the stream's key is good until the operation has ended") {
+            match step.expect("the socket's key is good until the operation has ended") {
                 Step::NeedsWaker => driver.set_waker(key, cx),
                 Step::Ended(cqe) => {
                     // SAFETY: as above.
-                    drop(unsafe { driver.take_resident::<Streaming>(key) });
+                    drop(unsafe { driver.take_resident::<S::Streaming>(key) });
                     self.key.set(Key::NONE);
                     return Step::Ended(cqe);
                 }
@@ -238,26 +185,25 @@ impl Receiver {
         }
     }
 
-    fn poll_private(
-        &self,
-        driver: &Driver,
-        pool: &Rc<BufPool>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<RecvBuf>> {
-        let Poll::Ready(result) = driver.poll_op::<Private>(self.key.get(), cx) else {
+    fn poll_private(&self, driver: &Driver, cx: &mut Context<'_>) -> Poll<io::Result<S::Item>> {
+        let Poll::Ready(result) = driver.poll_op::<S::Private>(self.key.get(), cx) else {
             return Poll::Pending;
         };
         self.key.set(Key::NONE);
-        Poll::Ready(match result {
-            Ok(buffer) if buffer.is_empty() => {
-                self.mode.set(Mode::Ended);
-                Ok(RecvBuf::empty(pool))
-            }
-            other => other,
-        })
+        if result.as_ref().is_ok_and(S::is_end) {
+            self.mode.set(Mode::Ended);
+        }
+        Poll::Ready(result)
     }
 
-    /// The stream goes: what is in flight is cancelled, what waits is given back.
+    /// What is armed ends, and the next poll arms anew: the options have changed.
+    pub(crate) fn rearm(&self, driver: &Driver) {
+        if self.mode.get() == Mode::Streaming {
+            driver.cancel(self.key.get());
+        }
+    }
+
+    /// The socket goes: what is in flight is cancelled, what waits is given back.
     pub(crate) fn abandon(&self, driver: &Driver) {
         let key = self.key.replace(Key::NONE);
         if !key.is_none() {

@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 #[cfg(any(test, feature = "testing"))]
 use std::os::fd::AsRawFd;
 use std::os::fd::{BorrowedFd, RawFd};
+use std::path::Path;
+
+use socket2::{SockAddr, Type};
 
 use super::Driver;
 use crate::sys;
@@ -50,19 +53,102 @@ impl Driver {
         sys::socket::listen(address, backlog, reuse_port)
     }
 
-    pub(crate) fn local_address(&self, fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    /// Whether the sockets are simulated.
+    pub(crate) fn is_simulated(&self) -> bool {
         #[cfg(any(test, feature = "testing"))]
-        if let Some(sim) = self.simulated() {
-            return sim.local_addr(fd.as_raw_fd());
-        }
-        sys::socket::local_address(fd)
+        return self.sim.is_some();
+        #[cfg(not(any(test, feature = "testing")))]
+        false
     }
 
-    pub(crate) fn peer_address(&self, fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    /// A bound UDP socket.
+    pub(crate) fn udp(&self, address: &SocketAddr) -> io::Result<RawFd> {
         #[cfg(any(test, feature = "testing"))]
         if let Some(sim) = self.simulated() {
-            return sim.peer_addr(fd.as_raw_fd());
+            return sim.udp(address);
         }
-        sys::socket::peer_address(fd)
+        sys::socket::udp(address)
+    }
+
+    /// A bound Unix socket.
+    pub(crate) fn unix_bind(&self, name: &SockAddr, kind: Type) -> io::Result<RawFd> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(sim) = self.simulated() {
+            return sim.unix_bind(name);
+        }
+        sys::socket::unix_bind(name, kind)
+    }
+
+    /// A Unix socket to connect or to bind.
+    pub(crate) fn unix_socket(&self, kind: Type) -> io::Result<RawFd> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(sim) = self.simulated() {
+            return sim.unix_socket(kind);
+        }
+        sys::socket::unix(kind)
+    }
+
+    /// A listening Unix socket.
+    pub(crate) fn unix_listen(&self, name: &SockAddr, backlog: i32) -> io::Result<RawFd> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(sim) = self.simulated() {
+            return sim.unix_listen(name);
+        }
+        sys::socket::unix_listen(name, backlog)
+    }
+
+    /// Two Unix sockets, connected to each other.
+    pub(crate) fn unix_pair(&self, kind: Type) -> io::Result<[RawFd; 2]> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(sim) = self.simulated() {
+            return sim.unix_pair(kind);
+        }
+        sys::socket::unix_pair(kind)
+    }
+
+    /// Which file the name of a Unix socket stands for.
+    pub(crate) fn identity(&self, path: &Path) -> io::Result<sys::path::Identity> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(sim) = self.simulated() {
+            return sim.identity(path);
+        }
+        sys::path::identity(path)
+    }
+
+    /// Removes the name of a Unix socket, if it still stands for this file and this process is the
+    /// one that made it.
+    pub(crate) fn remove_name(&self, path: &Path, identity: sys::path::Identity) {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(sim) = self.simulated() {
+            return sim.remove_name(path, identity);
+        }
+        if self.fork_generation == sys::fork::generation() {
+            sys::path::remove_if(path, identity);
+        }
+    }
+
+    pub(crate) fn local_name(&self, fd: BorrowedFd<'_>) -> io::Result<SockAddr> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(sim) = self.simulated() {
+            return sim.name(fd.as_raw_fd(), true);
+        }
+        sys::socket::local_name(fd)
+    }
+
+    pub(crate) fn peer_name(&self, fd: BorrowedFd<'_>) -> io::Result<SockAddr> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(sim) = self.simulated() {
+            return sim.name(fd.as_raw_fd(), false);
+        }
+        sys::socket::peer_name(fd)
+    }
+
+    /// Who made the other end of a Unix socket: process, user, group.
+    pub(crate) fn peer_credentials(&self, fd: BorrowedFd<'_>) -> io::Result<(i32, u32, u32)> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(sim) = self.simulated() {
+            return sim.peer_credentials(fd.as_raw_fd());
+        }
+        sys::socket::peer_credentials(fd).map(|ucred| (ucred.pid, ucred.uid, ucred.gid))
     }
 }

@@ -1,27 +1,16 @@
 //! Listening for TCP connections.
 
-use std::cell::Cell;
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
+use super::acceptor::{Acceptor, BACKLOG};
 use super::addr::numeric;
 use super::{TcpStream, ToAddress};
-use crate::context;
+use crate::driver::Driver;
 use crate::driver::fd::Fd;
-use crate::driver::{Driver, Key, Next};
-use crate::ops::net::{Accept, exhausted};
-use crate::time::{now, sleep_until};
-
-const BACKLOG: i32 = 4096;
-
-/// How long an accept waits after one that failed for want of descriptors or memory. They come
-/// back when other connections end; asking at once would find none again.
-const PAUSE: Duration = Duration::from_millis(100);
+use crate::sys::socket::inet;
 
 /// A TCP socket that accepts connections.
 ///
@@ -49,12 +38,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// })?
 /// # ; Ok::<(), std::io::Error>(())
 /// ```
-pub struct TcpListener {
-    accepting: Cell<Key>,
-    /// Nothing is asked for before this.
-    paused_until: Cell<Option<Instant>>,
-    fd: Fd,
-}
+pub struct TcpListener(Acceptor);
 
 impl TcpListener {
     /// Binds and listens, with SO_REUSEADDR. Port 0 takes a free one, see
@@ -110,7 +94,7 @@ impl TcpListener {
     }
 
     fn new(fd: Fd) -> Self {
-        TcpListener { accepting: Cell::new(Key::NONE), paused_until: Cell::new(None), fd }
+        TcpListener(Acceptor::new(fd))
     }
 
     /// The next connection, in the order in which they arrived. TCP_NODELAY is on.
@@ -125,46 +109,7 @@ impl TcpListener {
     ///
     /// Strict: a connection that was accepted for a dropped call is given to the next one.
     pub async fn accept(&self) -> io::Result<TcpStream> {
-        if let Some(moment) = self.paused_until.get() {
-            sleep_until(moment).await;
-            self.paused_until.set(None);
-        }
-        poll_fn(|cx| self.poll_accept(cx)).await
-    }
-
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
-        if !context::take_budget() {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let driver = self.fd.driver();
-        loop {
-            if self.accepting.get().is_none() {
-                let accept = Accept { driver: driver.clone(), fd: self.fd.as_raw_fd() };
-                self.accepting.set(driver.start_multishot(accept));
-            }
-            let accepted = match driver.poll_item::<Accept>(self.accepting.get(), cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Next::More(accepted)) => accepted,
-                Poll::Ready(Next::Last(accepted)) => {
-                    if !mutant!("multishot-not-armed-again") {
-                        self.accepting.set(Key::NONE);
-                    }
-                    accepted
-                }
-            };
-            match accepted {
-                Ok(fd) => return Poll::Ready(Ok(TcpStream::new(fd))),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    if exhausted(&error) && !mutant!("no-pause-without-descriptors") {
-                        self.paused_until.set(Some(now() + PAUSE));
-                    }
-                    let text = format!("accepting a connection: {error}");
-                    return Poll::Ready(Err(io::Error::new(error.kind(), text)));
-                }
-            }
-        }
+        self.0.accept().await.map(TcpStream::new)
     }
 
     /// The address listened on.
@@ -173,33 +118,24 @@ impl TcpListener {
     ///
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.fd.driver().local_address(self.fd.as_fd())
+        self.0.driver().local_name(self.as_fd()).and_then(inet)
     }
 }
 
 impl AsFd for TcpListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.0.as_fd()
     }
 }
 
 impl AsRawFd for TcpListener {
     fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
-    }
-}
-
-impl Drop for TcpListener {
-    fn drop(&mut self) {
-        let key = self.accepting.replace(Key::NONE);
-        if !key.is_none() {
-            self.fd.driver().abandon(key);
-        }
+        self.0.as_raw_fd()
     }
 }
 
 impl fmt::Debug for TcpListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TcpListener").field(&self.fd).finish()
+        f.debug_tuple("TcpListener").field(&self.0).finish()
     }
 }

@@ -1,20 +1,33 @@
-//! TCP over completions.
+//! Sockets over completions: TCP, UDP and Unix.
 //!
-//! A [`TcpStream`] receives by default into buffers that the loop lends ([`TcpStream::recv`]), so
-//! that an idle connection holds none.
+//! A stream receives by default into buffers that the loop lends ([`TcpStream::recv`]), so that an
+//! idle connection holds none.
 
+mod acceptor;
 mod addr;
+mod connected;
+mod datagram;
+mod datagrams;
 mod extras;
 mod limits;
 mod listener;
+mod methods;
 #[cfg(test)]
 mod sizes;
 mod split;
 mod stream;
+mod udp;
+mod unix;
 mod write_all;
 
 pub use addr::{ToAddress, resolve};
+pub use connected::Recv;
+pub use datagram::{Datagram, DatagramInfo};
 pub use listener::TcpListener;
 pub use split::{RecvHalf, SendHalf};
-pub use stream::{Recv, TcpStream};
+pub use stream::TcpStream;
+pub use udp::{UdpSender, UdpSocket};
+pub use unix::{
+    PeerCredentials, ReceivedFds, UnixDatagram, UnixDatagramSender, UnixListener, UnixStream,
+};
 pub use write_all::WriteAll;

@@ -7,14 +7,15 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::TcpStream;
+use super::connected::Connected;
 use super::limits::{self, Side};
 use crate::driver::Key;
 use crate::driver::buf::IoBuf;
 use crate::ops::net::Send;
 use crate::ops::ring::PollAdd;
 
-/// Future of [`TcpStream::write_all`]; it gives the buffer back beside the result.
+/// Future of [`TcpStream::write_all`](super::TcpStream::write_all) and
+/// [`UnixStream::write_all`](super::UnixStream::write_all); it gives the buffer back beside the result.
 // Its state is what is there, for a state of its own would make it larger:
 //
 // | buffer | key | state |
@@ -29,7 +30,7 @@ use crate::ops::ring::PollAdd;
 // cancelled.
 #[must_use = "futures do nothing unless awaited"]
 pub struct WriteAll<'a, B: IoBuf> {
-    stream: &'a TcpStream,
+    stream: &'a Connected,
     buffer: Option<B>,
     key: Key,
     sent: u32,
@@ -41,7 +42,7 @@ pub struct WriteAll<'a, B: IoBuf> {
 impl<B: IoBuf> Unpin for WriteAll<'_, B> {}
 
 impl<'a, B: IoBuf> WriteAll<'a, B> {
-    pub(super) fn new(stream: &'a TcpStream, buffer: B) -> Self {
+    pub(super) fn new(stream: &'a Connected, buffer: B) -> Self {
         WriteAll { stream, buffer: Some(buffer), key: Key::NONE, sent: 0, late: false }
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod memory;
 pub mod opcode;
+pub(crate) mod path;
 pub(crate) mod probe;
 pub(crate) mod signal;
 pub(crate) mod socket;

@@ -13,7 +13,8 @@ pub(crate) mod sim;
 use std::future::Future;
 
 pub use sim::{
-    DescriptorKind, Event, Fault, Faults, Peer, PeerListener, Sim, SimConfig, SimHandle, opcode,
+    DescriptorKind, Event, Fault, Faults, Peer, PeerListener, PeerUdp, Sim, SimConfig, SimHandle,
+    opcode,
 };
 
 use crate::EventLoop;

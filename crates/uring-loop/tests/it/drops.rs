@@ -19,7 +19,7 @@ use crate::support::{forget, on_sim, on_sim_with, poll_once, small};
 
 /// How a future ends before it is ready.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum End {
+pub(crate) enum End {
     Drop,
     Forget,
     Select,
@@ -27,10 +27,10 @@ enum End {
 
 const ENDS: [End; 3] = [End::Drop, End::Forget, End::Select];
 /// More turns than any operation here takes with the faults given.
-const TURNS: usize = 8;
+pub(crate) const TURNS: usize = 8;
 
 /// Polls for so many turns, then ends the future.
-async fn run_for<F: Future>(future: F, turns: usize, end: End) -> Option<F::Output> {
+pub(crate) async fn run_for<F: Future>(future: F, turns: usize, end: End) -> Option<F::Output> {
     let mut future = Box::pin(future);
     for _ in 0..turns {
         if let Poll::Ready(output) = poll_once(&mut future).await {
@@ -51,7 +51,10 @@ async fn run_for<F: Future>(future: F, turns: usize, end: End) -> Option<F::Outp
 
 /// One case after another: every end, every number of turns, every lateness, with and without a
 /// lost race of the cancel.
-fn every_point(opcode: u8, mut case: impl FnMut(SimConfig, Vec<(u8, Fault)>, usize, End)) {
+pub(crate) fn every_point(
+    opcode: u8,
+    mut case: impl FnMut(SimConfig, Vec<(u8, Fault)>, usize, End),
+) {
     for turns in 0..TURNS {
         for late in [0, 1, 2, 5] {
             for lost in [false, true] {
@@ -70,7 +73,7 @@ fn every_point(opcode: u8, mut case: impl FnMut(SimConfig, Vec<(u8, Fault)>, usi
     }
 }
 
-fn inflict(sim: &SimHandle, faults: &[(u8, Fault)]) {
+pub(crate) fn inflict(sim: &SimHandle, faults: &[(u8, Fault)]) {
     for (opcode, fault) in faults {
         sim.next(*opcode, *fault);
     }

@@ -73,6 +73,7 @@ impl World {
         match sqe.opcode {
             opcode::SEND | opcode::SEND_ZC | opcode::WRITE => request.pin_read(whole)?,
             opcode::RECV | opcode::READ if !request.selects_buffer() => request.pin_write(whole),
+            opcode::RECVMSG if request.selects_buffer() => self.pin_header(request)?,
             opcode::SENDMSG | opcode::RECVMSG | opcode::READV | opcode::WRITEV => {
                 self.pin_pieces(request)?;
             }
@@ -89,10 +90,7 @@ impl World {
     fn pin_pieces(&self, request: &mut Request) -> Result<(), Errno> {
         let sqe = request.sqe;
         if matches!(sqe.opcode, opcode::SENDMSG | opcode::RECVMSG) {
-            // The name's length, the control's length and the flags are written at the end.
-            for (offset, length) in [(0, 8), (16, 24)] {
-                request.pin_read(Piece { address: sqe.addr + offset, length })?;
-            }
+            self.pin_header(request)?;
         }
         let (array, pieces) = self.scattered(&sqe)?;
         request.pin_read(array)?;

@@ -22,6 +22,8 @@ pub enum DescriptorKind {
     Listener,
     /// One end of a connection.
     Stream,
+    /// A socket for datagrams.
+    Datagrams,
     /// A file.
     File,
 }

@@ -146,6 +146,9 @@ pub enum Fault {
     EndMultishot,
     /// A cancel of it comes too late, see [`Faults::lose_cancel`].
     LoseCancel,
+    /// The descriptors of the message that it receives find no room in the process's table: the
+    /// bytes come without them (MSG_CTRUNC), as when EMFILE would be answered.
+    NoDescriptor,
 }
 
 /// The faults scripted for operations to come, by opcode.

@@ -11,7 +11,7 @@ use super::Errno;
 use super::descriptors::{DescriptorKind, Object};
 use super::faults::{Fault, Faults};
 use super::log::Event;
-use super::network::{Dial, SocketId, SocketKind};
+use super::network::{Address, Dial, SocketId, SocketKind};
 use super::peer::{Peer, PeerListener};
 use super::world::World;
 
@@ -65,7 +65,8 @@ impl SimHandle {
     pub fn listen(&self, address: SocketAddr) -> io::Result<(RawFd, SocketAddr)> {
         let world = &mut *self.world();
         let socket = check(world.network.listen(address))?;
-        let address = world.network.local(socket).expect("a listener has an address");
+        let address = world.network.local(socket).and_then(|local| local.inet());
+        let address = address.expect("a listener has an address");
         Ok((world.descriptors.open(Object::Socket(socket)), address))
     }
 
@@ -89,11 +90,17 @@ impl SimHandle {
     ///
     /// ECONNREFUSED if nobody listens there, ETIMEDOUT if its backlog is full.
     pub fn peer_connect(&self, address: SocketAddr) -> io::Result<Peer> {
+        self.connect_from_outside(address.into())
+    }
+
+    pub(super) fn connect_from_outside(&self, address: Address) -> io::Result<Peer> {
         let world = &mut *self.world();
-        let socket = world.network.create();
+        let unix = matches!(address, Address::Unix(_));
+        let socket = if unix { world.network.create_unix() } else { world.network.create() };
         let errno = match world.network.connect(socket, address) {
             Dial::Established => return Ok(Peer::new(self.clone(), socket)),
             Dial::Refused => libc::ECONNREFUSED,
+            Dial::Missing => libc::ENOENT,
             Dial::Silence => libc::ETIMEDOUT,
         };
         world.network.close(socket);
@@ -115,7 +122,7 @@ impl SimHandle {
         self.world().network.black_hole(address);
     }
 
-    fn socket_of(&self, fd: RawFd) -> io::Result<SocketId> {
+    pub(super) fn socket_of(&self, fd: RawFd) -> io::Result<SocketId> {
         match check(self.world_quietly().descriptors.resolve(fd))? {
             Object::Socket(id) => Ok(id),
             _ => Err(io::Error::from_raw_os_error(libc::ENOTSOCK)),
@@ -129,7 +136,8 @@ impl SimHandle {
     /// EBADF, ENOTSOCK, and ENOTCONN for a socket without an address.
     pub fn local_addr(&self, fd: RawFd) -> io::Result<SocketAddr> {
         let socket = self.socket_of(fd)?;
-        check(self.world_quietly().network.local(socket).ok_or(libc::ENOTCONN))
+        let local = self.world_quietly().network.local(socket);
+        check(local.and_then(|local| local.inet()).ok_or(libc::ENOTCONN))
     }
 
     /// getpeername(2).
@@ -139,7 +147,8 @@ impl SimHandle {
     /// EBADF, ENOTSOCK, ENOTCONN.
     pub fn peer_addr(&self, fd: RawFd) -> io::Result<SocketAddr> {
         let socket = self.socket_of(fd)?;
-        check(self.world_quietly().network.remote(socket).ok_or(libc::ENOTCONN))
+        let remote = self.world_quietly().network.remote(socket);
+        check(remote.and_then(|remote| remote.inet()).ok_or(libc::ENOTCONN))
     }
 
     /// shutdown(2) of a descriptor of the program under test; `how` is `SHUT_*`.
@@ -172,6 +181,7 @@ impl SimHandle {
                 SocketKind::Unconnected => DescriptorKind::Socket,
                 SocketKind::Listener => DescriptorKind::Listener,
                 SocketKind::Stream => DescriptorKind::Stream,
+                SocketKind::Datagrams => DescriptorKind::Datagrams,
             },
         };
         let open = world.descriptors.iter().map(|(fd, object)| (fd, kind(object)));

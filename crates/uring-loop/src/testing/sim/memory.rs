@@ -86,6 +86,15 @@ pub(super) fn borrow_descriptor<'a>(fd: RawFd) -> BorrowedFd<'a> {
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
+/// A descriptor that a message brought a test.
+#[cfg(test)]
+pub(super) fn adopt_descriptor(fd: RawFd) -> std::os::fd::OwnedFd {
+    use std::os::fd::FromRawFd;
+    // SAFETY: the kernel, or the simulation in its place, has opened it for the message that the
+    // test received, and nobody else knows it.
+    unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) }
+}
+
 /// read(2) on a real descriptor into the memory of a request.
 pub(super) fn read_descriptor(fd: RawFd, address: u64, length: usize) -> Result<usize, Errno> {
     let buffer = pointer(address, length)?;

@@ -22,14 +22,16 @@
 //! man page. `tests/differential.rs` runs the same programs on the real ring.
 //!
 //! By file: `world` (the way of a request), `work` (passes), `wait` (enter), `attempt`,
-//! `transfer`, `paths` and `cancel` (what each operation does), `prepare` (checks), `request`,
-//! `network`, `files`, `tree`, `descriptors`, `buffers`, `queues`, `real` (descriptors of the real
-//! kernel), `memory` (the only unsafe code), `handle`, `folders` and `peer` (the test's side).
+//! `transfer`, `message`, `datagrams`, `paths` and `cancel` (what each operation does), `prepare`
+//! (checks), `request`, `network`, `unix`, `files`, `tree`, `descriptors`, `buffers`, `queues`, `real`
+//! (descriptors of the real kernel), `memory` (the only unsafe code), `handle`, `folders` and `peer`
+//! (the test's side).
 
 mod attempt;
 mod buffers;
 mod cancel;
 mod config;
+mod datagrams;
 mod descriptors;
 mod faults;
 mod files;
@@ -38,6 +40,7 @@ mod handle;
 mod layout;
 mod log;
 mod memory;
+mod message;
 mod network;
 mod paths;
 mod peer;
@@ -50,6 +53,7 @@ mod request;
 mod tests;
 mod transfer;
 mod tree;
+mod unix;
 mod wait;
 mod work;
 mod world;
@@ -60,6 +64,7 @@ use std::io;
 use std::rc::Rc;
 
 pub use config::SimConfig;
+pub use datagrams::PeerUdp;
 pub use descriptors::DescriptorKind;
 pub use faults::{Fault, Faults};
 pub use handle::SimHandle;

@@ -1,16 +1,24 @@
-//! A TCP network in memory: listeners, connections, half-close, reset. It knows neither rings nor
-//! descriptors, and is pure.
+//! A network in memory, TCP and Unix: listeners, connections, half-close, reset. It knows neither
+//! rings nor descriptors of its own, and is pure.
 //!
 //! It answers as Linux does (`net/ipv4/tcp.c`): what has arrived can be read even after a reset;
 //! after a FIN a read says end of file whatever came later; a write to an end that is gone is
-//! taken, and the next one fails; an end closed with bytes unread sends a reset.
+//! taken, and the next one fails; an end closed with bytes unread sends a reset. Where Unix sockets
+//! answer otherwise it is said.
 
+mod address;
+mod datagram;
+mod unix;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 
 use super::Errno;
+pub(super) use address::Address;
+use datagram::Datagrams;
+pub(super) use datagram::Packet;
+use unix::Travelling;
 
 pub(super) type SocketId = u64;
 
@@ -20,7 +28,9 @@ const FIRST_EPHEMERAL_PORT: u16 = 32768;
 #[derive(Debug)]
 pub(super) struct Network {
     sockets: BTreeMap<SocketId, Socket>,
-    black_holes: BTreeSet<SocketAddr>,
+    black_holes: BTreeSet<Address>,
+    /// Paths that Unix sockets were bound to, with the number of the file.
+    files: BTreeMap<Vec<u8>, u64>,
     next_id: SocketId,
     next_port: u16,
     send_buffer: usize,
@@ -30,6 +40,7 @@ pub(super) struct Network {
 #[derive(Debug)]
 struct Socket {
     state: State,
+    unix: bool,
     wakes: Wakes,
 }
 
@@ -39,22 +50,24 @@ enum State {
     Connecting,
     Listener(Listener),
     Stream(Stream),
+    Datagrams(Datagrams),
 }
 
 #[derive(Debug)]
 struct Listener {
-    local: SocketAddr,
+    local: Address,
     queue: VecDeque<SocketId>,
 }
 
 /// One end of a connection.
 #[derive(Debug)]
 struct Stream {
-    local: SocketAddr,
-    remote: SocketAddr,
+    local: Address,
+    remote: Address,
     /// The other end, until it is gone.
     other: Option<SocketId>,
     inbox: VecDeque<u8>,
+    travelling: Travelling,
     /// The other end will send no more.
     got_fin: bool,
     read_shut: bool,
@@ -77,6 +90,8 @@ pub(super) struct Wakes {
 pub(super) enum Dial {
     Established,
     Refused,
+    /// There is no file of this name (ENOENT).
+    Missing,
     /// No answer: the backlog is full, or nobody is there to say no.
     Silence,
 }
@@ -87,15 +102,17 @@ pub(super) enum SocketKind {
     Unconnected,
     Listener,
     Stream,
+    Datagrams,
 }
 
 impl Stream {
-    fn new(local: SocketAddr, remote: SocketAddr, other: SocketId) -> Self {
+    fn new(local: Address, remote: Address, other: SocketId) -> Self {
         Stream {
             local,
             remote,
             other: Some(other),
             inbox: VecDeque::new(),
+            travelling: Travelling::default(),
             got_fin: false,
             read_shut: false,
             write_shut: false,
@@ -127,6 +144,7 @@ impl Network {
         Network {
             sockets: BTreeMap::new(),
             black_holes: BTreeSet::new(),
+            files: BTreeMap::new(),
             next_id: 1,
             next_port: FIRST_EPHEMERAL_PORT,
             send_buffer,
@@ -134,10 +152,10 @@ impl Network {
         }
     }
 
-    fn insert(&mut self, state: State) -> SocketId {
+    fn insert(&mut self, state: State, unix: bool) -> SocketId {
         let id = self.next_id;
         self.next_id += 1;
-        self.sockets.insert(id, Socket { state, wakes: Wakes::default() });
+        self.sockets.insert(id, Socket { state, unix, wakes: Wakes::default() });
         id
     }
 
@@ -170,34 +188,57 @@ impl Network {
     }
 
     pub(super) fn create(&mut self) -> SocketId {
-        self.insert(State::Fresh)
+        self.insert(State::Fresh, false)
+    }
+
+    pub(super) fn create_unix(&mut self) -> SocketId {
+        self.insert(State::Fresh, true)
     }
 
     /// A listener at `address`; port 0 asks for any.
-    pub(super) fn listen(&mut self, mut address: SocketAddr) -> Result<SocketId, Errno> {
-        if address.port() == 0 {
-            address.set_port(self.port());
+    pub(super) fn listen(&mut self, address: impl Into<Address>) -> Result<SocketId, Errno> {
+        let mut address = address.into();
+        if let Address::Inet(inet) = &mut address
+            && inet.port() == 0
+        {
+            inet.set_port(self.port());
         }
         let taken = |socket: &Socket| match &socket.state {
             State::Listener(listener) => listener.local == address,
             _ => false,
         };
-        if self.sockets.values().any(taken) {
+        let name = match &address {
+            Address::Unix(name) if address.is_path() => Some(name.clone()),
+            _ => None,
+        };
+        // Of a path it is the file that counts, not who once made it.
+        let in_use = match &name {
+            Some(name) => self.files.contains_key(name),
+            None => self.sockets.values().any(taken),
+        };
+        if in_use {
             return Err(libc::EADDRINUSE);
         }
-        Ok(self.insert(State::Listener(Listener { local: address, queue: VecDeque::new() })))
+        let unix = address.is_unix();
+        let queue = VecDeque::new();
+        let id = self.insert(State::Listener(Listener { local: address, queue }), unix);
+        self.files.extend(name.map(|name| (name, id)));
+        Ok(id)
     }
 
     /// Connects to `address` will hang from now on, as behind a firewall that drops packets.
-    pub(super) fn black_hole(&mut self, address: SocketAddr) {
-        self.black_holes.insert(address);
+    pub(super) fn black_hole(&mut self, address: impl Into<Address>) {
+        self.black_holes.insert(address.into());
     }
 
-    fn listener_at(&self, address: SocketAddr) -> Option<SocketId> {
+    fn listener_at(&self, address: &Address) -> Option<SocketId> {
+        if address.is_path() {
+            let id = *self.files.get(&address.unix_name())?;
+            let socket = self.sockets.get(&id)?;
+            return matches!(socket.state, State::Listener(_)).then_some(id);
+        }
         let at = |socket: &Socket| match &socket.state {
-            State::Listener(Listener { local, .. }) => {
-                *local == address || (local.port() == address.port() && local.ip().is_unspecified())
-            }
+            State::Listener(listener) => listener.local.hears(address),
             _ => false,
         };
         self.sockets.iter().find(|(_, socket)| at(socket)).map(|(id, _)| *id)
@@ -210,6 +251,7 @@ impl Network {
             State::Fresh => socket.state = State::Connecting,
             State::Connecting => return Err(libc::EALREADY),
             State::Listener(_) | State::Stream(_) => return Err(libc::EISCONN),
+            State::Datagrams(_) => return Err(libc::EOPNOTSUPP),
         }
         Ok(())
     }
@@ -223,16 +265,14 @@ impl Network {
     }
 
     /// Connects a socket to the listener at `address`.
-    pub(super) fn connect(&mut self, id: SocketId, address: SocketAddr) -> Dial {
-        let answer = self.sound(address);
+    pub(super) fn connect(&mut self, id: SocketId, address: impl Into<Address>) -> Dial {
+        let address = address.into();
+        let answer = self.sound(&address);
         if answer == Dial::Established {
-            let listener = self.listener_at(address).expect("it answered");
-            let ip = match address.ip() {
-                IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-                ip => ip,
-            };
-            let local = SocketAddr::new(ip, self.port());
-            let accepted = self.insert(State::Stream(Stream::new(address, local, id)));
+            let listener = self.listener_at(&address).expect("it answered");
+            let local = address.facing(|| self.port());
+            let there = Stream::new(address.clone(), local.clone(), id);
+            let accepted = self.insert(State::Stream(there), address.is_unix());
             self.socket_mut(id).state = State::Stream(Stream::new(local, address, accepted));
             if let State::Listener(listener) = &mut self.socket_mut(listener).state {
                 listener.queue.push_back(accepted);
@@ -253,12 +293,14 @@ impl Network {
 
     /// A connection that came and left before anybody looked; for an accept that must yield one.
     pub(super) fn phantom(&mut self, listener: SocketId) -> Option<SocketId> {
-        let State::Listener(Listener { local, .. }) = self.socket(listener).state else {
+        let State::Listener(Listener { local, .. }) = &self.socket(listener).state else {
             return None;
         };
-        let client = self.create();
-        let remote = SocketAddr::new(local.ip(), self.port());
-        let accepted = self.insert(State::Stream(Stream::new(local, remote, client)));
+        let (local, unix) = (local.clone(), self.socket(listener).unix);
+        let client = if unix { self.create_unix() } else { self.create() };
+        let remote = local.facing(|| self.port());
+        let stream = Stream::new(local.clone(), remote.clone(), client);
+        let accepted = self.insert(State::Stream(stream), unix);
         self.socket_mut(client).state = State::Stream(Stream::new(remote, local, accepted));
         self.close(client);
         Some(accepted)
@@ -272,11 +314,12 @@ impl Network {
         bytes: &[u8],
         forced: bool,
     ) -> Result<usize, Errno> {
-        let room = self.send_room(id);
+        let (room, unix) = (self.send_room(id), self.is_unix(id));
         let State::Stream(stream) = &mut self.socket_mut(id).state else {
-            return Err(libc::EPIPE);
+            return Err(if unix { libc::ENOTCONN } else { libc::EPIPE });
         };
-        if let Some(error) = stream.error.take() {
+        // A Unix stream leaves the error to who reads.
+        if !unix && let Some(error) = stream.error.take() {
             return Err(error);
         }
         if stream.write_shut || stream.dead {
@@ -314,30 +357,35 @@ impl Network {
         id: SocketId,
         most: usize,
         peek: bool,
-    ) -> Result<Vec<u8>, Errno> {
+    ) -> Result<(Vec<u8>, Vec<OwnedFd>), Errno> {
+        let unix = self.is_unix(id);
         let stream = match &mut self.socket_mut(id).state {
             State::Stream(stream) => stream,
             State::Connecting => return Err(libc::EAGAIN),
-            State::Fresh | State::Listener(_) => return Err(libc::ENOTCONN),
+            State::Fresh | State::Listener(_) if unix => return Err(libc::EINVAL),
+            _ => return Err(libc::ENOTCONN),
         };
+        let nothing = (Vec::new(), Vec::new());
         if !stream.inbox.is_empty() {
-            let count = most.min(stream.inbox.len());
+            let count = stream.travelling.most(most.min(stream.inbox.len()));
             if peek {
-                return Ok(stream.inbox.iter().take(count).copied().collect());
+                return Ok((stream.inbox.iter().take(count).copied().collect(), Vec::new()));
             }
             let bytes = stream.inbox.drain(..count).collect();
+            let descriptors = stream.travelling.take(count);
             if let Some(other) = stream.other {
                 self.wake(other, false, count > 0);
             }
-            return Ok(bytes);
+            return Ok((bytes, descriptors));
         }
-        if stream.got_fin {
-            return Ok(Vec::new());
+        // A Unix stream tells the error first.
+        if stream.got_fin && !(unix && stream.error.is_some()) {
+            return Ok(nothing);
         }
         if let Some(error) = stream.error.take() {
             return Err(error);
         }
-        if stream.read_shut || stream.dead { Ok(Vec::new()) } else { Err(libc::EAGAIN) }
+        if stream.read_shut || stream.dead { Ok(nothing) } else { Err(libc::EAGAIN) }
     }
 
     /// shutdown(2). A listener that is shut for reading stops listening.
@@ -348,13 +396,20 @@ impl Network {
             libc::SHUT_RDWR => (true, true),
             _ => return Err(libc::EINVAL),
         };
+        let unix = self.is_unix(id);
         match &mut self.socket_mut(id).state {
             State::Stream(stream) if !stream.dead => {
                 stream.read_shut |= read;
-                let fin = write && !std::mem::replace(&mut stream.write_shut, write);
-                let other = stream.other.filter(|_| fin);
+                let fin = write && !std::mem::replace(&mut stream.write_shut, true);
+                let other = stream.other;
                 self.wake(id, true, true);
-                self.fin(other);
+                self.fin(other.filter(|_| fin));
+                // Who will not be read may not write: a Unix stream tells that at once.
+                if let Some(stream) =
+                    other.filter(|_| unix && read).and_then(|o| self.stream_mut(o))
+                {
+                    stream.write_shut = true;
+                }
                 Ok(())
             }
             State::Listener(_) if read => {
@@ -378,7 +433,13 @@ impl Network {
 
     /// Sends a reset; this end is dead too.
     pub(super) fn reset(&mut self, id: SocketId) {
+        let unix = self.sockets.get(&id).is_some_and(|socket| socket.unix);
         let Some(stream) = self.stream_mut(id) else { return };
+        if unix {
+            // There is no such thing, but for bytes that are left unread.
+            stream.inbox.push_back(0);
+            return self.close_unix_stream(id);
+        }
         stream.dead = true;
         let other = stream.other;
         self.wake(id, true, true);
@@ -392,7 +453,9 @@ impl Network {
     /// The last reference is gone.
     pub(super) fn close(&mut self, id: SocketId) {
         self.drop_queue(id);
-        if let Some(stream) = self.stream_mut(id) {
+        if self.is_unix(id) {
+            self.close_unix_stream(id);
+        } else if let Some(stream) = self.stream_mut(id) {
             let (unread, dead) = (!stream.inbox.is_empty(), stream.dead);
             let (fin_sent, other) = (stream.write_shut, stream.other);
             if unread && !dead {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use super::handle::{SimHandle, check};
 use super::network::SocketId;
@@ -42,7 +43,28 @@ impl Peer {
         if !world.network.has_unread(self.socket) {
             return Vec::new();
         }
-        world.network.receive(self.socket, most, false).unwrap_or_default()
+        world.network.receive(self.socket, most, false).unwrap_or_default().0
+    }
+
+    /// Sends bytes on a Unix stream, and descriptors with the first of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_with_fds(&self, bytes: impl AsRef<[u8]>, fds: Vec<OwnedFd>) -> io::Result<()> {
+        let mut world = self.handle.world();
+        let count = check(world.network.send(self.socket, bytes.as_ref(), true))?;
+        world.network.attach(self.socket, count, fds);
+        Ok(())
+    }
+
+    /// Takes bytes that have arrived, and the descriptors that came with them.
+    pub fn recv_with_fds(&self) -> (Vec<u8>, Vec<OwnedFd>) {
+        let world = &mut *self.handle.world();
+        if !world.network.has_unread(self.socket) {
+            return Default::default();
+        }
+        world.network.receive(self.socket, usize::MAX, false).unwrap_or_default()
     }
 
     /// Whether everything has been taken and no more can come.
@@ -70,13 +92,23 @@ impl Peer {
     pub fn close(self) {}
 
     /// This end's address.
+    ///
+    /// # Panics
+    ///
+    /// If this is a Unix stream.
     pub fn local_addr(&self) -> SocketAddr {
-        self.handle.world_quietly().network.local(self.socket).expect("it is connected")
+        let local = self.handle.world_quietly().network.local(self.socket);
+        local.and_then(|local| local.inet()).expect("it is connected, and no Unix stream")
     }
 
     /// The address of the program under test.
+    ///
+    /// # Panics
+    ///
+    /// If this is a Unix stream.
     pub fn peer_addr(&self) -> SocketAddr {
-        self.handle.world_quietly().network.remote(self.socket).expect("it is connected")
+        let remote = self.handle.world_quietly().network.remote(self.socket);
+        remote.and_then(|remote| remote.inet()).expect("it is connected, and no Unix stream")
     }
 }
 
@@ -104,8 +136,13 @@ impl PeerListener {
     }
 
     /// Where it listens.
+    ///
+    /// # Panics
+    ///
+    /// If this is a Unix socket.
     pub fn local_addr(&self) -> SocketAddr {
-        self.handle.world_quietly().network.local(self.socket).expect("a listener has an address")
+        let local = self.handle.world_quietly().network.local(self.socket);
+        local.and_then(|local| local.inet()).expect("it listens, and is no Unix socket")
     }
 
     /// The oldest connection that waits, if one does.

@@ -46,7 +46,7 @@ pub(super) fn needs_file(opcode: u8) -> bool {
 pub(super) fn is_multishot(sqe: &Sqe) -> bool {
     match sqe.opcode {
         opcode::ACCEPT => sqe.ioprio & socket_flags::ACCEPT_MULTISHOT != 0,
-        opcode::RECV => sqe.ioprio & socket_flags::RECV_MULTISHOT != 0,
+        opcode::RECV | opcode::RECVMSG => sqe.ioprio & socket_flags::RECV_MULTISHOT != 0,
         opcode::POLL_ADD => sqe.len & POLL_MULTI != 0,
         _ => false,
     }
@@ -58,7 +58,7 @@ pub(super) fn check(sqe: &Sqe) -> Result<(), Errno> {
         return Err(libc::EINVAL);
     }
     let selects = sqe.flags & sqe_flags::BUFFER_SELECT != 0;
-    let may_select = matches!(sqe.opcode, opcode::READ | opcode::RECV);
+    let may_select = matches!(sqe.opcode, opcode::READ | opcode::RECV | opcode::RECVMSG);
     if selects && !may_select {
         return Err(libc::EOPNOTSUPP);
     }
@@ -86,7 +86,7 @@ fn fields_fit(sqe: &Sqe) -> bool {
             no_offset && no_file && sqe.ioprio & !socket_flags::POLL_FIRST == 0
         }
         opcode::RECV => no_offset && no_file && receive_fits(sqe),
-        opcode::RECVMSG => no_offset && no_file && sqe.ioprio & !socket_flags::POLL_FIRST == 0,
+        opcode::RECVMSG => no_offset && no_file && receive_fits(sqe),
         opcode::TIMEOUT => timeout_fits(sqe),
         opcode::LINK_TIMEOUT => timeout_fits(sqe) && no_offset,
         // DONTWAIT and POLL_FIRST beside MULTISHOT (6.10).
@@ -125,7 +125,8 @@ fn receive_fits(sqe: &Sqe) -> bool {
     let waits_for_all = sqe.op_flags & libc::MSG_WAITALL as u32 != 0;
     let known = socket_flags::POLL_FIRST | socket_flags::RECV_MULTISHOT;
     // A length for every shot is new in 6.17: what must run on older kernels says none.
-    let multishot_fits = selects && !waits_for_all && sqe.len == 0;
+    let no_length = sqe.opcode == opcode::RECVMSG || sqe.len == 0;
+    let multishot_fits = selects && !waits_for_all && no_length;
     sqe.ioprio & !known == 0 && (!multishot || multishot_fits)
 }
 

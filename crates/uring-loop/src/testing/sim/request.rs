@@ -6,13 +6,12 @@
 //! completion is posted. Whoever drops a `Request` drops the only copy of its addresses.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
 use super::descriptors::Object;
 use super::faults::Fault;
 use super::layout::Piece;
-use super::network::{SocketId, Wakes};
+use super::network::{Address, SocketId, Wakes};
 use super::{Errno, memory, paths};
 use crate::driver::ring::{Sqe, opcode, sqe_flags};
 
@@ -73,6 +72,7 @@ pub(super) struct Ambush {
     pub(super) short: Option<u32>,
     pub(super) end_multishot: bool,
     pub(super) lose_cancel: bool,
+    pub(super) no_descriptor: bool,
 }
 
 pub(super) struct Request {
@@ -91,7 +91,7 @@ pub(super) struct Request {
     pub(super) deadline: Option<u64>,
     pub(super) count: Option<u64>,
     /// A CONNECT has marked its socket as connecting, to this address.
-    pub(super) dialing: Option<SocketAddr>,
+    pub(super) dialing: Option<Address>,
     /// The wakes a multishot poll has told of.
     pub(super) seen: Option<Wakes>,
     /// A cancel has struck: the result.
@@ -162,6 +162,7 @@ impl Request {
             Fault::Latency(ns) => self.gate.time = now.saturating_add(ns),
             Fault::EndMultishot => self.ambush.end_multishot = true,
             Fault::LoseCancel => self.ambush.lose_cancel = true,
+            Fault::NoDescriptor => self.ambush.no_descriptor = true,
         }
     }
 

@@ -3,7 +3,8 @@
 use super::attempt::failure;
 use super::descriptors::Object;
 use super::layout::{self, Piece};
-use super::network::{Dial, SocketId};
+use super::message::write_back_header;
+use super::network::{Address, Dial, SocketId};
 use super::prepare;
 use super::request::{Outcome, Request};
 use super::world::World;
@@ -66,20 +67,32 @@ impl World {
             return Err(libc::EINVAL);
         }
         let address = layout::decode_address(&memory::read(sqe.addr, sqe.off as usize)?)?;
-        self.network.start_connecting(request.socket()?)?;
+        let socket = request.socket()?;
+        if self.network.is_unix(socket) != matches!(address, Address::Unix(_)) {
+            return Err(libc::EINVAL);
+        }
         request.dialing = Some(address);
+        if self.network.is_for_datagrams(socket) {
+            return Ok(());
+        }
+        self.network.start_connecting(socket)?;
         let turns = self.random.below(u64::from(self.config.connect_turns) + 1);
         request.gate.pass = request.gate.pass.max(self.passes + turns);
         Ok(())
     }
 
     pub(super) fn connect(&mut self, request: &Request) -> Outcome {
-        let (Ok(socket), Some(address)) = (request.socket(), request.dialing) else {
+        let (Ok(socket), Some(address)) = (request.socket(), request.dialing.clone()) else {
             return Outcome::done(-libc::ENOTSOCK);
         };
+        if self.network.is_for_datagrams(socket) {
+            let connected = self.network.connect_datagrams(socket, address);
+            return Outcome::from(connected.map(|()| 0));
+        }
         match self.network.connect(socket, address) {
             Dial::Established => Outcome::done(0),
             Dial::Refused => Outcome::done(-libc::ECONNREFUSED),
+            Dial::Missing => Outcome::done(-libc::ENOENT),
             Dial::Silence => Outcome::Wait,
         }
     }
@@ -89,6 +102,9 @@ impl World {
             Ok(socket) => socket,
             Err(errno) => return Outcome::done(-errno),
         };
+        if self.network.is_for_datagrams(socket) {
+            return self.receive_datagram(request, socket);
+        }
         let pieces = match self.receive_into(request) {
             Ok(pieces) => pieces,
             Err(errno) => return failure(request, errno),
@@ -99,21 +115,27 @@ impl World {
         match self.network.receive(socket, most, flags & libc::MSG_PEEK != 0) {
             Err(libc::EAGAIN) if flags & libc::MSG_DONTWAIT == 0 => Outcome::Wait,
             Err(errno) => failure(request, errno),
-            Ok(bytes) => match scatter(&pieces, request.done, &bytes) {
-                Ok(()) => self.received(request, socket, total, bytes.len()),
+            Ok((bytes, descriptors)) => match scatter(&pieces, request.done, &bytes) {
+                Ok(()) => {
+                    if request.sqe.opcode == opcode::RECVMSG {
+                        write_back_header(request, &[], descriptors);
+                    }
+                    self.received(request, socket, total, bytes.len())
+                }
                 Err(errno) => failure(request, errno),
             },
         }
     }
 
     /// Where a receive's bytes go: the entry's memory, or the next provided buffer.
-    fn receive_into(&mut self, request: &Request) -> Result<Vec<Piece>, Errno> {
+    pub(super) fn receive_into(&mut self, request: &Request) -> Result<Vec<Piece>, Errno> {
         let sqe = &request.sqe;
         if !request.selects_buffer() {
             return self.pieces(sqe);
         }
         let buffer = self.groups.peek(sqe.buf_index).ok_or(libc::ENOBUFS)?;
-        let length = if sqe.len == 0 { buffer.length } else { buffer.length.min(sqe.len) };
+        let all = sqe.len == 0 || sqe.opcode == opcode::RECVMSG;
+        let length = if all { buffer.length } else { buffer.length.min(sqe.len) };
         Ok(vec![Piece { address: buffer.address, length: u64::from(length) }])
     }
 
@@ -140,9 +162,6 @@ impl World {
         if message && self.network.has_unread(socket) {
             flags |= cqe_flags::SOCK_NONEMPTY;
         }
-        if sqe.opcode == opcode::RECVMSG {
-            write_back_header(&sqe);
-        }
         let result = request.done as i32;
         if prepare::is_multishot(&sqe) && count > 0 {
             request.done = 0;
@@ -157,6 +176,9 @@ impl World {
             Ok(socket) => socket,
             Err(errno) => return Outcome::done(-errno),
         };
+        if self.network.is_for_datagrams(socket) {
+            return self.send_datagram(request, socket);
+        }
         let flags = message_flags(&request.sqe);
         let pieces = match self.pieces(&request.sqe) {
             Ok(pieces) => pieces,
@@ -165,7 +187,7 @@ impl World {
         let total = length(&pieces);
         let most = request.cap(total - request.done);
         let sent = gather(&pieces, request.done, most)
-            .and_then(|bytes| self.network.send(socket, &bytes, request.forced));
+            .and_then(|bytes| self.send_bytes(request, socket, &bytes));
         match sent {
             Err(libc::EAGAIN) if flags & libc::MSG_DONTWAIT == 0 => Outcome::Wait,
             Err(errno) => failure(request, errno),
@@ -217,7 +239,7 @@ impl World {
     }
 
     /// The memory of a transfer: one piece, or those of an array of iovecs.
-    fn pieces(&self, sqe: &Sqe) -> Result<Vec<Piece>, Errno> {
+    pub(super) fn pieces(&self, sqe: &Sqe) -> Result<Vec<Piece>, Errno> {
         match sqe.opcode {
             opcode::SENDMSG | opcode::RECVMSG | opcode::READV | opcode::WRITEV => {
                 Ok(self.scattered(sqe)?.1)
@@ -228,14 +250,14 @@ impl World {
 }
 
 /// `MSG_*`; read and write have other flags in that place.
-fn message_flags(sqe: &Sqe) -> i32 {
+pub(super) fn message_flags(sqe: &Sqe) -> i32 {
     match sqe.opcode {
         opcode::READ | opcode::READV | opcode::WRITE | opcode::WRITEV => 0,
         _ => sqe.op_flags as i32,
     }
 }
 
-fn length(pieces: &[Piece]) -> usize {
+pub(super) fn length(pieces: &[Piece]) -> usize {
     pieces.iter().map(|piece| piece.length as usize).sum()
 }
 
@@ -254,7 +276,7 @@ fn parts(pieces: &[Piece], mut skip: usize, mut most: usize) -> Vec<Piece> {
     parts
 }
 
-fn gather(pieces: &[Piece], skip: usize, most: usize) -> Result<Vec<u8>, Errno> {
+pub(super) fn gather(pieces: &[Piece], skip: usize, most: usize) -> Result<Vec<u8>, Errno> {
     let mut bytes = Vec::with_capacity(most);
     for part in parts(pieces, skip, most) {
         bytes.extend(memory::read(part.address, part.length as usize)?);
@@ -262,7 +284,7 @@ fn gather(pieces: &[Piece], skip: usize, most: usize) -> Result<Vec<u8>, Errno> 
     Ok(bytes)
 }
 
-fn scatter(pieces: &[Piece], skip: usize, mut bytes: &[u8]) -> Result<(), Errno> {
+pub(super) fn scatter(pieces: &[Piece], skip: usize, mut bytes: &[u8]) -> Result<(), Errno> {
     for part in parts(pieces, skip, bytes.len()) {
         let (now, later) = bytes.split_at(part.length as usize);
         memory::write(part.address, now)?;
@@ -280,19 +302,6 @@ fn tell_address(sqe: &Sqe, address: &[u8]) -> Result<(), Errno> {
     let room = u32::from_ne_bytes(room.try_into().expect("four bytes")) as usize;
     memory::write(sqe.addr, &address[..room.min(address.len())])?;
     memory::write(sqe.off, &(address.len() as u32).to_ne_bytes())
-}
-
-/// recvmsg(2) on a connection names nobody and carries no control data.
-fn write_back_header(sqe: &Sqe) {
-    let fields: [(u64, &[u8]); 3] = [
-        (layout::MSG_NAMELEN, &[0; 4]),
-        (layout::MSG_CONTROLLEN, &[0; 8]),
-        (layout::MSG_FLAGS, &[0; 4]),
-    ];
-    for (offset, zero) in fields {
-        // The header was read from there: the address is good.
-        let _ = memory::write(sqe.addr + offset, zero);
-    }
 }
 
 #[cfg(test)]

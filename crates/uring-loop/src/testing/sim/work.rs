@@ -109,9 +109,11 @@ impl World {
                 self.network.writable(socket)
             }
             opcode::ACCEPT => self.descriptors.is_full() || self.network.acceptable(socket),
-            opcode::CONNECT => request
-                .dialing
-                .is_none_or(|address| self.network.sound(address) != super::network::Dial::Silence),
+            opcode::CONNECT => {
+                let silent = |address| self.network.sound(address) == super::network::Dial::Silence;
+                let hangs = request.dialing.as_ref().is_some_and(silent);
+                self.network.is_for_datagrams(socket) || !hangs
+            }
             opcode::POLL_ADD => self.poll_events(request, socket) != 0,
             _ => true,
         }

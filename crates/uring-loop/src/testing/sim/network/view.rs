@@ -1,16 +1,20 @@
 //! Looking at the network without changing it: what is ready, what poll(2) would tell, addresses.
 
-use std::net::SocketAddr;
-
-use super::{Dial, Network, SocketId, SocketKind, State, Stream, Wakes};
+use super::{Address, Dial, Network, SocketId, SocketKind, State, Stream, Wakes};
 
 impl Network {
     /// What a connect to `address` would come to now.
-    pub(in crate::testing::sim) fn sound(&self, address: SocketAddr) -> Dial {
-        if self.black_holes.contains(&address) {
+    pub(in crate::testing::sim) fn sound(&self, address: &Address) -> Dial {
+        if self.black_holes.contains(address) {
             return Dial::Silence;
         }
-        let Some(id) = self.listener_at(address) else { return Dial::Refused };
+        let Some(id) = self.listener_at(address) else {
+            let missing = match address {
+                Address::Unix(name) => address.is_path() && !self.files.contains_key(name),
+                Address::Inet(_) => false,
+            };
+            return if missing { Dial::Missing } else { Dial::Refused };
+        };
         match &self.socket(id).state {
             State::Listener(listener) if listener.queue.len() >= self.backlog => Dial::Silence,
             _ => Dial::Established,
@@ -21,6 +25,7 @@ impl Network {
         match &self.socket(id).state {
             State::Stream(stream) => !stream.inbox.is_empty(),
             State::Listener(listener) => !listener.queue.is_empty(),
+            State::Datagrams(datagrams) => datagrams.readable(),
             _ => false,
         }
     }
@@ -29,6 +34,7 @@ impl Network {
     pub(in crate::testing::sim) fn readable(&self, id: SocketId) -> bool {
         match &self.socket(id).state {
             State::Stream(stream) => stream.readable(),
+            State::Datagrams(datagrams) => datagrams.readable(),
             State::Connecting => false,
             State::Fresh | State::Listener(_) => true,
         }
@@ -49,7 +55,7 @@ impl Network {
                 stream.write_shut || stream.dead || stream.error.is_some() || self.send_room(id) > 0
             }
             State::Connecting => false,
-            State::Fresh | State::Listener(_) => true,
+            State::Fresh | State::Listener(_) | State::Datagrams(_) => true,
         }
     }
 
@@ -63,6 +69,11 @@ impl Network {
             State::Connecting => {}
             State::Listener(listener) if listener.queue.is_empty() => {}
             State::Listener(_) => events |= INPUT,
+            State::Datagrams(datagrams) => {
+                let error = if datagrams.error.is_some() { libc::POLLERR } else { 0 };
+                let input = if datagrams.readable() { INPUT } else { 0 };
+                events |= input | OUTPUT | error;
+            }
             State::Stream(stream) => {
                 let reading_over = stream.got_fin || stream.read_shut || stream.dead;
                 let writing_over = stream.write_shut || stream.dead;
@@ -83,17 +94,20 @@ impl Network {
         self.socket(id).wakes
     }
 
-    pub(in crate::testing::sim) fn local(&self, id: SocketId) -> Option<SocketAddr> {
+    pub(in crate::testing::sim) fn local(&self, id: SocketId) -> Option<Address> {
         match &self.socket(id).state {
-            State::Stream(stream) => Some(stream.local),
-            State::Listener(listener) => Some(listener.local),
+            State::Stream(stream) => Some(stream.local.clone()),
+            State::Listener(listener) => Some(listener.local.clone()),
+            State::Datagrams(datagrams) if datagrams.local.is_some() => datagrams.local.clone(),
+            _ if self.socket(id).unix => Some(Address::Unix(Vec::new())),
             _ => None,
         }
     }
 
-    pub(in crate::testing::sim) fn remote(&self, id: SocketId) -> Option<SocketAddr> {
+    pub(in crate::testing::sim) fn remote(&self, id: SocketId) -> Option<Address> {
         match &self.socket(id).state {
-            State::Stream(stream) => Some(stream.remote),
+            State::Stream(stream) => Some(stream.remote.clone()),
+            State::Datagrams(datagrams) => datagrams.peer.clone(),
             _ => None,
         }
     }
@@ -103,6 +117,7 @@ impl Network {
             State::Fresh | State::Connecting => SocketKind::Unconnected,
             State::Listener(_) => SocketKind::Listener,
             State::Stream(_) => SocketKind::Stream,
+            State::Datagrams(_) => SocketKind::Datagrams,
         }
     }
 

@@ -6,6 +6,7 @@ mod chaos;
 mod differential;
 mod differential_files;
 mod differential_io;
+mod differential_net;
 mod faults;
 mod files;
 mod links;

@@ -46,8 +46,8 @@ proptest! {
                     }
                 }
                 Step::Receive(end, most) => match network.receive(ends[end], most, false) {
-                    Ok(bytes) if bytes.is_empty() => prop_assert!(shut[1 - end]),
-                    Ok(bytes) => received[end].extend(bytes),
+                    Ok((bytes, _)) if bytes.is_empty() => prop_assert!(shut[1 - end]),
+                    Ok((bytes, _)) => received[end].extend(bytes),
                     Err(errno) => {
                         prop_assert_eq!(errno, libc::EAGAIN);
                         prop_assert!(!network.readable(ends[end]));

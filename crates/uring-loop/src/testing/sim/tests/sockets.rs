@@ -50,7 +50,7 @@ fn accept_tells_the_address_of_who_connected() {
     let sqe = Sqe { addr: name.address(), off: length.address(), ..accept(1, listener) };
     let fd = rig.run(sqe).result;
     assert_eq!(length.bytes(), 16u32.to_ne_bytes());
-    assert_eq!(layout::decode_address(&name.bytes()[..16]), Ok(peer.local_addr()));
+    assert_eq!(layout::decode_address(&name.bytes()[..16]), Ok(peer.local_addr().into()));
     assert_eq!(rig.sim.peer_addr(fd).expect("connected"), peer.local_addr());
     assert_eq!(rig.sim.local_addr(fd).expect("connected"), address);
 }

@@ -98,6 +98,25 @@ impl Machine {
         self.run(stream).result
     }
 
+    /// Two Unix sockets, connected to each other.
+    pub(super) fn unix_pair(&mut self, kind: socket2::Type) -> [RawFd; 2] {
+        if let Some(sim) = &self.sim {
+            return sim.unix_pair(kind).expect("room");
+        }
+        crate::sys::socket::unix_pair(kind).expect("descriptors").map(|fd| self.adopt(fd))
+    }
+
+    /// A bound UDP socket and its address.
+    pub(super) fn udp(&mut self) -> (RawFd, SocketAddr) {
+        if let Some(sim) = &self.sim {
+            let fd = sim.udp(&local(0)).expect("room");
+            return (fd, sim.local_addr(fd).expect("bound"));
+        }
+        let socket = std::net::UdpSocket::bind(local(0)).expect("free");
+        let address = socket.local_addr().expect("bound");
+        (self.adopt(socket.into_raw_fd()), address)
+    }
+
     pub(super) fn file(&mut self, bytes: &[u8]) -> RawFd {
         if let Some(sim) = &self.sim {
             return sim.create_file(bytes);

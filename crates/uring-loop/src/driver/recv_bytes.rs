@@ -1,0 +1,109 @@
+//! Receiving the bytes of a stream (`IORING_OP_RECV`, 5.6; multishot: 6.0).
+
+use std::io;
+use std::mem;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
+use super::bufpool::{self, BufPool, Chain, HELD};
+use super::op::{Op, Resident};
+use super::recv::Sort;
+use super::recvbuf::RecvBuf;
+use super::ring::{Cqe, Sqe, opcode, socket_flags};
+
+/// The bytes of a stream.
+#[derive(Debug)]
+pub(crate) struct Bytes;
+
+/// The multishot receive in its slot.
+pub(crate) struct Streaming {
+    pool: Rc<BufPool>,
+    /// Bytes that came after the chain was long enough. Boxed: it is rare, and the slot is small.
+    #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in every idle connection")]
+    spill: Option<Box<Vec<u8>>>,
+    chain: Chain,
+    stopping: bool,
+    fd: RawFd,
+}
+
+impl Resident for Streaming {
+    const MULTISHOT: bool = true;
+    const HOLDS_CLOCK: bool = false;
+
+    fn prepare(&mut self, sqe: &mut Sqe) {
+        sqe.opcode = opcode::RECV;
+        sqe.fd = self.fd;
+        sqe.ioprio = socket_flags::RECV_MULTISHOT;
+        bufpool::select(sqe);
+    }
+
+    fn more(&mut self, cqe: Cqe) -> bool {
+        let Some(id) = cqe.buffer_id() else { return false };
+        if self.spill.is_some() || self.chain.count() >= HELD {
+            bufpool::copy_completed(&self.pool, cqe, self.spill.get_or_insert_default());
+            return !mem::replace(&mut self.stopping, true);
+        }
+        self.chain.push(&self.pool, id, cqe.result.max(0) as u32);
+        false
+    }
+
+    fn reclaim(mut self, cqe: Cqe) {
+        while self.chain.pop(&self.pool).is_some() {}
+        if !mutant!("late-buffer-kept") {
+            drop(bufpool::lend_completed(&self.pool, cqe));
+        }
+    }
+}
+
+/// A receive into a buffer of our own.
+pub(crate) struct Private {
+    fd: RawFd,
+    buffer: RecvBuf,
+}
+
+// SAFETY: the entry points to the heap buffer that `self` owns, of the length given; it is not
+// touched before `complete`. The descriptor is the stream's, closed through the driver.
+unsafe impl Op for Private {
+    type Output = io::Result<RecvBuf>;
+    const HOLDS_CLOCK: bool = false;
+
+    fn prepare(&mut self, sqe: &mut Sqe) {
+        sqe.opcode = opcode::RECV;
+        sqe.fd = self.fd;
+        sqe.addr = self.buffer.base() as u64;
+        sqe.len = self.buffer.capacity();
+    }
+
+    fn complete(mut self, cqe: Cqe) -> io::Result<RecvBuf> {
+        self.buffer.set_end(cqe.into_result()?);
+        Ok(self.buffer)
+    }
+}
+
+impl Sort for Bytes {
+    type Item = RecvBuf;
+    type Options = ();
+    type Streaming = Streaming;
+    type Private = Private;
+
+    fn streaming(pool: &Rc<BufPool>, fd: RawFd, (): ()) -> Streaming {
+        Streaming { pool: pool.clone(), spill: None, chain: Chain::EMPTY, stopping: false, fd }
+    }
+
+    fn private(pool: &Rc<BufPool>, fd: RawFd, (): ()) -> Private {
+        Private { fd, buffer: RecvBuf::private(pool) }
+    }
+
+    fn take(streaming: &mut Streaming) -> Option<RecvBuf> {
+        let Streaming { pool, chain, spill, .. } = streaming;
+        chain.pop(pool).or_else(|| Some(RecvBuf::copied(pool, &spill.take()?)))
+    }
+
+    fn end(pool: &Rc<BufPool>) -> Option<RecvBuf> {
+        Some(RecvBuf::empty(pool))
+    }
+
+    fn is_end(bytes: &RecvBuf) -> bool {
+        bytes.is_empty()
+    }
+}

@@ -1,0 +1,113 @@
+//! Accepting connections, of whatever family: one multishot accept that stays armed, and the pause
+//! after one that found no descriptors.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::context;
+use crate::driver::fd::Fd;
+use crate::driver::{Driver, Key, Next};
+use crate::ops::net::{Accept, exhausted};
+use crate::time::{now, sleep_until};
+
+/// Connections that may wait to be accepted, unless somebody says otherwise. The kernel's own limit
+/// (`net.core.somaxconn`) cuts it.
+pub(super) const BACKLOG: i32 = 4096;
+
+/// How long an accept waits after one that failed for want of descriptors or memory. They come
+/// back when other connections end; asking at once would find none again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A listening socket. Dropping it closes what it has accepted and nobody took.
+pub(super) struct Acceptor {
+    accepting: Cell<Key>,
+    /// Nothing is asked for before this.
+    paused_until: Cell<Option<Instant>>,
+    fd: Fd,
+}
+
+impl Acceptor {
+    pub(super) fn new(fd: Fd) -> Self {
+        Acceptor { accepting: Cell::new(Key::NONE), paused_until: Cell::new(None), fd }
+    }
+
+    /// The next connection, in the order in which they arrived.
+    pub(super) async fn accept(&self) -> io::Result<Fd> {
+        if let Some(moment) = self.paused_until.get() {
+            sleep_until(moment).await;
+            self.paused_until.set(None);
+        }
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Fd>> {
+        if !context::take_budget() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let driver = self.fd.driver();
+        loop {
+            if self.accepting.get().is_none() {
+                let accept = Accept { driver: driver.clone(), fd: self.fd.as_raw_fd() };
+                self.accepting.set(driver.start_multishot(accept));
+            }
+            let accepted = match driver.poll_item::<Accept>(self.accepting.get(), cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Next::More(accepted)) => accepted,
+                Poll::Ready(Next::Last(accepted)) => {
+                    if !mutant!("multishot-not-armed-again") {
+                        self.accepting.set(Key::NONE);
+                    }
+                    accepted
+                }
+            };
+            match accepted {
+                Ok(fd) => return Poll::Ready(Ok(fd)),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    if exhausted(&error) && !mutant!("no-pause-without-descriptors") {
+                        self.paused_until.set(Some(now() + PAUSE));
+                    }
+                    let text = format!("accepting a connection: {error}");
+                    return Poll::Ready(Err(io::Error::new(error.kind(), text)));
+                }
+            }
+        }
+    }
+
+    pub(super) fn driver(&self) -> &Driver {
+        self.fd.driver()
+    }
+}
+
+impl AsFd for Acceptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Acceptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        let key = self.accepting.replace(Key::NONE);
+        if !key.is_none() {
+            self.fd.driver().abandon(key);
+        }
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fd.fmt(f)
+    }
+}
