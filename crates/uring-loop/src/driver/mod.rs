@@ -251,6 +251,8 @@ impl Driver {
     }
 
     fn poll_terminal(&self, key: Key, cx: &mut Context<'_>) -> Poll<(Payload, Cqe)> {
+        // The clone of a waker need not say that it wakes the same (`Waker::noop` does not).
+        let mut noted = false;
         loop {
             let mut inner = self.inner();
             let head = inner.arena.get(key).expect("a future's key is good until it is ready");
@@ -259,11 +261,12 @@ impl Driver {
                 let (payload, _) = inner.arena.remove(key);
                 return Poll::Ready((payload, cqe));
             }
-            if head.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            if noted || head.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 return Poll::Pending;
             }
             drop(inner);
             self.set_waker(key, cx);
+            noted = true;
         }
     }
 

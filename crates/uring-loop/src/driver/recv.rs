@@ -156,6 +156,8 @@ impl<S: Sort> Receiver<S> {
 
     fn poll_streaming(&self, driver: &Driver, cx: &mut Context<'_>) -> Step<S::Item> {
         let key = self.key.get();
+        // The clone of a waker need not say that it wakes the same (`Waker::noop` does not).
+        let mut noted = false;
         loop {
             // SAFETY: in this mode the slot holds an `S::Streaming`, whose memory the kernel
             // doesn't use.
@@ -165,7 +167,7 @@ impl<S: Sort> Receiver<S> {
                         Step::Ready(item)
                     } else if let Some(cqe) = done {
                         Step::Ended(cqe)
-                    } else if waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+                    } else if noted || waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
                         Step::Pending
                     } else {
                         Step::NeedsWaker
@@ -173,7 +175,10 @@ impl<S: Sort> Receiver<S> {
                 })
             };
             match step.expect("the socket's key is good until the operation has ended") {
-                Step::NeedsWaker => driver.set_waker(key, cx),
+                Step::NeedsWaker => {
+                    driver.set_waker(key, cx);
+                    noted = true;
+                }
                 Step::Ended(cqe) => {
                     // SAFETY: as above.
                     drop(unsafe { driver.take_resident::<S::Streaming>(key) });
