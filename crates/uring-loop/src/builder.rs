@@ -105,7 +105,8 @@ impl Builder {
     }
 
     /// How long a loop that is dropped waits for the kernel to give operations back, before their
-    /// memory is leaked. Default: 5 s.
+    /// memory is leaked; and before that, for bytes that were handed over to a stream to be sent
+    /// ([`ByteStream`](crate::io::ByteStream)). Default: 5 s.
     pub fn shutdown_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self

@@ -69,6 +69,7 @@ pub mod fs;
 mod handle;
 mod hold;
 mod interrupt;
+pub mod io;
 mod locals;
 mod loop_thread;
 mod metrics;

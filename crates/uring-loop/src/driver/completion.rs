@@ -3,7 +3,7 @@
 use std::os::fd::RawFd;
 
 use super::ring::{self, Cqe};
-use super::slab::{Key, Kind, Payload, State, Vtable};
+use super::slab::{Key, Kind, Payload, Stages, State, Vtable};
 use super::{Driver, Inner};
 use crate::wake::LocalWaker;
 
@@ -14,6 +14,8 @@ enum Action {
     Reclaim(Payload, &'static Vtable, Cqe),
     /// The op has more than its owner takes: stop it.
     Stop(Key),
+    /// The op needs another entry.
+    GoOn(Key, Stages),
     Bell {
         rearm: bool,
     },
@@ -37,6 +39,7 @@ impl Driver {
                 Action::Wake(waker) => waker.wake(),
                 Action::Reclaim(payload, vtable, cqe) => reclaim(payload, vtable, cqe),
                 Action::Stop(key) => self.cancel(key),
+                Action::GoOn(key, stages) => self.submit_next_stage(key, stages),
                 Action::Bell { rearm: false } => {}
                 Action::Bell { rearm: true } => self.listen_to_bell(bell),
             }
@@ -98,6 +101,13 @@ impl Inner {
             unsafe { (vtable.more)(payload, cqe) };
         }
         let result = head.cqe(cqe.user_data);
+        if let Some(stages) = vtable.stages {
+            // SAFETY: as above.
+            let goes_on = unsafe { (stages.goes_on)(payload, result) };
+            if goes_on && !self.cancelling {
+                return Action::GoOn(key, stages);
+            }
+        }
         if head.state() == State::Orphan {
             let (payload, vtable) = self.arena.remove(key);
             return Action::Reclaim(payload, vtable, result);

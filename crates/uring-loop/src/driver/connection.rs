@@ -16,6 +16,7 @@ use super::recv_bytes::Bytes;
 pub(crate) struct Connection<E> {
     owner: Owner<E>,
     pub(crate) receiver: Receiver<Bytes>,
+    /// Negative once the descriptor is somebody else's to close.
     raw: RawFd,
 }
 
@@ -32,6 +33,11 @@ impl<E> Connection<E> {
     /// A count of one's own.
     pub(crate) fn shared_driver(&self) -> Rc<Driver> {
         self.owner.shared_driver()
+    }
+
+    /// From now on somebody else closes the descriptor.
+    pub(crate) fn disown(&mut self) {
+        self.raw = -1;
     }
 
     /// What this connection needs besides, if it ever did.
@@ -64,7 +70,9 @@ impl<E> AsFd for Connection<E> {
 impl<E> Drop for Connection<E> {
     fn drop(&mut self) {
         self.receiver.abandon(self.owner.driver());
-        self.owner.driver().close(self.raw);
+        if self.raw >= 0 {
+            self.owner.driver().close(self.raw);
+        }
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) mod connection;
 pub(crate) mod fd;
 mod in_flight;
 pub(crate) mod op;
+pub(crate) mod outgoing;
 mod owner;
 pub(crate) mod recv;
 pub(crate) mod recv_bytes;
@@ -53,7 +54,7 @@ use op::{Many, MultishotOp, Once, Resident, VtableOf};
 pub use op::{Op, Submit};
 use ring::{Cqe, Ring, Sqe, Wait, opcode, sqe_flags};
 pub(crate) use slab::Key;
-use slab::{Arena, Kind, Payload, State};
+use slab::{Arena, Kind, Payload, Stages, State};
 pub(crate) use watch::Watch;
 
 /// The ring of a loop, as owned operations.
@@ -77,6 +78,8 @@ pub(super) struct Inner {
     backlog: VecDeque<Sqe>,
     /// Nothing new is taken: the loop shuts down, or this is a forked child.
     closing: bool,
+    /// What is in flight has been cancelled: nothing goes on any more.
+    cancelling: bool,
 }
 
 /// What was counted; see [`Statistics`](crate::Statistics).
@@ -109,6 +112,7 @@ impl Driver {
                 arena: Arena::new(),
                 backlog: VecDeque::new(),
                 closing: false,
+                cancelling: false,
             }),
             buffers: bufpool::Lazy::new(buffers),
             counters: Counters::default(),
@@ -201,6 +205,18 @@ impl Driver {
         if let Some(head) = inner.arena.get(key) {
             head.keep_result(Cqe { user_data: 0, result: -libc::ECANCELED, flags: 0 });
         }
+    }
+
+    /// Submits the next entry of an op that takes several.
+    fn submit_next_stage(&self, key: Key, stages: Stages) {
+        let payload = self.inner().arena.payload(key);
+        let mut sqe = Sqe::default();
+        // SAFETY: the slot holds what `stages` was made for, and stays: its owner cannot take it
+        // before the terminal completion, which the entry prepared here has yet to bring.
+        unsafe { (stages.prepare)(payload, &mut sqe) };
+        sqe.user_data = key.user_data();
+        let mut inner = self.inner();
+        self.push(&mut inner, sqe);
     }
 
     /// Puts an entry on the submission queue; if that is full, hands the queue over first.
@@ -318,6 +334,15 @@ impl Driver {
 
     /// The future of `key` is gone: cancels the op if the kernel still has it.
     pub(crate) fn abandon(&self, key: Key) {
+        self.let_go(key, true);
+    }
+
+    /// The owner of `key` is gone, and the op is to come to its own end.
+    pub(crate) fn leave(&self, key: Key) {
+        self.let_go(key, false);
+    }
+
+    fn let_go(&self, key: Key, cancels: bool) {
         let mut inner = self.inner();
         let Some(head) = inner.arena.get(key) else { return };
         match head.state() {
@@ -330,7 +355,7 @@ impl Driver {
                     let cqe = Cqe { user_data: 0, result: -libc::ECANCELED, flags: 0 };
                     return reclaim(payload, vtable, cqe);
                 }
-                if !inner.closing {
+                if cancels && !inner.closing {
                     self.push_cancel(&mut inner, key);
                 }
                 drop(inner);

@@ -24,7 +24,7 @@ use std::task::{Context, Poll};
 
 use super::Driver;
 use super::ring::{Cqe, Sqe};
-use super::slab::{Key, Payload, Vtable};
+use super::slab::{Key, Payload, Stages, Vtable};
 
 /// An operation of io_uring that completes once.
 ///
@@ -85,6 +85,15 @@ pub(crate) trait Resident: Sized + 'static {
     fn more(&mut self, cqe: Cqe) -> bool;
     /// The terminal completion of an orphan.
     fn reclaim(self, cqe: Cqe);
+
+    /// Whether it may take several entries, one after the other. The end of a loop waits for
+    /// such ops before it cancels what is in flight.
+    const STAGED: bool = false;
+
+    /// Notes what one entry has brought. `true`: prepare the next, there is more to do.
+    fn goes_on(&mut self, _: Cqe) -> bool {
+        false
+    }
 }
 
 /// An [`Op`] in a slot.
@@ -199,6 +208,19 @@ impl<R: Resident> VtableOf<R> {
             // SAFETY: the driver calls this once, with a payload that holds an `R`, after the
             // terminal completion.
             unsafe { take::<R>(payload) }.reclaim(cqe);
+        },
+        stages: if R::STAGED { Some(Self::STAGES) } else { None },
+    };
+
+    const STAGES: Stages = Stages {
+        goes_on: |payload, cqe| {
+            // SAFETY: the driver calls this on a slot that holds an `R`, between two entries: the
+            // kernel uses nothing of it.
+            unsafe { &mut *locate::<R>(payload) }.goes_on(cqe)
+        },
+        prepare: |payload, sqe| {
+            // SAFETY: as above.
+            unsafe { &mut *locate::<R>(payload) }.prepare(sqe);
         },
     };
 }

@@ -6,14 +6,17 @@
 //! pool's table as long as the pool does; while the buffer is held, the stream's chain uses `next`,
 //! and while it is lent, one [`RecvBuf`] points to the record and owns a count of the pool. That
 //! of a *heap* buffer is the head of its allocation: one [`RecvBuf`] owns both, and a count of the
-//! pool, as all do. The *end* of a stream is a record too, one per pool, with no bytes: any number
-//! of [`RecvBuf`]s point to it, each with a count of the pool, and none changes it.
+//! pool. That of a *vector* lies in a box and points to the vector's memory: one [`RecvBuf`] owns
+//! both, and no pool is concerned. The *end* of a stream is a record too, one per pool, with no
+//! bytes: any number of [`RecvBuf`]s point to it, each with a count of the pool, and none changes
+//! it.
 //!
 //! Everything here stays on one thread.
 
 use std::alloc::{self, Layout};
 use std::cell::Cell;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
@@ -24,13 +27,14 @@ use super::bufpool::BufPool;
 enum Kind {
     Pool,
     Heap,
+    Vector,
     End,
 }
 
 /// Where received bytes are, and whose.
 pub(super) struct Record {
     base: NonNull<u8>,
-    /// From `Rc::into_raw`, once for each `RecvBuf` that points here.
+    /// From `Rc::into_raw`, once for each `RecvBuf` that points here; null of a vector.
     pool: Cell<*const BufPool>,
     /// What a user reads: from `start` to `end`.
     start: Cell<u32>,
@@ -198,8 +202,8 @@ impl Deref for RecvBuf {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: lent (written by the kernel up to `end`, and not touched by it until given
-        // back) or on the heap, where all of it is initialized and ours, or empty. Whoever
-        // changes them has a `&mut self`.
+        // back) or on the heap, where all of it is initialized and ours, or the first `end` bytes
+        // of a vector, which are too, or empty. Whoever changes them has a `&mut self`.
         unsafe { self.record().bytes() }
     }
 }
@@ -214,6 +218,13 @@ impl Drop for RecvBuf {
     fn drop(&mut self) {
         let record = self.record();
         let (kind, capacity) = (record.kind, record.capacity);
+        if kind == Kind::Vector {
+            // SAFETY: from `Box::into_raw` in `from`, ours alone, and not looked at again.
+            let record = unsafe { Box::from_raw(self.record.as_ptr()) };
+            // SAFETY: the parts of the vector that `from` took apart, as they were.
+            drop(unsafe { Vec::from_raw_parts(record.base.as_ptr(), 0, capacity as usize) });
+            return;
+        }
         // SAFETY: from `Rc::into_raw`, and this gives up the count that is ours. The table, and
         // with it `record`, stands at least until `pool` is dropped.
         let pool = unsafe { Rc::from_raw(record.pool.get()) };
@@ -226,8 +237,31 @@ impl Drop for RecvBuf {
                     alloc::dealloc(self.record.as_ptr().cast(), Self::heap_layout(capacity).0)
                 };
             }
-            Kind::End => {}
+            Kind::End | Kind::Vector => {}
         }
+    }
+}
+
+impl From<Vec<u8>> for RecvBuf {
+    /// For streams that have their bytes from elsewhere than a socket. Nothing is copied, unless
+    /// the vector has 4 GiB or more of memory to spare.
+    ///
+    /// # Panics
+    ///
+    /// If there are 4 GiB or more of bytes.
+    fn from(mut vector: Vec<u8>) -> Self {
+        let Ok(length) = u32::try_from(vector.len()) else {
+            panic!("a RecvBuf of 4 GiB or more: make it in parts");
+        };
+        if u32::try_from(vector.capacity()).is_err() {
+            vector = vector.as_slice().to_vec();
+        }
+        let mut vector = ManuallyDrop::new(vector);
+        // SAFETY: the pointer of a vector is never null.
+        let base = unsafe { NonNull::new_unchecked(vector.as_mut_ptr()) };
+        let record = Record::new(base, vector.capacity() as u32, Kind::Vector);
+        record.fill(length);
+        RecvBuf { record: NonNull::from(Box::leak(Box::new(record))) }
     }
 }
 

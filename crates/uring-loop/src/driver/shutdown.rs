@@ -14,12 +14,14 @@ use super::{Driver, Entered, InFlight, reclaim};
 use crate::sys::clock::{monotonic_ns, saturating_ns};
 
 impl Driver {
-    /// Shuts the ring down. Every op still in flight is cancelled, waited for until `patience` is
-    /// over, and reclaimed or leaked. Answers what was leaked.
+    /// Shuts the ring down. What is being sent is waited for until `patience` is over; then every
+    /// op still in flight is cancelled, waited for as long again, and reclaimed or leaked. Answers
+    /// what was leaked.
     pub(crate) fn shutdown(&self, patience: Duration) -> Vec<InFlight> {
         if std::mem::replace(&mut self.inner().closing, true) {
             return Vec::new();
         }
+        self.finish_staged(patience);
         let deadline = Instant::now() + patience;
         self.cancel_all();
         while self.active().0 > 0 || self.unsubmitted() {
@@ -33,13 +35,40 @@ impl Driver {
                 // The kernel is short of memory: give it time rather than spin.
                 std::thread::sleep(Duration::from_millis(1));
             }
-            if left.is_zero() {
+            // What was reaped may have brought new closes.
+            if left.is_zero() && (!self.unsubmitted() || entered == Entered::Refused) {
                 break;
             }
         }
         let leaked = self.in_flight_table();
         self.close_ring(&leaked);
         leaked
+    }
+
+    /// What was taken over for sending, of streams that are gone above all, is sent before anything
+    /// is cancelled: for as long as `patience` says.
+    fn finish_staged(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let until = monotonic_ns().saturating_add(saturating_ns(patience));
+        while self.inner().arena.any_staged() && Instant::now() < deadline {
+            let Ok(entered) = self.enter(Wait::Until(until)) else { return };
+            let reaped = self.reap(-1);
+            if reaped == 0 && self.simulated_past(until) {
+                return;
+            }
+            if reaped == 0 && entered == Entered::Refused {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// On a simulated ring, whether its time has come so far. Real time stands still there.
+    fn simulated_past(&self, _until: u64) -> bool {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(sim) = &self.sim {
+            return sim.now() >= _until;
+        }
+        false
     }
 
     /// One entry that cancels every request of the ring (`IORING_ASYNC_CANCEL_ANY`, 5.19).
@@ -51,6 +80,7 @@ impl Driver {
             ..Sqe::default()
         };
         let mut inner = self.inner();
+        inner.cancelling = true;
         self.push_silent(&mut inner, sqe);
     }
 

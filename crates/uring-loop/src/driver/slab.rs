@@ -20,7 +20,7 @@
 use std::cell::UnsafeCell;
 use std::mem::{self, MaybeUninit};
 
-use super::ring::Cqe;
+use super::ring::{Cqe, Sqe};
 use crate::wake::LocalWaker;
 
 const PAGE: usize = 64;
@@ -101,6 +101,18 @@ pub(super) struct Vtable {
     pub(super) more: unsafe fn(*mut Payload, Cqe) -> bool,
     /// The terminal completion of an orphan: consumes the op.
     pub(super) reclaim: unsafe fn(*mut Payload, Cqe),
+    /// Of an op that is not at its end when one entry is.
+    pub(super) stages: Option<Stages>,
+}
+
+/// How an op that takes several entries, one after the other, goes from one to the next. It is in
+/// flight, or an orphan, all the while.
+#[derive(Clone, Copy)]
+pub(super) struct Stages {
+    /// Notes what one entry has brought. `true`: there is more to do.
+    pub(super) goes_on: unsafe fn(*mut Payload, Cqe) -> bool,
+    /// Fills in the next entry.
+    pub(super) prepare: unsafe fn(*mut Payload, &mut Sqe),
 }
 
 pub(super) struct Head {
@@ -321,6 +333,11 @@ impl Arena {
         self.iter().filter(|(_, head)| matches!(head.state(), State::InFlight | State::Orphan))
     }
 
+    /// Whether an op is in flight that is to come to its own end before a loop does.
+    pub(super) fn any_staged(&self) -> bool {
+        self.iter_active().any(|(_, head)| head.vtable().stages.is_some())
+    }
+
     /// An op that is done and was not taken.
     pub(super) fn any_done(&self) -> Option<Key> {
         self.iter().find(|(_, head)| head.state() == State::Done).map(|(key, _)| key)
@@ -360,8 +377,13 @@ const _: () = assert!(size_of::<Slot>() == 64, "an idle connection pays for ever
 mod tests {
     use super::*;
 
-    const NOTHING: Vtable =
-        Vtable { multishot: false, holds_clock: true, more: |_, _| false, reclaim: |_, _| () };
+    const NOTHING: Vtable = Vtable {
+        multishot: false,
+        holds_clock: true,
+        more: |_, _| false,
+        reclaim: |_, _| (),
+        stages: None,
+    };
 
     fn insert(arena: &mut Arena) -> Key {
         arena.insert(&NOTHING, 0).0

@@ -18,12 +18,14 @@ use crate::context;
 use crate::driver::buf::{IoBuf, IoBufMut, fill};
 use crate::driver::connection::Connection;
 use crate::driver::fd::Fd;
+use crate::driver::outgoing::Outgoing;
 use crate::driver::recvbuf::RecvBuf;
 use crate::driver::{Driver, Op};
 use crate::ops;
 use crate::ops::ring::PollAdd;
 
-/// A connected socket. Dropping it cancels what is in flight and closes it.
+/// A connected socket. Dropping it cancels what is in flight and closes it; bytes that were handed
+/// over (`byte_stream.rs`) are sent before it closes.
 pub struct Connected {
     connection: Connection<Extras>,
 }
@@ -93,6 +95,9 @@ impl Connected {
         &self,
         buffers: Vec<B>,
     ) -> (io::Result<usize>, Vec<B>) {
+        if let Err(error) = self.sent_ahead().await {
+            return (Err(error), buffers);
+        }
         self.send(ops::net::SendVectored::new(self.raw(), buffers, 0)).await
     }
 
@@ -102,6 +107,9 @@ impl Connected {
         mut offset: usize,
     ) -> (io::Result<()>, Vec<B>) {
         let length: usize = buffers.iter().map(|buffer| buffer.bytes().len()).sum();
+        if let Err(error) = self.sent_ahead().await {
+            return (Err(error), buffers);
+        }
         while offset < length {
             let op = ops::net::SendVectored::new(self.raw(), buffers, offset);
             let (result, back) = self.send(op).await;
@@ -162,7 +170,30 @@ impl Connected {
         }
     }
 
+    /// Waits until what was handed over is sent: nothing may overtake it.
+    pub(super) async fn sent_ahead(&self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_outgoing(cx)).await
+    }
+
+    pub(super) fn poll_outgoing(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.extras() {
+            Some(extras) if extras.outgoing.busy() => extras.outgoing.poll_sent(self.driver(), cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// What was handed over.
+    pub(super) fn outgoing(&self) -> &Outgoing {
+        &self.connection.extra_or_default().outgoing
+    }
+
     pub(super) async fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        if how != Shutdown::Read {
+            self.sent_ahead().await?;
+            if let Some(extras) = self.extras() {
+                extras.outgoing.mark_shut();
+            }
+        }
         self.connection.shared_driver().submit(ops::net::Shutdown::new(self.raw(), how)).await
     }
 
@@ -210,7 +241,7 @@ impl Connected {
         }
     }
 
-    fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+    pub(super) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
         if !context::take_budget() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -256,6 +287,16 @@ impl Future for Recv<'_> {
 impl Drop for Recv<'_> {
     fn drop(&mut self) {
         self.stream.done(Side::Read);
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        let driver = || self.connection.shared_driver();
+        let leave = |extras: &Extras| extras.outgoing.leave(&driver(), &self.connection);
+        if self.extras().is_some_and(leave) {
+            self.connection.disown();
+        }
     }
 }
 

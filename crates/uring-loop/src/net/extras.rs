@@ -4,13 +4,15 @@ use std::cell::{Cell, OnceCell};
 use std::pin::Pin;
 
 use super::limits::Limits;
+use crate::driver::outgoing::Outgoing;
 use crate::driver::recvbuf::RecvBuf;
 
-/// The rest of a buffer, and timeouts.
+/// The rest of a buffer, timeouts, and what was taken over for sending.
 #[derive(Default)]
 pub(super) struct Extras {
     rest: Cell<Option<RecvBuf>>,
     limits: OnceCell<Pin<Box<Limits>>>,
+    pub(super) outgoing: Outgoing,
 }
 
 impl Extras {

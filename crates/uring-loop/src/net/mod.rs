@@ -5,6 +5,7 @@
 
 mod acceptor;
 mod addr;
+mod byte_stream;
 mod connected;
 mod datagram;
 mod datagrams;

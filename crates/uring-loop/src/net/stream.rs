@@ -33,7 +33,8 @@ use crate::sys::socket::inet;
 /// Receiving is strict: bytes that arrived for a dropped `recv` are there for the next. Writing is
 /// weak: of a dropped write, some bytes may have been sent, and nobody can say how many.
 ///
-/// Dropping the stream cancels what is in flight and closes the socket.
+/// Dropping the stream cancels what is in flight and closes the socket; bytes that were handed
+/// over by [`ByteStream::start_send`](crate::io::ByteStream::start_send) are sent before it closes.
 pub struct TcpStream(Connected);
 
 stream_methods!(TcpStream);

@@ -20,7 +20,7 @@ use crate::ops::ring::PollAdd;
 //
 // | buffer | key | state |
 // |---|---|---|
-// | here | none | *holding*: nothing is in flight |
+// | here | none | *holding*: nothing is in flight, or what the stream took over before |
 // | none | good | *sending*: buffer and operation, a `Send<B>`, are in their slot |
 // | here | good | *waiting*: a `PollAdd` is in flight, because the socket answered EAGAIN |
 // | none | none | *done* |
@@ -118,8 +118,13 @@ impl<B: IoBuf> Future for WriteAll<'_, B> {
         let this = &mut *self;
         loop {
             let output = if this.key.is_none() {
+                let ahead = ready!(this.stream.poll_outgoing(cx));
                 let buffer = this.buffer.take();
-                this.start(buffer.expect("a WriteAll is not polled after it was ready"))
+                let buffer = buffer.expect("a WriteAll is not polled after it was ready");
+                match ahead {
+                    Ok(()) => this.start(buffer),
+                    Err(error) => Some((Err(error), buffer)),
+                }
             } else {
                 match this.wait(cx) {
                     Poll::Ready(output) => output,

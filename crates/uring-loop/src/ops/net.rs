@@ -73,7 +73,7 @@ pub(crate) struct Send<B> {
 }
 
 /// The most that one entry sends; its length is 32 bits, the kernel's limit is `MAX_RW_COUNT`.
-const MOST: usize = 0x7fff_f000;
+pub(crate) const MOST: usize = 0x7fff_f000;
 
 // SAFETY: the entry points into the buffer that `self` owns (`IoBuf`); the descriptor is the
 // stream's, closed through the driver.

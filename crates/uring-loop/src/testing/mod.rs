@@ -7,11 +7,15 @@
 //!
 //! [`simulate`] runs on a [`Sim`]: an io_uring in memory, with a network, files and faults that
 //! follow from a seed. Everything above the ring is the shipped code.
+//!
+//! [`check_byte_stream`] holds a kind of stream to what every stream promises.
 
+mod byte_stream;
 pub(crate) mod sim;
 
 use std::future::Future;
 
+pub use byte_stream::check_byte_stream;
 pub use sim::{
     DescriptorKind, Event, Fault, Faults, Peer, PeerListener, PeerUdp, Sim, SimConfig, SimHandle,
     opcode,

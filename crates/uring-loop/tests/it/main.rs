@@ -4,6 +4,7 @@ mod allocations;
 mod as_completed;
 mod branches;
 mod by_hand;
+mod byte_stream;
 mod callbacks;
 mod cancel;
 mod cancel_counts;

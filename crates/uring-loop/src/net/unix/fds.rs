@@ -75,6 +75,9 @@ impl UnixStream {
             let text = "descriptors travel with a byte: give at least one";
             return (Err(io::Error::new(io::ErrorKind::InvalidInput, text)), buffer, fds);
         }
+        if let Err(error) = self.0.sent_ahead().await {
+            return (Err(error), buffer, fds);
+        }
         let mut sent = 0;
         while sent == 0 {
             let control = match fds.len() {

@@ -1,0 +1,24 @@
+//! Streams of bytes, whatever carries them: the one trait that sockets, pipes, TLS and memory have
+//! in common, and the stream in memory.
+//!
+//! * [`ByteStream`]: the trait, in polls; [`ByteStreamExt`] has the same as futures.
+//! * [`Listener`]: where connections come from.
+//! * [`split`]: the two directions apart, for two tasks.
+//! * [`duplex`]: two ends of a connection that is nothing but memory.
+//!
+//! What a kind of stream does beyond this is in its own module: [`net`](crate::net) has sockets.
+//! Line reading and buffered writing are a layer higher.
+
+mod address;
+mod byte_stream;
+mod ext;
+mod listener;
+mod memory;
+mod split;
+
+pub use address::Address;
+pub use byte_stream::ByteStream;
+pub use ext::ByteStreamExt;
+pub use listener::Listener;
+pub use memory::{MemoryStream, duplex};
+pub use split::{ReadHalf, WriteHalf, split};
