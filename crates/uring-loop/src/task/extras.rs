@@ -62,11 +62,14 @@ impl Table {
 
     /// Reports the failures that nobody has taken so far; their handles may still be held.
     pub(crate) fn report_failures(&self) {
-        let failed = |header: &*const Header| {
+        let task = |header: &*const Header| {
             // SAFETY: an entry goes before its task's memory does.
-            unsafe { &**header }.has(flags::FAILED)
+            unsafe { &**header }
         };
-        let found: Vec<_> = self.0.borrow().keys().copied().filter(failed).collect();
+        let failed = |header: &*const Header| task(header).has(flags::FAILED);
+        let mut found: Vec<_> = self.0.borrow().keys().copied().filter(failed).collect();
+        // The table has no order; the tasks have.
+        found.sort_unstable_by_key(|header| task(header).node.id);
         for header in found {
             // The handler may have dropped the handle of another meanwhile, and there may be a new
             // task in its place.

@@ -189,6 +189,24 @@ fn an_error_is_reported_with_the_end_of_the_loop_once() {
 }
 
 #[test]
+fn what_is_reported_with_the_end_of_the_loop_comes_in_the_order_of_its_tasks() {
+    let (mut event_loop, reports) = reporting(virtual_loop());
+    let fail = |name: u32| spawn(async { odd() }).named(format!("no. {name};")).report_error();
+    let main = async {
+        let tasks: Vec<_> = (0..20).map(fail).collect();
+        yield_now().await;
+        tasks
+    };
+    let held = event_loop.run_until_complete(main).expect("not stopped");
+    drop(event_loop);
+    let reports = reports.borrow();
+    assert_eq!(reports.len(), held.len());
+    for (name, (_, text)) in reports.iter().enumerate() {
+        assert!(text.contains(&format!("no. {name};")), "{reports:?}");
+    }
+}
+
+#[test]
 fn asking_without_the_loop_changes_nothing() {
     let mut event_loop = virtual_loop();
     let held = event_loop.run_until_complete(async { [spawn_eager(async { odd() })] });
