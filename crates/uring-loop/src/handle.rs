@@ -16,6 +16,7 @@ use crate::context;
 use crate::remote_callback::RemoteCallback;
 use crate::task::JoinError;
 use crate::task::door::Door;
+use crate::task::failure;
 use crate::task::inbox::Node;
 use crate::turn::Core;
 
@@ -208,9 +209,12 @@ impl Handle {
             let relay = async move {
                 // A task of its own, so that a panic, of `make` too, is caught with its payload.
                 let future = async move { make().await };
-                let task = context::core("a remote spawn", |core| core.spawn(future, location));
+                let mut task = context::core("a remote spawn", |core| core.spawn(future, location));
+                let result = (&mut task).await;
                 // Nobody may want it any more.
-                drop(sender.send(task.await));
+                if let Err(channel::Closed(result)) = sender.send(result) {
+                    failure::undelivered(&task, &result);
+                }
             };
             drop(core.spawn(relay, location));
         }));
@@ -226,7 +230,8 @@ impl fmt::Debug for Handle {
 
 /// A task on a loop of another thread: await it under any executor, or block on it.
 ///
-/// Dropping it detaches the task.
+/// Dropping it detaches the task. If that fails later, its loop's exception handler is told, as of
+/// a [`Task`](crate::Task) that was dropped.
 #[must_use = "dropping it detaches the task; say so with `drop`"]
 #[derive(Debug)]
 pub struct RemoteTask<T> {

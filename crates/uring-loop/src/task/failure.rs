@@ -13,9 +13,9 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
-use super::Task;
 use super::raw::Header;
 use super::state::flags;
+use super::{JoinError, Task};
 use crate::context;
 use crate::report::{Report, ReportKind};
 use crate::turn::Core;
@@ -130,6 +130,23 @@ pub(crate) fn watch<T: 'static>(task: Task<T>) -> Task<T> {
         set_reader(&task, number);
     }
     task
+}
+
+/// Tells of a failure in a result that was taken of the task and then wanted by nobody.
+pub(crate) fn undelivered<T: 'static>(task: &Task<T>, result: &Result<T, JoinError>) {
+    let error = |value| {
+        let reader = numbered(number_of::<T>())?;
+        // SAFETY: the reader is the one of this type, and so is the value.
+        unsafe { reader(NonNull::<T>::from(value).cast()).map(|error| error.as_ref()) }
+    };
+    let failure = match result {
+        Err(JoinError::Panicked(panic)) => Some(Failure::Panic(&**panic)),
+        Err(JoinError::Cancelled(_)) => None,
+        Ok(value) => error(value).map(Failure::Error),
+    };
+    if let Some(failure) = failure {
+        failure.report(task.header());
+    }
 }
 
 /// From now on the reader of this number looks at the output, which must be one of its type.

@@ -8,10 +8,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use uring_loop::{EventLoop, ReportKind, Task, spawn, spawn_all, spawn_eager, yield_now};
+use uring_loop::{
+    EventLoop, RemoteError, ReportKind, Task, all_tasks, join, spawn, spawn_all, spawn_eager,
+    yield_now,
+};
 
-use crate::support::{reporting, virtual_loop};
+use crate::support::{end_as_cancelled, reporting, virtual_loop};
 
 /// What is reported of the loop that runs `main`, in order.
 fn told(main: impl AsyncFnOnce()) -> Vec<String> {
@@ -204,6 +208,55 @@ fn what_is_reported_with_the_end_of_the_loop_comes_in_the_order_of_its_tasks() {
     for (name, (_, text)) in reports.iter().enumerate() {
         assert!(text.contains(&format!("no. {name};")), "{reports:?}");
     }
+}
+
+/// The thread that started them is gone when they end.
+#[test]
+fn failures_of_tasks_that_another_thread_has_dropped_are_reported() {
+    let (mut event_loop, reports) = reporting(virtual_loop());
+    let handle = event_loop.handle();
+    thread::spawn(move || {
+        drop(handle.spawn(|| async { panic!("a panic") }));
+        drop(handle.spawn(|| async { Err::<(), _>("an error".to_owned()) }));
+        drop(handle.spawn(|| async { Ok::<(), String>(()) }));
+        drop(handle.spawn(|| async { odd() }));
+        drop(handle.spawn(|| async { end_as_cancelled().await }));
+    })
+    .join()
+    .expect("no panic");
+    let ended = async {
+        while all_tasks().len() > 1 {
+            yield_now().await
+        }
+    };
+    event_loop
+        .run_until_complete(async {
+            yield_now().await;
+            ended.await;
+        })
+        .expect("not stopped");
+    let reports = reports.borrow();
+    let texts: Vec<_> = reports.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert!(texts[0].ends_with(": a panic") && texts[0].contains("unretrieved.rs"), "{texts:?}");
+    assert!(texts[1].contains("(an error): Task-"), "{texts:?}");
+}
+
+#[test]
+fn failures_that_another_thread_has_taken_are_not_reported() {
+    let (mut event_loop, reports) = reporting(virtual_loop());
+    let handle = event_loop.handle();
+    let (panics, fails) = (
+        handle.spawn(|| async { panic!("a panic") }),
+        handle.spawn(|| async { Err::<(), _>("an error".to_owned()) }),
+    );
+    let (panicked, failed) =
+        event_loop.run_until_complete(join((panics, fails))).expect("not stopped");
+    let panicked: Result<(), RemoteError> = panicked;
+    assert!(matches!(panicked, Err(RemoteError::Task(error)) if error.is_panic()));
+    assert_eq!(failed.expect("no panic"), Err("an error".to_owned()));
+    drop(event_loop);
+    assert!(reports.borrow().is_empty(), "{reports:?}");
 }
 
 #[test]
