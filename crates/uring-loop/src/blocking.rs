@@ -6,9 +6,12 @@
 //! names, cancellation and processes.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::channel::oneshot;
@@ -17,29 +20,78 @@ use crate::sys::fork;
 
 /// At most so many helper threads at a time; further calls wait for a free one.
 const MOST: usize = 64;
+
+/// At most so many of them look names up, all loops of the process together; further look-ups wait
+/// in line. One whose server is silent takes as long as the resolver's patience (resolv.conf(5): 5
+/// s an attempt), and must not keep the helpers from everything else.
+const MOST_LOOKUPS: usize = 16;
 const IDLE: Duration = Duration::from_secs(10);
 
 type Call = Box<dyn FnOnce() + Send>;
 
 struct Helpers {
     calls: VecDeque<Call>,
+    lookups: VecDeque<Call>,
+    /// How many are under way.
+    looking: usize,
     idle: usize,
     alive: usize,
     /// Of which process: a forked child has none of its parent's threads.
     generation: u32,
 }
 
-static HELPERS: Mutex<Helpers> =
-    Mutex::new(Helpers { calls: VecDeque::new(), idle: 0, alive: 0, generation: 0 });
+/// What a helper does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    Any,
+    LookUp,
+}
+
+impl Helpers {
+    const fn of(generation: u32) -> Self {
+        Helpers {
+            calls: VecDeque::new(),
+            lookups: VecDeque::new(),
+            looking: 0,
+            idle: 0,
+            alive: 0,
+            generation,
+        }
+    }
+
+    fn line(&mut self, sort: Sort) -> &mut VecDeque<Call> {
+        match sort {
+            Sort::Any => &mut self.calls,
+            Sort::LookUp => &mut self.lookups,
+        }
+    }
+
+    /// Calls that a free helper would begin with.
+    fn ready(&self) -> usize {
+        self.calls.len() + self.lookups.len().min(MOST_LOOKUPS - self.looking)
+    }
+
+    /// The next call. Look-ups go first: there are few, and somebody waits for each.
+    fn next(&mut self) -> Option<(Sort, Call)> {
+        if self.looking < MOST_LOOKUPS
+            && let Some(call) = self.lookups.pop_front()
+        {
+            self.looking += 1;
+            return Some((Sort::LookUp, call));
+        }
+        Some((Sort::Any, self.calls.pop_front()?))
+    }
+}
+
+static HELPERS: Mutex<Helpers> = Mutex::new(Helpers::of(0));
 static ARRIVED: Condvar = Condvar::new();
 
 fn helpers() -> MutexGuard<'static, Helpers> {
     let mut helpers = HELPERS.lock().unwrap_or_else(PoisonError::into_inner);
     let generation = fork::generation();
     if helpers.generation != generation {
-        let theirs = Helpers { calls: VecDeque::new(), idle: 0, alive: 0, generation };
         // The parent's calls are the parent's to run and to drop.
-        std::mem::forget(std::mem::replace(&mut *helpers, theirs));
+        std::mem::forget(std::mem::replace(&mut *helpers, Helpers::of(generation)));
     }
     helpers
 }
@@ -78,7 +130,7 @@ where
 {
     let (sender, receiver) = oneshot::channel();
     // Nobody may want the result any more.
-    enqueue(Box::new(move || drop(sender.send(catch_unwind(AssertUnwindSafe(f))))))?;
+    enqueue(Sort::Any, Box::new(move || drop(sender.send(catch_unwind(AssertUnwindSafe(f))))))?;
     let _hold = crate::hold::hold("unblock");
     match receiver.await {
         Ok(Ok(value)) => Ok(value),
@@ -87,17 +139,86 @@ where
     }
 }
 
-fn enqueue(call: Call) -> io::Result<()> {
+/// A look-up of a name that was handed to a helper: a future of its result. Dropped before a helper
+/// has begun with it, it is withdrawn.
+pub(crate) struct Asked<T> {
+    receiver: oneshot::Receiver<std::thread::Result<T>>,
+    progress: Arc<Progress>,
+}
+
+/// How far a look-up is; its helper tells.
+#[derive(Default)]
+struct Progress {
+    begun: OnceLock<()>,
+    over: OnceLock<()>,
+}
+
+/// Looks a name up on a helper thread.
+pub(crate) fn look_up<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<Asked<T>> {
+    let (sender, receiver) = oneshot::channel();
+    let progress = Arc::new(Progress::default());
+    let asked = Asked { receiver, progress: progress.clone() };
+    let call = move || {
+        if !sender.is_closed() {
+            // Nobody else sets them.
+            let _ = progress.begun.set(());
+            let result = catch_unwind(AssertUnwindSafe(f));
+            let _ = progress.over.set(());
+            drop(sender.send(result));
+        }
+    };
+    enqueue(Sort::LookUp, Box::new(call))?;
+    Ok(asked)
+}
+
+/// How many look-ups are under way in this process, and how many wait in line.
+pub(crate) fn lookups() -> (usize, usize) {
+    let helpers = helpers();
+    (helpers.looking, helpers.lookups.len())
+}
+
+impl<T> Asked<T> {
+    pub(crate) fn has_begun(&self) -> bool {
+        self.progress.begun.get().is_some()
+    }
+
+    /// Whether the helper has done its part.
+    pub(crate) fn is_over(&self) -> bool {
+        self.progress.over.get().is_some()
+    }
+}
+
+impl<T> Future for Asked<io::Result<T>> {
+    type Output = io::Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let gone = |what: &str| Err(io::Error::other(format!("the helper thread {what}")));
+        Pin::new(&mut self.receiver).poll(cx).map(|received| match received {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => gone("of the look-up panicked"),
+            Err(_) => gone("went away without an answer"),
+        })
+    }
+}
+
+fn enqueue(sort: Sort, call: Call) -> io::Result<()> {
     context::core("unblock", |_| ());
     let mut helpers = helpers();
-    helpers.calls.push_back(call);
-    if helpers.calls.len() > helpers.idle && helpers.alive < MOST {
+    helpers.line(sort).push_back(call);
+    if sort == Sort::LookUp && helpers.looking == MOST_LOOKUPS && helpers.lookups.len() == 1 {
+        tracing::warn!(
+            "{MOST_LOOKUPS} look-ups of names are under way and none comes back: further ones wait"
+        );
+    }
+    if helpers.ready() > helpers.idle && helpers.alive < MOST {
         helpers.alive += 1;
         let started = std::thread::Builder::new().name("uring-helper".into()).spawn(help);
         if let Err(error) = started {
             helpers.alive -= 1;
             if helpers.alive == 0 {
-                helpers.calls.pop_back();
+                helpers.line(sort).pop_back();
                 let message = format!("starting a helper thread: {error}");
                 return Err(io::Error::new(error.kind(), message));
             }
@@ -111,7 +232,7 @@ fn enqueue(call: Call) -> io::Result<()> {
 fn help() {
     let mut guard = helpers();
     loop {
-        if let Some(call) = guard.calls.pop_front() {
+        if let Some((sort, call)) = guard.next() {
             drop(guard);
             // A result that nobody waits for is dropped in there; that may panic, and must not cost
             // us the thread, which would be counted as alive for ever.
@@ -119,6 +240,7 @@ fn help() {
                 tracing::error!("what a helper thread computed panicked in drop");
             }
             guard = helpers();
+            guard.looking -= usize::from(sort == Sort::LookUp);
             continue;
         }
         guard.idle += 1;
@@ -126,7 +248,7 @@ fn help() {
             ARRIVED.wait_timeout(guard, IDLE).unwrap_or_else(PoisonError::into_inner);
         guard = woken;
         guard.idle -= 1;
-        if timeout.timed_out() && guard.calls.is_empty() {
+        if timeout.timed_out() && guard.ready() == 0 {
             guard.alive -= 1;
             return;
         }

@@ -10,6 +10,7 @@ use crate::debug::{Limits, wanted_by_environment};
 use crate::driver::bufpool::Shape;
 use crate::driver::ring::Ring;
 use crate::interrupt::CtrlC;
+use crate::net::names::{self, Resolve};
 use crate::sys::uring::{Rung, Wanted};
 use crate::time::clock::Clock;
 use crate::trace::wanted_by_log;
@@ -44,6 +45,7 @@ pub struct Builder {
     limits: Limits,
     spans: Option<bool>,
     chrome: Option<PathBuf>,
+    names: names::Options,
     #[cfg(any(test, feature = "testing"))]
     virtual_clock: bool,
 }
@@ -63,6 +65,7 @@ impl Builder {
             limits: Limits::default(),
             spans: None,
             chrome: None,
+            names: names::Options::new(),
             #[cfg(any(test, feature = "testing"))]
             virtual_clock: false,
         }
@@ -198,6 +201,35 @@ impl Builder {
         self
     }
 
+    /// How long the addresses of a name are kept before it is looked up again. Zero keeps none.
+    /// Default: 5 s, which spares a burst of connections to one name its look-ups, and is short
+    /// beside the time for which name servers let an answer stand.
+    pub fn keep_names(mut self, time: Duration) -> Self {
+        self.names.keep = time;
+        self
+    }
+
+    /// Who looks names up: another than the system's `getaddrinfo(3)`, or one made for a test.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uring_loop::EventLoop;
+    ///
+    /// let fixed = |host: &str| match host {
+    ///     "db.internal" => Ok(vec!["10.0.0.7:0".parse().unwrap()]),
+    ///     _ => Err(std::io::ErrorKind::NotFound.into()),
+    /// };
+    /// let mut event_loop = EventLoop::builder().resolve_with(fixed).build()?;
+    /// let found = event_loop.run_until_complete(uring_loop::net::resolve("db.internal:5432"));
+    /// assert_eq!(found.unwrap()?, ["10.0.0.7:5432".parse().unwrap()]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn resolve_with(mut self, resolver: impl Resolve) -> Self {
+        self.names.resolver = std::sync::Arc::new(resolver);
+        self
+    }
+
     /// The highest rung of the set-up ladder to try, for tests of the lower ones.
     #[doc(hidden)]
     pub fn top_rung(mut self, rung: Rung) -> Self {
@@ -286,6 +318,7 @@ impl Builder {
             debug: self.debug.then_some(self.limits),
             spans: self.spans.unwrap_or_else(wanted_by_log),
             chrome: self.chrome,
+            names: self.names,
         };
         EventLoop::assemble(ring, clock, self.patience, options)
     }

@@ -45,6 +45,13 @@ pub struct Statistics {
     pub orphans: u32,
     /// Buffers free for receiving streams, and in all, now; `None` before the first receive.
     pub buffers: Option<(u16, u16)>,
+    /// Times the resolver was asked for a name.
+    pub lookups: u64,
+    /// Look-ups of names that helper threads are at, of all loops of this process, now. If it stays
+    /// at 16, name servers are silent.
+    pub lookups_running: usize,
+    /// Look-ups that wait for one of those to end, of all loops of this process, now.
+    pub lookups_waiting: usize,
 }
 
 impl Statistics {
@@ -62,6 +69,7 @@ impl Statistics {
         let counters = core.driver.counters();
         let (turns, parks, wakes) = core.counted();
         let (in_flight, orphans) = core.driver.active();
+        let (lookups_running, lookups_waiting) = crate::blocking::lookups();
         Statistics {
             turns,
             parks,
@@ -81,6 +89,9 @@ impl Statistics {
             callbacks: core.tasks.callbacks(),
             timers: core.timers.len(),
             buffers: core.driver.buffer_usage(),
+            lookups: core.names.calls(),
+            lookups_running,
+            lookups_waiting,
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::driver::ring::{Ring, Wait};
 use crate::driver::{self, Driver, Entered, InFlight, bufpool};
 use crate::handle::{Gate, RemoteCall};
 use crate::interrupt::CtrlC;
+use crate::net::names::{self, Names};
 use crate::promise::FailedPromises;
 use crate::report::{Handler, Report, ReportKind};
 use crate::signal::Ears;
@@ -78,6 +79,7 @@ pub(crate) struct Core {
     arrived: RefCell<Taken>,
     pub(crate) handler: Handler,
     pub(crate) promises: FailedPromises,
+    pub(crate) names: Names,
     origin: Cell<Origin>,
     pub(crate) holds: Rc<Cell<u32>>,
     pub(crate) options: Options,
@@ -118,6 +120,8 @@ pub(crate) struct Options {
     pub(crate) spans: bool,
     /// Where a trace for Chrome's viewer goes.
     pub(crate) chrome: Option<PathBuf>,
+    /// How names are looked up.
+    pub(crate) names: names::Options,
 }
 
 impl Core {
@@ -144,6 +148,7 @@ impl Core {
             arrived: RefCell::default(),
             handler: Handler::default(),
             promises: FailedPromises::default(),
+            names: Names::new(options.names.clone()),
             origin: Cell::new(0),
             holds: Rc::default(),
             spin: Spin::new(options.spin),

@@ -1,9 +1,10 @@
 //! What may stand for an address, and how names become addresses.
 
+use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::blocking::unblock;
+use super::names::look_up;
 
 /// An address, or a name that stands for some.
 pub trait ToAddress: sealed::Sealed {
@@ -17,6 +18,15 @@ pub trait ToAddress: sealed::Sealed {
 pub enum Target {
     Address(SocketAddr),
     Name(String, u16),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Address(address) => address.fmt(f),
+            Target::Name(host, port) => write!(f, "{host}:{port}"),
+        }
+    }
 }
 
 mod sealed {
@@ -67,6 +77,13 @@ impl ToAddress for (&str, u16) {
     }
 }
 
+impl sealed::Sealed for (String, u16) {}
+impl ToAddress for (String, u16) {
+    fn to_target(&self) -> io::Result<Target> {
+        (&*self.0, self.1).to_target()
+    }
+}
+
 impl<T: ToAddress + ?Sized> sealed::Sealed for &T {}
 impl<T: ToAddress + ?Sized> ToAddress for &T {
     fn to_target(&self) -> io::Result<Target> {
@@ -77,9 +94,13 @@ impl<T: ToAddress + ?Sized> ToAddress for &T {
 /// The addresses that a name stands for, as `getaddrinfo(3)` gives them. Numeric ones are answered
 /// at once; a look-up runs on a helper thread, since io_uring has no opcode for it.
 ///
+/// Who asks for a name that is being looked up shares that call, and an answer is kept for 5 s
+/// ([`Builder::keep_names`](crate::Builder::keep_names)). At most 16 look-ups of this process run
+/// at a time; further ones wait in line. [`Statistics`](crate::Statistics) counts them.
+///
 /// # Errors
 ///
-/// `InvalidInput` if it is no address at all; otherwise the resolver's.
+/// `InvalidInput` if it is no address at all; otherwise the resolver's, with the name.
 ///
 /// # Panics
 ///
@@ -87,16 +108,23 @@ impl<T: ToAddress + ?Sized> ToAddress for &T {
 ///
 /// # Cancel safety
 ///
-/// Strict: an abandoned look-up ends on its helper thread, its result is dropped.
+/// Strict: a look-up that nobody waits for is withdrawn if it waits in line itself; otherwise it
+/// ends on its helper thread, and who asks for that name meanwhile gets its answer.
+#[doc(alias = "getaddrinfo")]
+#[doc(alias = "lookup_host")]
 pub async fn resolve(address: impl ToAddress) -> io::Result<Vec<SocketAddr>> {
     match address.to_target()? {
         Target::Address(address) => Ok(vec![address]),
         Target::Name(host, port) => {
-            let name = host.clone();
-            let found = unblock(move || (host.as_str(), port).to_socket_addrs()).await?;
-            found.map(Iterator::collect).map_err(|error| {
-                io::Error::new(error.kind(), format!("looking up {name:?}: {error}"))
-            })
+            let found = look_up(&host).await.map_err(|error| {
+                io::Error::new(error.kind(), format!("looking up {host:?}: {error}"))
+            })?;
+            let at_port = |address: &SocketAddr| {
+                let mut address = *address;
+                address.set_port(port);
+                address
+            };
+            Ok(found.iter().map(at_port).collect())
         }
     }
 }

@@ -10,14 +10,15 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::connected::{Connected, Stream};
+use super::eyeballs;
 use super::limits::Side;
 use super::methods::stream_methods;
 use super::{Recv, RecvHalf, SendHalf, ToAddress, WriteAll, resolve};
 use crate::driver::Driver;
 use crate::driver::buf::{IoBuf, IoBufMut};
 use crate::driver::fd::Fd;
-use crate::ops;
 use crate::sys::socket::inet;
+use crate::time::timeout;
 
 /// A TCP connection. TCP_NODELAY is on.
 ///
@@ -40,11 +41,16 @@ pub struct TcpStream(Connected);
 stream_methods!(TcpStream);
 
 impl TcpStream {
-    /// Connects (`IORING_OP_CONNECT`, 5.5). Of the addresses of a name, each is tried in turn.
+    /// Connects (`IORING_OP_CONNECT`, 5.5).
+    ///
+    /// Of the addresses of a name the first that answers is taken: IPv6 and IPv4 take turns, and
+    /// the next attempt begins when the one before has failed, or has not succeeded within 250 ms
+    /// (RFC 8305, "happy eyeballs"). Those that lose are cancelled and closed.
     ///
     /// # Errors
     ///
-    /// Those of the look-up and of connect(2), with the address; of several, the last.
+    /// Those of the look-up and of connect(2). The error names every address that was tried; its
+    /// kind is that of the last one that failed.
     ///
     /// # Panics
     ///
@@ -54,26 +60,36 @@ impl TcpStream {
     ///
     /// Strict: a connection that is made for a dropped call is closed.
     pub async fn connect(address: impl ToAddress) -> io::Result<TcpStream> {
-        let mut last = None;
-        for address in resolve(address).await? {
-            match Self::connect_to(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => {
-                    let text = format!("connecting to {address}: {error}");
-                    last = Some(io::Error::new(error.kind(), text));
-                }
-            }
-        }
-        let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        Err(last.unwrap_or_else(none))
+        let driver = Driver::current();
+        let target = address.to_target()?;
+        let addresses = resolve(address).await?;
+        let open = |address: &SocketAddr| Ok(Fd::new(driver.clone(), driver.socket(address)?));
+        eyeballs::connect(&target.to_string(), addresses, open).await.map(TcpStream::new)
     }
 
-    async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
-        let driver = Driver::current();
-        let fd = Fd::new(driver.clone(), driver.socket(&address)?);
-        let connect = ops::net::Connect { fd: fd.as_raw_fd(), address: address.into() };
-        driver.submit(connect).await?;
-        Ok(TcpStream::new(fd))
+    /// The same, for so long at most: look-up and all attempts together.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect); `TimedOut` if there is no answer in time. (The kernel gives
+    /// up by itself after some two minutes: `net.ipv4.tcp_syn_retries`.)
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs on this thread.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: a connection that is made for a dropped call is closed.
+    pub async fn connect_timeout(
+        address: impl ToAddress,
+        limit: Duration,
+    ) -> io::Result<TcpStream> {
+        let target = address.to_target()?;
+        timeout(limit, Self::connect(address)).await.unwrap_or_else(|_| {
+            let text = format!("connecting to {target}: no answer within {limit:?}");
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        })
     }
 
     /// Turns Nagle's algorithm off (`true`, the default) or on.

@@ -42,6 +42,8 @@ mod join_select;
 mod locals;
 mod loop_api;
 mod net;
+mod net_connect;
+mod net_names;
 mod net_udp;
 mod net_udp_kernel;
 mod net_unix;
