@@ -359,8 +359,10 @@ async fn accept_in_spite_of(listener: &TcpListener, peer: &Peer, seed: u64) -> O
         match select(Box::pin(listener.accept()), pause).await {
             Either::Left((Ok(stream), _)) => return Some(stream),
             _ if peer.ended() || peer.was_reset() => return None,
-            // Descriptors are scarce by chance: the next attempt may get one.
-            _ => {}
+            // Descriptors are scarce by chance. The listener pauses before it asks again, for
+            // longer than a thousand of these rounds take.
+            Either::Left(_) => sleep(Duration::from_secs(1)).await,
+            Either::Right(_) => {}
         }
     }
     panic!("seed {seed}: nothing is accepted");
