@@ -74,7 +74,8 @@ impl Inner {
         };
         let Some(head) = self.arena.get(key) else { return Action::Nothing };
         let vtable = head.vtable();
-        if cqe.more() {
+        let early = mutant!("zero-copy-ends-at-its-result") && !vtable.multishot;
+        if cqe.more() && !early {
             let waker = if vtable.multishot {
                 head.waker.take()
             } else {
@@ -90,7 +91,15 @@ impl Inner {
                 None => Action::Nothing,
             };
         }
-        if !cqe.notification() {
+        if cqe.notification() {
+            // The result was the first completion's. Of the notification one bit is kept, in the
+            // place of its own sign: whether the kernel has copied the bytes after all
+            // (`IORING_NOTIF_USAGE_ZC_COPIED`, the highest bit).
+            if cqe.result < 0 {
+                let kept = head.cqe(cqe.user_data);
+                head.keep_result(Cqe { flags: kept.flags | ring::cqe_flags::NOTIF, ..kept });
+            }
+        } else {
             head.keep_result(cqe);
         }
         if vtable.multishot && cqe.buffer_id().is_some() && head.state() == State::InFlight {

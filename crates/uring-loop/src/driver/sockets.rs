@@ -53,6 +53,15 @@ impl Driver {
         sys::socket::listen(address, backlog, reuse_port)
     }
 
+    /// Another descriptor for the same open file.
+    pub(crate) fn duplicate(&self, fd: BorrowedFd<'_>) -> io::Result<RawFd> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(sim) = self.simulated() {
+            return sim.duplicate(fd.as_raw_fd());
+        }
+        fd.try_clone_to_owned().map(std::os::fd::IntoRawFd::into_raw_fd)
+    }
+
     /// Whether the sockets are simulated.
     pub(crate) fn is_simulated(&self) -> bool {
         #[cfg(any(test, feature = "testing"))]
@@ -77,6 +86,24 @@ impl Driver {
             return sim.unix_bind(name);
         }
         sys::socket::unix_bind(name, kind)
+    }
+
+    /// bind(2) of a TCP socket.
+    pub(crate) fn bind(&self, fd: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(sim) = self.simulated() {
+            return sim.bind(fd.as_raw_fd(), *address);
+        }
+        sys::socket::bind(fd, address)
+    }
+
+    /// listen(2).
+    pub(crate) fn listen_on(&self, fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(sim) = self.simulated() {
+            return sim.listen_on(fd.as_raw_fd());
+        }
+        sys::socket::listen_on(fd, backlog)
     }
 
     /// A Unix socket to connect or to bind.

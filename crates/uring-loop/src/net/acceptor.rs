@@ -38,14 +38,14 @@ impl Acceptor {
 
     /// The next connection, in the order in which they arrived.
     pub(super) async fn accept(&self) -> io::Result<Fd> {
-        if let Some(moment) = self.paused_until.get() {
+        if let Some(moment) = self.paused_until() {
             sleep_until(moment).await;
-            self.paused_until.set(None);
+            self.end_pause();
         }
         poll_fn(|cx| self.poll_accept(cx)).await
     }
 
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Fd>> {
+    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Fd>> {
         if !context::take_budget() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -78,6 +78,15 @@ impl Acceptor {
                 }
             }
         }
+    }
+
+    /// When to ask again, if the last accept found no descriptors.
+    pub(super) fn paused_until(&self) -> Option<Instant> {
+        self.paused_until.get()
+    }
+
+    pub(super) fn end_pause(&self) {
+        self.paused_until.set(None);
     }
 
     pub(super) fn driver(&self) -> &Driver {

@@ -7,12 +7,34 @@ use super::limits::Limits;
 use crate::driver::outgoing::Outgoing;
 use crate::driver::recvbuf::RecvBuf;
 
-/// The rest of a buffer, timeouts, and what was taken over for sending.
-#[derive(Default)]
+/// From how many bytes on a write is sent without a copy, unless the stream says otherwise.
+///
+/// As much as the kernel's buffer of a connection may grow to (`net.ipv4.tcp_wmem`). A write of so
+/// much waits for acknowledgements anyway; a shorter one, which would be over when it is copied,
+/// would have to wait for them, and a task that writes piece by piece would send one piece in each
+/// round trip. Where the copy itself begins to cost more is below that by far: the benchmark
+/// `zero_copy` tells.
+pub(super) const ZERO_COPY_FROM: usize = 4 << 20;
+
+/// The rest of a buffer, timeouts, what was taken over for sending, and whether to send without a
+/// copy.
 pub(super) struct Extras {
     rest: Cell<Option<RecvBuf>>,
     limits: OnceCell<Pin<Box<Limits>>>,
+    /// From so many bytes on a write is sent without a copy.
+    pub(super) zero_copy_from: Cell<usize>,
     pub(super) outgoing: Outgoing,
+}
+
+impl Default for Extras {
+    fn default() -> Self {
+        Extras {
+            rest: Cell::default(),
+            limits: OnceCell::new(),
+            zero_copy_from: Cell::new(ZERO_COPY_FROM),
+            outgoing: Outgoing::default(),
+        }
+    }
 }
 
 impl Extras {

@@ -91,7 +91,13 @@ impl<O: Fn(&SocketAddr) -> io::Result<Fd>> Race<O> {
         while at < self.running.len() {
             match Pin::new(&mut self.running[at].connecting).poll(cx) {
                 Poll::Pending => at += 1,
-                Poll::Ready(Ok(())) => return Some(self.running.remove(at).fd),
+                Poll::Ready(Ok(())) => {
+                    let winner = self.running.remove(at).fd;
+                    if mutant!("losers-of-the-race-left-open") {
+                        std::mem::forget(std::mem::take(&mut self.running));
+                    }
+                    return Some(winner);
+                }
                 Poll::Ready(Err(error)) => {
                     self.failed.push((self.running.remove(at).address, error));
                     self.next = None;

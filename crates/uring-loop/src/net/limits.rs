@@ -65,6 +65,11 @@ impl Limits {
         self.active.set(now());
     }
 
+    /// Whether a write may have to end before it is over.
+    pub(super) fn limits_writes(&self) -> bool {
+        self.write.allowed.get() > 0 || self.idle.get() > 0
+    }
+
     fn side(&self, side: Side) -> &Limit {
         match side {
             Side::Read => &self.read,

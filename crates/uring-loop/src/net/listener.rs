@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::acceptor::{Acceptor, BACKLOG};
 use super::addr::numeric;
-use super::{TcpStream, ToAddress};
+use super::{Incoming, TcpStream, ToAddress};
 use crate::driver::Driver;
 use crate::driver::fd::Fd;
 use crate::sys::socket::inet;
@@ -42,7 +42,8 @@ pub struct TcpListener(Acceptor);
 
 impl TcpListener {
     /// Binds and listens, with SO_REUSEADDR. Port 0 takes a free one, see
-    /// [`local_addr`](Self::local_addr).
+    /// [`local_addr`](Self::local_addr). An IPv6 socket takes IPv6 only. For other options see
+    /// [`TcpSocket`](super::TcpSocket), also on what makes an address stay in use.
     ///
     /// # Errors
     ///
@@ -93,7 +94,7 @@ impl TcpListener {
         Self::new(Fd::from_owned(Driver::current(), fd))
     }
 
-    fn new(fd: Fd) -> Self {
+    pub(super) fn new(fd: Fd) -> Self {
         TcpListener(Acceptor::new(fd))
     }
 
@@ -110,6 +111,31 @@ impl TcpListener {
     /// Strict: a connection that was accepted for a dropped call is given to the next one.
     pub async fn accept(&self) -> io::Result<TcpStream> {
         self.0.accept().await.map(TcpStream::new)
+    }
+
+    /// The connections one after another. It never ends; an error is an item, and what follows it
+    /// comes as after an [`accept`](Self::accept) that failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use uring_loop::net::{TcpListener, TcpStream};
+    ///
+    /// uring_loop::run(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0")?;
+    ///     let client = uring_loop::spawn(TcpStream::connect(listener.local_addr()?));
+    ///     let mut incoming = listener.incoming();
+    ///     if let Some(connection) = incoming.next().await {
+    ///         connection?.write_all("hello").await.0?;
+    ///     }
+    ///     assert_eq!(&*client.await??.recv().await?, b"hello");
+    ///     Ok::<(), std::io::Error>(())
+    /// })??;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn incoming(&self) -> Incoming<'_, TcpStream> {
+        Incoming::new(&self.0, TcpStream::new)
     }
 
     /// The address listened on.

@@ -87,6 +87,29 @@ macro_rules! stream_methods {
                 self.0.write_all_vectored(buffers, 0).await
             }
 
+            /// Sends a part of a file, from `offset` on, and answers how many bytes that was: fewer
+            /// than `length` if the file ends before. The file is read in pieces
+            /// (`IORING_OP_READ`, 5.6), the next one while one is sent; its own position stays.
+            ///
+            /// `file` may be closed as soon as the call has begun.
+            ///
+            /// # Errors
+            ///
+            /// Those of dup(2), pread(2) and send(2); `TimedOut`. Some bytes may have been sent.
+            ///
+            /// # Cancel safety
+            ///
+            /// Weak: some bytes may have been sent.
+            #[doc(alias = "sendfile")]
+            pub async fn send_file(
+                &mut self,
+                file: impl AsFd,
+                offset: u64,
+                length: u64,
+            ) -> io::Result<u64> {
+                self.0.send_file(file.as_fd(), offset, length).await
+            }
+
             /// Ends one or both directions (`IORING_OP_SHUTDOWN`, 5.11).
             ///
             /// # Errors

@@ -13,6 +13,7 @@ use super::connected::{Connected, Stream};
 use super::eyeballs;
 use super::limits::Side;
 use super::methods::stream_methods;
+use super::options::option_methods;
 use super::{Recv, RecvHalf, SendHalf, ToAddress, WriteAll, resolve};
 use crate::driver::Driver;
 use crate::driver::buf::{IoBuf, IoBufMut};
@@ -39,6 +40,7 @@ use crate::time::timeout;
 pub struct TcpStream(Connected);
 
 stream_methods!(TcpStream);
+option_methods!(TcpStream);
 
 impl TcpStream {
     /// Connects (`IORING_OP_CONNECT`, 5.5).
@@ -92,22 +94,19 @@ impl TcpStream {
         })
     }
 
-    /// Turns Nagle's algorithm off (`true`, the default) or on.
+    /// From how many bytes on [`write_all`](Self::write_all) sends from the buffer itself instead
+    /// of a copy (`IORING_OP_SEND_ZC`, 6.0); `None`: never. Default: 4 MiB.
     ///
-    /// # Errors
+    /// Such a write gets its buffer back only when the peer has acknowledged all of it. So it pays
+    /// for large buffers, of a task that has something else to do meanwhile, over a network card
+    /// that can. Where the kernel copies after all, as over the loopback, or refuses, the stream
+    /// goes back to plain sends by itself; under a write or idle timeout it does not try.
     ///
-    /// Those of setsockopt(2).
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.socket().set_tcp_nodelay(nodelay)
-    }
-
-    /// Whether Nagle's algorithm is off.
-    ///
-    /// # Errors
-    ///
-    /// Those of getsockopt(2).
-    pub fn nodelay(&self) -> io::Result<bool> {
-        self.socket().tcp_nodelay()
+    /// A buffer that is on its way when the loop ends is waited for, and leaked if the peer stays
+    /// silent: see [`Builder::shutdown_patience`](crate::Builder::shutdown_patience).
+    #[doc(alias = "MSG_ZEROCOPY")]
+    pub fn set_zero_copy(&mut self, from: Option<usize>) {
+        self.0.set_zero_copy_from(from.unwrap_or(usize::MAX));
     }
 
     /// The address of this end.

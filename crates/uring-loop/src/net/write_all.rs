@@ -11,7 +11,7 @@ use super::connected::Connected;
 use super::limits::{self, Side};
 use crate::driver::Key;
 use crate::driver::buf::IoBuf;
-use crate::ops::net::Send;
+use crate::ops::net::{Send, SendZeroCopy, no_zero_copy};
 use crate::ops::ring::PollAdd;
 
 /// Future of [`TcpStream::write_all`](super::TcpStream::write_all) and
@@ -21,7 +21,8 @@ use crate::ops::ring::PollAdd;
 // | buffer | key | state |
 // |---|---|---|
 // | here | none | *holding*: nothing is in flight, or what the stream took over before |
-// | none | good | *sending*: buffer and operation, a `Send<B>`, are in their slot |
+// | none | good | *sending*: buffer and operation, a `Send<B>`, or a `SendZeroCopy<B>` if |
+// |      |      | `zero_copy` says so, are in their slot |
 // | here | good | *waiting*: a `PollAdd` is in flight, because the socket answered EAGAIN |
 // | none | none | *done* |
 //
@@ -36,6 +37,8 @@ pub struct WriteAll<'a, B: IoBuf> {
     sent: u32,
     /// The time was over; the operation was asked to end and is waited for.
     late: bool,
+    /// What is being sent is not copied.
+    zero_copy: bool,
 }
 
 // Nothing is pinned in the future: the kernel's memory is in the slot.
@@ -43,7 +46,8 @@ impl<B: IoBuf> Unpin for WriteAll<'_, B> {}
 
 impl<'a, B: IoBuf> WriteAll<'a, B> {
     pub(super) fn new(stream: &'a Connected, buffer: B) -> Self {
-        WriteAll { stream, buffer: Some(buffer), key: Key::NONE, sent: 0, late: false }
+        let (key, buffer) = (Key::NONE, Some(buffer));
+        WriteAll { stream, buffer, key, sent: 0, late: false, zero_copy: false }
     }
 
     /// Submits what is left of the buffer, if anything is.
@@ -55,9 +59,26 @@ impl<'a, B: IoBuf> WriteAll<'a, B> {
         if self.sent >= length {
             return Some((Ok(()), buffer));
         }
-        let op = Send { fd: self.stream.raw(), offset: self.sent, buffer };
-        self.key = self.stream.driver().start(op);
+        let (fd, offset, driver) = (self.stream.raw(), self.sent, self.stream.driver());
+        self.zero_copy = self.stream.sends_without_copy((length - offset) as usize);
+        self.key = match self.zero_copy {
+            true => driver.start(SendZeroCopy { fd, offset, buffer }),
+            false => driver.start(Send { fd, offset, buffer }),
+        };
         None
+    }
+
+    /// A send without a copy has come back. Where there is none, plain sends go on from here.
+    fn finish_zero_copy(
+        &mut self,
+        result: io::Result<usize>,
+        (buffer, copied): (B, bool),
+    ) -> Option<(io::Result<()>, B)> {
+        let refused = result.as_ref().is_err_and(no_zero_copy);
+        if copied || refused {
+            self.stream.set_zero_copy_from(usize::MAX);
+        }
+        self.finish(if refused { Ok(0) } else { result }, buffer)
     }
 
     /// The send has come back.
@@ -98,8 +119,12 @@ impl<'a, B: IoBuf> WriteAll<'a, B> {
     /// Waits for the send or the poll that is in flight.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<(io::Result<()>, B)>> {
         let driver = self.stream.driver();
-        // The buffer says which of the two the key stands for.
-        Poll::Ready(if self.buffer.is_none() {
+        // The buffer, and the flag, say which of them the key stands for.
+        Poll::Ready(if self.buffer.is_none() && self.zero_copy {
+            let (result, kept) = ready!(driver.poll_op::<SendZeroCopy<B>>(self.key, cx));
+            self.key = Key::NONE;
+            self.finish_zero_copy(result, kept)
+        } else if self.buffer.is_none() {
             let (result, buffer) = ready!(driver.poll_op::<Send<B>>(self.key, cx));
             self.key = Key::NONE;
             self.finish(result, buffer)

@@ -113,6 +113,9 @@ impl Arrived {
                     // caller's promise.
                     let owned = numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) });
                     arrived.descriptors.extend(owned);
+                    if mutant!("received-descriptors-left-open") {
+                        arrived.descriptors.iter().for_each(|fd| std::mem::forget(fd.try_clone()));
+                    }
                 }
                 (libc::SOL_UDP, libc::UDP_GRO) => {
                     let size = data.first_chunk().map(|chunk| i32::from_ne_bytes(*chunk));

@@ -95,6 +95,45 @@ unsafe impl<B: IoBuf> Op for Send<B> {
     }
 }
 
+/// `IORING_OP_SEND_ZC` (6.0): as [`Send`], but the kernel sends from the buffer itself. It
+/// completes when nothing refers to the buffer any more: of TCP, when the peer has acknowledged it.
+pub(crate) struct SendZeroCopy<B> {
+    pub(crate) fd: RawFd,
+    pub(crate) offset: u32,
+    pub(crate) buffer: B,
+}
+
+// SAFETY: as for `Send`. The driver takes the notification for the terminal completion, so the
+// buffer stays as long as the kernel refers to it.
+unsafe impl<B: IoBuf> Op for SendZeroCopy<B> {
+    /// What was sent; the buffer, and whether the kernel has copied it all the same.
+    type Output = (io::Result<usize>, (B, bool));
+    const HOLDS_CLOCK: bool = false;
+
+    fn prepare(&mut self, sqe: &mut Sqe) {
+        let bytes = &self.buffer.bytes()[self.offset as usize..];
+        sqe.opcode = opcode::SEND_ZC;
+        sqe.fd = self.fd;
+        sqe.addr = bytes.as_ptr() as u64;
+        sqe.len = bytes.len().min(MOST) as u32;
+        sqe.ioprio = socket_flags::ZERO_COPY_REPORT_USAGE;
+        sqe.op_flags = (libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as u32;
+    }
+
+    fn complete(self, cqe: Cqe) -> Self::Output {
+        // The driver has kept this bit of the notification beside the result.
+        let copied = cqe.notification();
+        (cqe.into_result().map(|sent| sent as usize), (self.buffer, copied))
+    }
+}
+
+/// Whether a zero-copy send failed because there is none here: an opcode or flag that the kernel
+/// does not know, a kind of socket that cannot, or no locked memory left (`RLIMIT_MEMLOCK`).
+pub(crate) fn no_zero_copy(error: &io::Error) -> bool {
+    let errno = error.raw_os_error();
+    matches!(errno, Some(libc::EINVAL | libc::EOPNOTSUPP | libc::ENOMEM))
+}
+
 /// `IORING_OP_RECV` (5.6) into an owned buffer.
 pub(crate) struct Recv<B> {
     pub(crate) fd: RawFd,

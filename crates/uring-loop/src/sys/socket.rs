@@ -36,6 +36,16 @@ pub(crate) fn listen(address: &SocketAddr, backlog: i32, reuse_port: bool) -> io
     Ok(socket.into_raw_fd())
 }
 
+/// bind(2).
+pub(crate) fn bind(fd: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
+    SockRef::from(&fd).bind(&(*address).into())
+}
+
+/// listen(2).
+pub(crate) fn listen_on(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
+    SockRef::from(&fd).listen(backlog)
+}
+
 /// A bound UDP socket.
 pub(crate) fn udp(address: &SocketAddr) -> io::Result<RawFd> {
     let socket = Socket::new(Domain::for_address(*address), Type::DGRAM, Some(Protocol::UDP))?;

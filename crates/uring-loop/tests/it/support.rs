@@ -248,3 +248,10 @@ impl tracing::Subscriber for Log {
 
     fn exit(&self, _: &tracing::span::Id) {}
 }
+
+/// A descriptor of the simulated kernel as std's type, which asks for one that stays open.
+pub(crate) fn borrowed<'a>(number: std::os::fd::RawFd) -> std::os::fd::BorrowedFd<'a> {
+    // SAFETY: the test closes it when nothing uses it any more; it is no descriptor of this
+    // process, so none of this process is touched through it.
+    unsafe { std::os::fd::BorrowedFd::borrow_raw(number) }
+}

@@ -133,6 +133,9 @@ pub mod socket_flags {
     pub const POLL_FIRST: u16 = 1 << 0;
     /// Receive again and again (`IORING_RECV_MULTISHOT`, 6.0).
     pub const RECV_MULTISHOT: u16 = 1 << 1;
+    /// The notification of a zero-copy send says whether the kernel had to copy
+    /// (`IORING_SEND_ZC_REPORT_USAGE`, 6.2).
+    pub const ZERO_COPY_REPORT_USAGE: u16 = 1 << 3;
     /// Accept again and again (`IORING_ACCEPT_MULTISHOT`, 5.19).
     pub const ACCEPT_MULTISHOT: u16 = 1 << 0;
 }

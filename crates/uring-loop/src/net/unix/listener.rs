@@ -9,6 +9,7 @@ use std::path::Path;
 use super::{SocketFile, UnixStream, shown};
 use crate::driver::Driver;
 use crate::driver::fd::Fd;
+use crate::net::Incoming;
 use crate::net::acceptor::{Acceptor, BACKLOG};
 use crate::sys::socket::{unix_address, unix_name};
 
@@ -111,6 +112,12 @@ impl UnixListener {
     /// Strict: a connection that was accepted for a dropped call is given to the next one.
     pub async fn accept(&self) -> io::Result<UnixStream> {
         self.acceptor.accept().await.map(UnixStream::new)
+    }
+
+    /// The connections one after another, as
+    /// [`TcpListener::incoming`](crate::net::TcpListener::incoming).
+    pub fn incoming(&self) -> Incoming<'_, UnixStream> {
+        Incoming::new(&self.acceptor, UnixStream::new)
     }
 
     /// The address listened on.

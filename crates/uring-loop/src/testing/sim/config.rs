@@ -32,6 +32,9 @@ pub struct SimConfig {
     pub file_turns: u32,
     /// A connect takes up to this many enters.
     pub connect_turns: u32,
+    /// Zero-copy sends copy nothing, as over a network card. Otherwise they copy after all, and
+    /// say so, as over the loopback.
+    pub zero_copy: bool,
     /// Virtual time at the start, in nanoseconds.
     pub start: u64,
     /// What goes wrong by chance.
@@ -55,6 +58,7 @@ impl Default for SimConfig {
             descriptors: 1 << 20,
             file_turns: 3,
             connect_turns: 1,
+            zero_copy: false,
             start: 0,
             faults: Faults::none(),
             lacks: Vec::new(),

@@ -122,6 +122,28 @@ impl SimHandle {
         self.world().network.black_hole(address);
     }
 
+    /// dup(2) of a descriptor of the program under test.
+    pub(crate) fn duplicate(&self, fd: RawFd) -> io::Result<RawFd> {
+        let world = &mut *self.world();
+        let object = check(world.descriptors.resolve(fd))?;
+        if world.descriptors.is_full() {
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
+        Ok(world.descriptors.open(object))
+    }
+
+    /// bind(2) of a TCP socket of the program under test.
+    pub(crate) fn bind(&self, fd: RawFd, address: SocketAddr) -> io::Result<()> {
+        let socket = self.socket_of(fd)?;
+        check(self.world().network.bind(socket, address))
+    }
+
+    /// listen(2).
+    pub(crate) fn listen_on(&self, fd: RawFd) -> io::Result<()> {
+        let socket = self.socket_of(fd)?;
+        check(self.world().network.start_listening(socket))
+    }
+
     pub(super) fn socket_of(&self, fd: RawFd) -> io::Result<SocketId> {
         match check(self.world_quietly().descriptors.resolve(fd))? {
             Object::Socket(id) => Ok(id),

@@ -12,6 +12,7 @@ mod unix;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use super::Errno;
@@ -40,6 +41,8 @@ pub(super) struct Network {
 #[derive(Debug)]
 struct Socket {
     state: State,
+    /// Where it was bound before it connects or listens.
+    bound: Option<Address>,
     unix: bool,
     wakes: Wakes,
 }
@@ -155,7 +158,7 @@ impl Network {
     fn insert(&mut self, state: State, unix: bool) -> SocketId {
         let id = self.next_id;
         self.next_id += 1;
-        self.sockets.insert(id, Socket { state, unix, wakes: Wakes::default() });
+        self.sockets.insert(id, Socket { state, bound: None, unix, wakes: Wakes::default() });
         id
     }
 
@@ -226,6 +229,41 @@ impl Network {
         Ok(id)
     }
 
+    /// bind(2) of a socket that neither connects nor listens yet.
+    pub(super) fn bind(&mut self, id: SocketId, mut address: SocketAddr) -> Result<(), Errno> {
+        if address.port() == 0 {
+            address.set_port(self.port());
+        }
+        let address = Address::Inet(address);
+        let taken = self.sockets.values().any(|socket| match &socket.state {
+            State::Listener(listener) => listener.local == address,
+            _ => socket.bound.as_ref() == Some(&address),
+        });
+        let fresh = matches!(self.socket(id).state, State::Fresh);
+        match (fresh && self.socket(id).bound.is_none(), taken) {
+            (false, _) => Err(libc::EINVAL),
+            (true, true) => Err(libc::EADDRINUSE),
+            (true, false) => {
+                self.socket_mut(id).bound = Some(address);
+                Ok(())
+            }
+        }
+    }
+
+    /// listen(2); one that was not bound listens on any port.
+    pub(super) fn start_listening(&mut self, id: SocketId) -> Result<(), Errno> {
+        if !matches!(self.socket(id).state, State::Fresh) {
+            return Err(libc::EINVAL);
+        }
+        let anywhere = || Address::Inet(([0, 0, 0, 0], 0).into());
+        let local = match self.socket(id).bound.clone() {
+            Some(bound) => bound,
+            None => anywhere().facing(|| self.port()),
+        };
+        self.socket_mut(id).state = State::Listener(Listener { local, queue: VecDeque::new() });
+        Ok(())
+    }
+
     /// Connects to `address` will hang from now on, as behind a firewall that drops packets.
     pub(super) fn black_hole(&mut self, address: impl Into<Address>) {
         self.black_holes.insert(address.into());
@@ -270,7 +308,8 @@ impl Network {
         let answer = self.sound(&address);
         if answer == Dial::Established {
             let listener = self.listener_at(&address).expect("it answered");
-            let local = address.facing(|| self.port());
+            let bound = self.socket(id).bound.clone();
+            let local = bound.unwrap_or_else(|| address.facing(|| self.port()));
             let there = Stream::new(address.clone(), local.clone(), id);
             let accepted = self.insert(State::Stream(there), address.is_unix());
             self.socket_mut(id).state = State::Stream(Stream::new(local, address, accepted));

@@ -177,7 +177,8 @@ impl World {
         request.check_pins();
         let reports = request.sqe.ioprio & prepare::ZC_REPORT_USAGE != 0;
         // IORING_NOTIF_USAGE_ZC_COPIED: a loopback copies.
-        let result = if reports { i32::MIN } else { 0 };
+        let copied = reports && !self.config.zero_copy;
+        let result = if copied { i32::MIN } else { 0 };
         let user_data = request.sqe.user_data;
         self.post(Cqe { user_data, result, flags: cqe_flags::NOTIF });
     }

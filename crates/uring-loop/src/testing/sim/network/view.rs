@@ -99,6 +99,7 @@ impl Network {
             State::Stream(stream) => Some(stream.local.clone()),
             State::Listener(listener) => Some(listener.local.clone()),
             State::Datagrams(datagrams) if datagrams.local.is_some() => datagrams.local.clone(),
+            _ if self.socket(id).bound.is_some() => self.socket(id).bound.clone(),
             _ if self.socket(id).unix => Some(Address::Unix(Vec::new())),
             _ => None,
         }

@@ -1,0 +1,202 @@
+//! TCP sockets before they connect or listen, their options, and connections as a stream.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::{StreamExt, join};
+use uring_loop::net::{Keepalive, TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use uring_loop::testing::{Fault, SimConfig, opcode};
+use uring_loop::time::{now, timeout};
+
+use crate::net_unix::on_both;
+use crate::support::{on_sim, run_limited};
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+#[test]
+fn a_socket_is_bound_before_it_listens_or_connects() {
+    on_both(|| async {
+        let socket = TcpSocket::new_v4().expect("descriptors");
+        socket.bind(ANY).expect("free");
+        let address = socket.local_addr().expect("bound");
+        assert_ne!(address.port(), 0);
+        let again = TcpSocket::new_v4().expect("descriptors");
+        let error = again.bind(address).expect_err("taken");
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        assert!(error.to_string().starts_with(&format!("binding {address}: ")), "{error}");
+        let listener = socket.listen(16).expect("bound");
+        let client = TcpSocket::new_v4().expect("descriptors");
+        client.bind(ANY).expect("free");
+        let from = client.local_addr().expect("bound");
+        let (server, client) = join!(listener.accept(), client.connect(address));
+        let (server, mut client) = (server.expect("accepted"), client.expect("connected"));
+        assert_eq!(server.peer_addr().expect("connected"), from);
+        assert_eq!(client.local_addr().expect("connected"), from);
+        drop((server, listener));
+        assert!(client.recv().await.expect("its end").is_empty());
+        let unbound = TcpSocket::new_v4().expect("descriptors").listen(1).expect("any port");
+        assert_ne!(unbound.local_addr().expect("bound").port(), 0);
+    });
+}
+
+#[test]
+fn a_socket_that_is_refused_names_the_address_and_is_closed() {
+    on_both(|| async {
+        let listener = TcpListener::bind(ANY).expect("free");
+        let gone = listener.local_addr().expect("bound");
+        drop(listener);
+        let mut refused = None;
+        // Its close may still be under way.
+        while refused.is_none() {
+            let socket = TcpSocket::new_v4().expect("descriptors");
+            refused = socket.connect(gone).await.err();
+        }
+        let error = refused.expect("just looked");
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        assert!(error.to_string().starts_with(&format!("connecting to {gone}: ")), "{error}");
+    });
+}
+
+#[test]
+fn options_that_are_set_are_there() {
+    run_limited(async {
+        let socket = TcpSocket::new_v4().expect("descriptors");
+        assert!(socket.nodelay().expect("a socket"));
+        socket.set_reuse_addr(true).expect("a socket");
+        socket.set_recv_buffer_size(100_000).expect("a socket");
+        socket.set_send_buffer_size(50_000).expect("a socket");
+        socket.bind(ANY).expect("free");
+        let listener = socket.listen(8).expect("bound");
+        let address = listener.local_addr().expect("bound");
+        let (server, client) = join!(listener.accept(), TcpStream::connect(address));
+        let (server, client) = (server.expect("accepted"), client.expect("connected"));
+        // What was set before listening is inherited.
+        assert_eq!(server.socket().recv_buffer_size().expect("a socket"), 200_000);
+        assert_eq!(server.socket().send_buffer_size().expect("a socket"), 100_000);
+        let keepalive = Keepalive { retries: 7, ..Keepalive::default() };
+        client.set_keepalive(Some(keepalive)).expect("a socket");
+        let options = client.socket();
+        assert!(options.keepalive().expect("a socket"));
+        assert_eq!(options.tcp_keepalive_time().expect("a socket"), keepalive.idle);
+        assert_eq!(options.tcp_keepalive_interval().expect("a socket"), keepalive.interval);
+        assert_eq!(options.tcp_keepalive_retries().expect("a socket"), 7);
+        client.set_keepalive(None).expect("a socket");
+        assert!(!client.socket().keepalive().expect("a socket"));
+        let limit = Duration::from_secs(20);
+        client.set_user_timeout(Some(limit)).expect("a socket");
+        assert_eq!(client.socket().tcp_user_timeout().expect("a socket"), Some(limit));
+        client.set_quickack(true).expect("a socket");
+        client.set_nodelay(false).expect("a socket");
+        assert!(!client.nodelay().expect("a socket"));
+    });
+}
+
+#[test]
+fn a_socket_that_does_not_linger_resets() {
+    run_limited(async {
+        let listener = TcpListener::bind(ANY).expect("free");
+        let address = listener.local_addr().expect("bound");
+        let (server, client) = join!(listener.accept(), TcpStream::connect(address));
+        let (server, mut client) = (server.expect("accepted"), client.expect("connected"));
+        server.set_linger(Some(Duration::ZERO)).expect("a socket");
+        drop(server);
+        let error = client.recv().await.expect_err("reset");
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn listeners_share_a_port_if_all_agree() {
+    run_limited(async {
+        let open = |address: SocketAddr| {
+            let socket = TcpSocket::new_v4().expect("descriptors");
+            socket.set_reuse_port(true).expect("a socket");
+            socket.bind(address).expect("shared");
+            socket.listen(8).expect("bound")
+        };
+        let first = open(ANY);
+        let address = first.local_addr().expect("bound");
+        let second = open(address);
+        assert_eq!(second.local_addr().expect("bound"), address);
+    });
+}
+
+#[test]
+fn an_ipv6_socket_leaves_ipv4_to_others() {
+    run_limited(async {
+        let socket = TcpSocket::new_v6().expect("descriptors");
+        if socket.bind((Ipv6Addr::UNSPECIFIED, 0).into()).is_err() {
+            return; // A machine without IPv6.
+        }
+        assert!(socket.socket().only_v6().expect("a socket"));
+        let port = socket.local_addr().expect("bound").port();
+        let _v6 = socket.listen(8).expect("bound");
+        let v4 = TcpSocket::new_v4().expect("descriptors");
+        v4.set_reuse_addr(true).expect("a socket");
+        v4.bind((Ipv4Addr::UNSPECIFIED, port).into()).expect("free for IPv4");
+        let error = v4.bind_device("no-such-interface").expect_err("there is none");
+        assert!(error.raw_os_error().is_some(), "{error}");
+    });
+}
+
+#[test]
+fn a_stopped_server_starts_again_at_once_in_spite_of_its_old_connections() {
+    run_limited(async {
+        let listener = TcpListener::bind(ANY).expect("free");
+        let address = listener.local_addr().expect("bound");
+        let (server, client) = join!(listener.accept(), TcpStream::connect(address));
+        // The side that closes first has the connection in TIME_WAIT.
+        drop(server.expect("accepted"));
+        let mut client = client.expect("connected");
+        assert!(client.recv().await.expect("its end").is_empty());
+        drop((client, listener));
+        uring_loop::time::sleep(Duration::from_millis(1)).await;
+        let strict = TcpSocket::new_v4().expect("descriptors");
+        let error = strict.bind(address).expect_err("the old connection stands on it");
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        TcpListener::bind(address).expect("SO_REUSEADDR is set");
+    });
+}
+
+#[test]
+fn connections_come_as_a_stream() {
+    on_both(|| async {
+        let listener = TcpListener::bind(ANY).expect("free");
+        let address = listener.local_addr().expect("bound");
+        let mut incoming = listener.incoming();
+        for _ in 0..3 {
+            let (server, client) = join!(incoming.next(), TcpStream::connect(address));
+            let server = server.expect("it never ends").expect("accepted");
+            let client = client.expect("connected");
+            assert_eq!(server.peer_addr().ok(), client.local_addr().ok());
+        }
+        let place = tempfile::tempdir().expect("a place for temporary files");
+        let listener = UnixListener::bind(place.path().join("socket")).expect("free");
+        let client = UnixStream::connect(place.path().join("socket"));
+        let mut incoming = listener.incoming();
+        let (server, client) = join!(incoming.next(), client);
+        server.expect("it never ends").expect("accepted");
+        drop(client.expect("connected"));
+    });
+}
+
+#[test]
+fn a_stream_of_connections_pauses_without_descriptors_and_goes_on() {
+    on_sim(SimConfig::seeded(1), |sim| async move {
+        let listener = TcpListener::bind(ANY).expect("free");
+        let address = listener.local_addr().expect("bound");
+        sim.next(opcode::ACCEPT, Fault::Fail(libc::EMFILE));
+        let _peers = [sim.peer_connect(address), sim.peer_connect(address)];
+        let mut incoming = listener.incoming();
+        let error = incoming.next().await.expect("it never ends").expect_err("no descriptor");
+        assert!(error.to_string().contains("os error 24"), "{error}");
+        let start = now();
+        let _first = incoming.next().await.expect("it never ends").expect("room again");
+        assert_eq!(now() - start, Duration::from_millis(100));
+        // One that gives up in its pause leaves it to the next.
+        drop(incoming);
+        let _second = listener.accept().await.expect("it waits");
+        timeout(Duration::from_secs(1), listener.incoming().next()).await.expect_err("no more");
+    });
+}
