@@ -225,7 +225,7 @@ impl Combinator {
         if let Some(request) = self.cancelled.take()
             && !mutant!("a-failed-join-swallows-the-request")
         {
-            self.scope.link.ask(request.answered());
+            self.scope.link.owe(request.answered());
         }
         self.leave();
     }

@@ -72,6 +72,7 @@ impl<F: Future> Future for CatchCancel<F> {
             return Poll::Ready(Ok(value));
         }
         if let Some(mut cancelled) = scope.link.take_request() {
+            scope.link.note_taken(cancelled.origin());
             scope.drop_inside(|| this.inner.set(None));
             if let Some(inside) = scope.link.take_request() {
                 cancelled = scope.link.merge(Some(cancelled), inside);

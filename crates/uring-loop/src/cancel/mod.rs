@@ -7,14 +7,15 @@
 //! asked too if it has no catcher and another branch has one.
 //!
 //! `tree.rs` has the places in the tree, `request.rs` how a request travels down and back,
-//! `scope.rs` the places that have others below them, `branch.rs` the branches of combinators,
-//! `catch.rs` and `cancelled.rs` what users see.
+//! `in_hand.rs` when it need not come back, `scope.rs` the places that have others below them,
+//! `branch.rs` the branches of combinators, `catch.rs` and `cancelled.rs` what users see.
 //!
 //! Everything here lives on one thread.
 
 mod branch;
 mod cancelled;
 mod catch;
+mod in_hand;
 mod request;
 mod scope;
 mod tree;

@@ -7,9 +7,9 @@
 //!
 //! *Back*: a link that was asked and leaves its place without having answered, or that nobody
 //! polls any more, gives its request to the nearest place above that can ask anew: the branch it
-//! is in, whose siblings may have answered already, or else the origin. A branch that has nobody to
-//! ask gives it to its combinator, which owes it: it answers by ending as cancelled, or gives it
-//! back in turn.
+//! is in, whose siblings may have answered already, or else the origin. There it is made anew,
+//! unless somebody else has it in hand (`in_hand.rs`). A branch that has nobody to ask gives it to
+//! its combinator, which owes it: it answers by ending as cancelled, or gives it back in turn.
 //!
 //! *Outward*: a catcher that propagates gives the request to the next catcher, branch or group
 //! above, or to the origin, which then drops its future.
@@ -61,6 +61,9 @@ impl Children {
             match link.kind {
                 LinkKind::Catcher | LinkKind::Join if link.requested.replace(false) => {
                     wakers.extend(link.give_back());
+                    if let Parent::Scope(above) = link.parent.get().parent() {
+                        above.put(marks::LOOK, true);
+                    }
                     return link.unlink();
                 }
                 LinkKind::Branch if !mutant!("a-kept-join-swallows-the-request") => {
@@ -137,6 +140,7 @@ impl Scope {
             let below = branch.mark(origin, wakers);
             if let Some(scope) = branch.scope() {
                 scope.put(marks::LOOK, below);
+                scope.put(marks::IN_HAND, false);
             }
             any |= below;
         });
@@ -171,6 +175,7 @@ impl Scope {
             let below = branch.mark(origin, &mut wakers);
             if let Some(scope) = branch.scope() {
                 scope.put(marks::LOOK, below);
+                scope.put(marks::IN_HAND, false);
             }
         });
         self.mark_the_rest(origin);
@@ -197,6 +202,13 @@ impl Link {
         if before && old != origin && self.is_below(old) {
             self.origin.set(self.outer(old, origin));
         }
+    }
+
+    /// Notes a request that somebody has had in hand and gives up: should it not be answered here,
+    /// it is made anew.
+    pub(crate) fn owe(&self, origin: Origin) {
+        self.ask(origin);
+        self.insists.set(!mutant!("a-request-handed-on-counts-as-answered"));
     }
 
     /// Which of two origins above is further out.
@@ -235,11 +247,12 @@ impl Link {
 
     /// Takes the request, if there is one.
     pub(crate) fn take_request(&self) -> Option<Cancelled> {
+        self.insists.set(false);
         self.requested.replace(false).then(|| self.request_of(self.origin.get()))
     }
 
     /// The request of an origin above, taken here.
-    pub(super) fn request_of(&self, origin: Origin) -> Cancelled {
+    pub(crate) fn request_of(&self, origin: Origin) -> Cancelled {
         let task = self.parent.get().root();
         let reason = task.filter(|_| origin == TASK).and_then(Header::reason);
         Cancelled::taken(origin, task.map_or(0, |task| task.node.id), reason)
@@ -252,22 +265,27 @@ impl Link {
         }
     }
 
-    /// Gives the last request to the nearest place above that can ask anew. The answer is to be
-    /// woken.
+    /// Gives the last request to the nearest place above that can ask anew, unless somebody else
+    /// below that place has it in hand. The answer is to be woken.
     pub(super) fn give_back(&self) -> Option<LocalWaker> {
         let origin = self.origin.get();
+        let insists = self.insists.replace(false);
         let mut at = self.parent.get();
         loop {
             let scope = match at.parent() {
                 Parent::None => return None,
                 Parent::Task(task) => {
-                    if origin == TASK {
+                    if origin == TASK && (insists || !self.is_in_hand_below(task)) {
                         task.ask_again();
                     }
                     return None;
                 }
                 Parent::Scope(scope) => scope,
             };
+            let answers = scope.is_origin(origin) || scope.link.kind == LinkKind::Branch;
+            if answers && !insists && scope.is_in_hand(origin, self) {
+                return None;
+            }
             if scope.is_origin(origin) {
                 scope.put(marks::AGAIN, true);
                 return scope.link.waker.take();
@@ -320,7 +338,7 @@ pub(crate) fn hand_outward(origin: Origin) {
             return scope.put(marks::HANDED, true);
         }
         match scope.link.kind {
-            LinkKind::Catcher => return scope.link.ask(origin),
+            LinkKind::Catcher => return scope.link.owe(origin),
             LinkKind::Branch => {
                 scope.link.origin.set(origin);
                 return scope.put(marks::HANDED, true);

@@ -18,7 +18,7 @@ pub(crate) struct Scope {
     pub(crate) link: Link,
     /// As an origin that has asked; 0 for all others.
     id: Cell<Origin>,
-    marks: Cell<u8>,
+    marks: Cell<u16>,
 }
 
 /// What becomes of a future that its origin is ending, when it has parked.
@@ -35,22 +35,24 @@ pub(crate) enum Parked {
 /// What is noted on a scope.
 pub(super) mod marks {
     /// A catcher below went away without an answer: ask again at the next park.
-    pub(crate) const AGAIN: u8 = 1 << 0;
+    pub(crate) const AGAIN: u16 = 1 << 0;
     /// A catcher below handed the request outward as far as here.
-    pub(crate) const HANDED: u8 = 1 << 1;
+    pub(crate) const HANDED: u16 = 1 << 1;
     /// As an origin: it has begun to end its future.
-    pub(crate) const ENDING: u8 = 1 << 2;
+    pub(crate) const ENDING: u16 = 1 << 2;
     /// As an origin: nobody below takes the request, so its future is to be dropped.
-    pub(crate) const DROPPING: u8 = 1 << 3;
+    pub(crate) const DROPPING: u16 = 1 << 3;
     /// As a combinator: its branches were asked.
-    pub(crate) const ASKED: u8 = 1 << 4;
+    pub(crate) const ASKED: u16 = 1 << 4;
     /// As a combinator: look at all branches, one has a request. As a branch, for a moment: a
-    /// catcher below it was asked.
-    pub(crate) const LOOK: u8 = 1 << 5;
+    /// catcher below it was asked. As a gathering: a task below it has lost its place.
+    pub(crate) const LOOK: u16 = 1 << 5;
     /// It is dropping its future.
-    pub(crate) const GOING: u8 = 1 << 6;
+    pub(crate) const GOING: u16 = 1 << 6;
     /// As a timeout: it has handed on a request and never becomes ready.
-    pub(crate) const GONE: u8 = 1 << 7;
+    pub(crate) const GONE: u16 = 1 << 7;
+    /// As an origin or a branch: a catcher below has taken the last request (`in_hand.rs`).
+    pub(crate) const IN_HAND: u16 = 1 << 8;
 }
 
 impl Scope {
@@ -63,17 +65,17 @@ impl Scope {
         }
     }
 
-    pub(super) fn has(&self, mark: u8) -> bool {
+    pub(super) fn has(&self, mark: u16) -> bool {
         self.marks.get() & mark != 0
     }
 
-    pub(super) fn put(&self, mark: u8, set: bool) {
+    pub(super) fn put(&self, mark: u16, set: bool) {
         let marks = self.marks.get() & !mark;
         self.marks.set(if set { marks | mark } else { marks });
     }
 
     /// Clears the mark and tells whether it was set.
-    pub(super) fn take(&self, mark: u8) -> bool {
+    pub(super) fn take(&self, mark: u16) -> bool {
         let was = self.has(mark);
         self.put(mark, false);
         was
@@ -110,6 +112,7 @@ impl Scope {
         if self.id.get() == TASK {
             self.id.set(context::core("a cancel scope", crate::turn::Core::next_origin));
         }
+        self.put(marks::IN_HAND, false);
         let any = self.children.request(self.id.get());
         if any {
             self.link.note_asked();
@@ -184,6 +187,12 @@ impl Scope {
         self.put(marks::GOING, true);
         drop();
         self.put(marks::GOING, false);
+    }
+
+    /// As a gathering: whether tasks below it have lost their places since the last look, because
+    /// it was not polled when they were asked.
+    pub(crate) fn look_for_places(&self) -> bool {
+        self.take(marks::LOOK) && !mutant!("a-gathering-passed-over-stays-deaf")
     }
 
     /// As a timeout: it has handed on a request and waits to be dropped.

@@ -147,6 +147,8 @@ pub(crate) struct Link {
     pub(super) requested: Cell<bool>,
     /// A request was handed to the awaited task, which has not ended yet.
     forwarded: Cell<bool>,
+    /// The request is on its way back for good: it is made anew whoever else has it in hand.
+    pub(super) insists: Cell<bool>,
     pub(super) kind: LinkKind,
 }
 
@@ -160,6 +162,7 @@ impl Link {
             origin: Cell::new(TASK),
             requested: Cell::new(false),
             forwarded: Cell::new(false),
+            insists: Cell::new(false),
             kind,
         }
     }

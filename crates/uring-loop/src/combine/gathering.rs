@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 
 use super::gather::GatherError;
 use super::members::{Members, TryMembers};
-use crate::cancel::{LinkKind, Origin, Scope, hand_outward, is_above};
+use crate::cancel::{Cancelled, LinkKind, Origin, Scope, hand_outward, is_above};
 use crate::context;
 use crate::task::JoinError;
 use crate::task::collect::{Collector, Left};
@@ -127,8 +127,11 @@ struct State<F> {
     asked: usize,
     /// The first that failed.
     failed: Option<usize>,
-    /// A member ended cancelled by a request of this origin.
-    ended_by: Option<Origin>,
+    /// A member ended cancelled by this request. Dropped with the gathering, it is taken over by
+    /// whoever drops that.
+    ended_by: Option<Cancelled>,
+    /// All have ended, and that request was handed outward; its origin.
+    handed: Option<Origin>,
     /// A member was ready before it could answer a request of this origin. The others may clean up
     /// for it, so it is not made anew before all are ready.
     owed: Option<Origin>,
@@ -144,6 +147,7 @@ impl<F: Form> Gathering<F> {
             asked: 0,
             failed: None,
             ended_by: None,
+            handed: None,
             owed: None,
         };
         Gathering { state: Some(state), scope: Scope::new(LinkKind::Origin) }
@@ -172,10 +176,19 @@ impl<F: Form> State<F> {
         self.collector = Some(collector);
     }
 
+    /// Gives members that have lost their places in the tree new ones.
+    fn begin_again(&self) {
+        let members = self.form.members();
+        let left = (0..members.len()).map(|index| members.member(index));
+        left.filter(|member| !member.is_ready()).for_each(|member| member.take_place());
+    }
+
     /// Sees to the members that were woken.
-    fn collect(&mut self) {
+    fn collect(&mut self, scope: &Scope) {
         if self.collector.is_none() {
             self.begin();
+        } else if scope.look_for_places() {
+            self.begin_again();
         }
         let State { form, collector: Some(collector), .. } = self else { return };
         let members = form.members();
@@ -193,7 +206,8 @@ impl<F: Form> State<F> {
             match member.leave() {
                 Left::Unasked => {}
                 Left::Answered(origin) | Left::Unanswered(origin) if member.is_cancelled() => {
-                    self.ended_by = Some(origin);
+                    let request = scope.link.request_of(origin);
+                    self.ended_by = Some(scope.link.merge(self.ended_by.take(), request));
                 }
                 Left::Answered(_) => {}
                 Left::Unanswered(origin) => self.owed = Some(origin),
@@ -232,7 +246,7 @@ impl<F: Form> Future for Gathering<F> {
         let state = this.state.as_mut().expect("what gathers is not polled after it was ready");
         {
             let _entered = scope.enter();
-            state.collect();
+            state.collect(&scope);
         }
         if !state.is_over() {
             if let Some(collector) = &state.collector {
@@ -240,8 +254,10 @@ impl<F: Form> Future for Gathering<F> {
             }
             return Poll::Pending;
         }
-        let ended_by = state.ended_by.filter(|origin| is_above(*origin));
-        if let Some(origin) = ended_by {
+        let ended_by = state.ended_by.take().map(Cancelled::answered).or(state.handed);
+        if let Some(origin) = ended_by.filter(|origin| is_above(*origin)) {
+            // Should it be polled once more, it hands it on once more.
+            state.handed = Some(origin);
             scope.leave();
             hand_outward(origin);
             return Poll::Pending;

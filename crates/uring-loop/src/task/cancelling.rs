@@ -8,10 +8,15 @@ use crate::cancel::{Cancelled, Reason, TASK, hand_outward, is_above};
 use crate::context;
 use crate::turn::Core;
 
+/// In the word that counts the requests: a catcher in the task has the last of them. The flags
+/// are full.
+const IN_HAND: u16 = 1 << 15;
+const MOST: u16 = IN_HAND - 1;
+
 impl Header {
-    /// Requests already made and not taken back; at most 65,535 are counted.
+    /// Requests already made and not taken back; at most 32,767 are counted.
     pub(crate) fn cancels(&self) -> u32 {
-        self.cancels.get().into()
+        (self.cancels.get() & MOST).into()
     }
 
     /// Asks the catchers, or marks the task to be dropped where it next parks.
@@ -19,7 +24,8 @@ impl Header {
         if self.has(flags::COMPLETE) {
             return false;
         }
-        self.cancels.set(self.cancels.get().saturating_add(1));
+        // Nobody has this one in hand.
+        self.cancels.set(MOST.min((self.cancels.get() & MOST) + 1));
         self.set_reason(reason);
         if !self.ask() {
             self.set(flags::CANCEL);
@@ -34,8 +40,9 @@ impl Header {
         if self.has(flags::COMPLETE) {
             return self.cancels();
         }
-        self.cancels.set(self.cancels.get().saturating_sub(1));
-        if self.cancels.get() == 0 && !mutant!("uncancel-leaves-the-request") {
+        let left = (self.cancels.get() & MOST).saturating_sub(1);
+        self.cancels.set(left | self.cancels.get() & IN_HAND);
+        if left == 0 && !mutant!("uncancel-leaves-the-request") {
             self.clear(flags::CANCEL);
             self.set_reason(None);
             self.children.withdraw();
@@ -85,6 +92,20 @@ impl Header {
         if !self.has(flags::RUNNING) {
             self.wake();
         }
+    }
+
+    /// Somebody in the task has the last request in hand: it need not be made anew for the sake of
+    /// a catcher that went away before. `taken`: and for no other, until there is another request.
+    pub(crate) fn note_in_hand(&self, taken: bool) {
+        self.clear(flags::CANCEL);
+        if taken {
+            self.cancels.set(self.cancels.get() | IN_HAND);
+        }
+    }
+
+    /// Whether a catcher in the task has taken the last request.
+    pub(crate) fn is_in_hand(&self) -> bool {
+        self.cancels.get() & IN_HAND != 0
     }
 
     /// The request was handed as far out as it goes, by a poll of this very task.

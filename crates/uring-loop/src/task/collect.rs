@@ -22,6 +22,7 @@ use super::raw;
 use super::state::flags;
 use super::{JoinError, Task};
 use crate::cancel::{Cancelled, Link, Origin, ScopeRef};
+use crate::context;
 use crate::wake::LocalWaker;
 
 /// What a slot's `next` says if it isn't the number of the next in the queue.
@@ -182,6 +183,8 @@ pub(crate) trait Member {
     /// Forgets who awaited it before, and takes a place under `scope`, or none: where it has one,
     /// it is asked to end if who waits is.
     fn begin(&self, scope: Option<ScopeRef>);
+    /// Takes a place under the scope being polled, if it has lost the one it had there.
+    fn take_place(&self);
     /// Has `waker` woken when it is ready, or is asked.
     fn tell(&self, waker: LocalWaker);
     /// Hands a request of the tree on to the task. `true`: its first.
@@ -208,10 +211,12 @@ impl<T> Member for Task<T> {
         header.join.detach();
         header.join.forward(false);
         if let Some(scope) = scope {
-            // SAFETY: the link lies in the task's heap cell, which this handle keeps alive, and
-            // `release_handle` detaches it.
-            unsafe { Link::attach(&raw const header.join, scope) };
+            self.attach(scope);
         }
+    }
+
+    fn take_place(&self) {
+        self.attach(context::scope());
     }
 
     fn tell(&self, waker: LocalWaker) {
@@ -226,6 +231,7 @@ impl<T> Member for Task<T> {
         }
         let Some(request) = header.join.take_request() else { return false };
         let first = !header.join.forward(true);
+        header.join.note_forwarded(request.origin());
         header.cancel(request.into_reason());
         first
     }
@@ -258,6 +264,13 @@ impl<T> Member for Task<T> {
 }
 
 impl<T> Task<T> {
+    /// Takes a place under `scope`: there it is asked to end if who polls that is.
+    pub(crate) fn attach(&self, scope: ScopeRef) {
+        // SAFETY: the link lies in the task's heap cell, which this handle keeps alive, and
+        // `release_handle` detaches it.
+        unsafe { Link::attach(&raw const self.header().join, scope) };
+    }
+
     /// The result of a task that is ready, where it lies.
     ///
     /// # Panics

@@ -30,7 +30,7 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
-use crate::cancel::{Cancelled, Link, Reason, went_with_its_holder};
+use crate::cancel::{Cancelled, Reason, went_with_its_holder};
 use crate::context;
 use crate::turn::Core;
 pub use info::TaskInfo;
@@ -274,7 +274,7 @@ impl<T> Task<T> {
     }
 
     /// How many requests of [`cancel`](Self::cancel) were made while the task was alive and not
-    /// taken back by [`uncancel`](Self::uncancel); it counts to 65,535. Swallowing a request does
+    /// taken back by [`uncancel`](Self::uncancel); it counts to 32,767. Swallowing a request does
     /// not lower it.
     pub fn cancelling(&self) -> u32 {
         self.header().cancels()
@@ -404,9 +404,7 @@ impl<T> Future for Task<T> {
         let scope = context::scope();
         if !header.join.is_under(scope) {
             assert!(!context::is_task(header), "a task that awaits itself would wait for ever");
-            // SAFETY: the link lies in the task's heap cell, which this handle keeps alive, and
-            // `release_handle` detaches it.
-            unsafe { Link::attach(&raw const header.join, scope) };
+            self.attach(scope);
         }
         // One that is done and has callbacks to run is not asked: the request goes back.
         if header.join.is_asked()
@@ -414,6 +412,7 @@ impl<T> Future for Task<T> {
             && let Some(request) = header.join.take_request()
         {
             header.join.forward(true);
+            header.join.note_forwarded(request.origin());
             header.cancel(request.into_reason());
         }
         header.join.set_waker(cx.waker());
@@ -424,7 +423,7 @@ impl<T> Future for Task<T> {
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         let join = &self.header().join;
-        if join.has_forwarded() {
+        if join.forward(false) {
             went_with_its_holder(join.origin(), context::task_id());
         }
         // SAFETY: the handle's reference, on the task's thread.

@@ -8,6 +8,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use proptest::prelude::*;
 use uring_loop::time::{now, sleep, timeout};
 use uring_loop::{
@@ -41,6 +42,8 @@ enum Node {
     /// A group one child of which fails after a while.
     Failing(u8, Vec<Node>),
     Join(Vec<Node>),
+    /// The same with a combinator of another crate.
+    Foreign(Vec<Node>),
     /// Each in a task of its own.
     Gather(Vec<Node>),
     Race(Vec<Node>),
@@ -69,6 +72,28 @@ fn gentle() -> impl Strategy<Value = Node> {
             3 => several.clone().prop_map(Node::Join),
             1 => several.prop_map(Node::Gather),
             2 => (boxed.clone(), boxed).prop_map(|(one, other)| Node::Then(one, other)),
+        ]
+    })
+}
+
+/// As [`gentle`], with branches that are not seen.
+fn foreign() -> impl Strategy<Value = Node> {
+    let leaf = prop_oneof![
+        1 => time().prop_map(Node::Sleep),
+        3 => time().prop_map(Node::Beside),
+        1 => Just(Node::Hour),
+    ];
+    leaf.prop_recursive(5, 20, 3, |inner| {
+        let boxed = inner.clone().prop_map(Box::new);
+        let several = prop::collection::vec(inner, 2..4);
+        prop_oneof![
+            4 => (time(), boxed.clone()).prop_map(|(time, node)| Node::CleanUp(time, node)),
+            1 => boxed.clone().prop_map(Node::Task),
+            4 => several.clone().prop_map(Node::Foreign),
+            1 => several.clone().prop_map(Node::Group),
+            1 => several.clone().prop_map(Node::Join),
+            1 => several.prop_map(Node::Gather),
+            1 => (boxed.clone(), boxed).prop_map(|(one, other)| Node::Then(one, other)),
         ]
     })
 }
@@ -119,6 +144,8 @@ struct RunState {
     alive: Cell<u32>,
     clean_ups_begun: Cell<u32>,
     clean_ups_done: Cell<u32>,
+    /// Clean-ups that were interrupted by one more request.
+    asked_again: Cell<u32>,
     /// Hours that were slept to their end.
     hours: Cell<u32>,
 }
@@ -200,7 +227,9 @@ fn body(node: Node, run: &Run) -> Body {
             Node::CleanUp(time, inner) => {
                 if let Err(request) = catch_cancel(body(*inner, &run)).await {
                     add(&run.0.clean_ups_begun);
-                    run.sleep(MS * u32::from(time)).await;
+                    if catch_cancel(run.sleep(MS * u32::from(time))).await.is_err() {
+                        add(&run.0.asked_again);
+                    }
                     add(&run.0.clean_ups_done);
                     request.propagate().await;
                 }
@@ -213,6 +242,7 @@ fn body(node: Node, run: &Run) -> Body {
             Node::Group(nodes) => group(nodes, &run, None).await,
             Node::Failing(time, nodes) => group(nodes, &run, Some(time)).await,
             Node::Join(nodes) => drop(join(bodies(nodes, &run)).await),
+            Node::Foreign(nodes) => drop(join_all(bodies(nodes, &run)).await),
             Node::Gather(nodes) => drop(gather(bodies(nodes, &run).into_iter().map(spawn)).await),
             Node::Race(nodes) => race(bodies(nodes, &run)).await,
             Node::Select(one, other) => {
@@ -310,9 +340,15 @@ fn check_heard(ended: &Ended) {
     }
 }
 
-/// What holds besides where nothing but the request ends anything.
-fn check_gentle(ended: &Ended) {
+/// What holds besides where it is made once, and nothing else ends anything.
+fn check_asked_once(ended: &Ended) {
     check_heard(ended);
+    assert_eq!(ended.run.0.asked_again.get(), 0, "a clean-up was asked to end");
+}
+
+/// What holds besides where branches are seen.
+fn check_gentle(ended: &Ended) {
+    check_asked_once(ended);
     let state = &ended.run.0;
     assert_eq!(state.clean_ups_begun.get(), state.clean_ups_done.get(), "one was cut short");
     if state.cancelled.get().is_none() {
@@ -357,6 +393,11 @@ proptest! {
     #[test]
     fn a_gentle_program_is_ended_once_and_whole(node in gentle()) {
         at_every_point(&node, check_gentle);
+    }
+
+    #[test]
+    fn nobody_is_asked_twice_where_branches_are_not_seen(node in foreign()) {
+        at_every_point(&node, check_asked_once);
     }
 
     #[test]

@@ -374,6 +374,54 @@ fn one_that_is_kept_and_not_polled_is_passed_over() {
     });
 }
 
+#[test]
+fn one_that_was_passed_over_is_asked_by_the_next_request() {
+    run(async {
+        let heard = Heard::default();
+        let tasks = children(&[Answer::None, Answer::CleansUp(3)], &heard);
+        let outer = spawn(async move {
+            let mut kept = Box::pin(gather(tasks));
+            assert!(poll_once(&mut kept).await.is_pending());
+            assert!(catch_cancel(pending::<()>()).await.is_err(), "this one is polled");
+            sleep(ms(1)).await;
+            kept.await.map(drop)
+        });
+        sleep(ms(1)).await;
+        outer.cancel();
+        sleep(ms(5)).await;
+        assert!(sorted(&heard).await.is_empty() && !outer.is_done());
+        outer.cancel();
+        assert!(outer.await.expect_err("cancelled").is_cancelled());
+        assert_eq!(sorted(&heard).await, [0, 1]);
+    });
+}
+
+#[test]
+fn a_request_that_one_has_ended_for_outlives_a_limit_that_drops_the_rest() {
+    run(async {
+        let heard = Heard::default();
+        let went_on = Rc::new(Cell::new(false));
+        let into = went_on.clone();
+        let gathered = gather(children(&[Answer::None, Answer::CleansUp(1000)], &heard));
+        let outer = spawn(async move {
+            let leaves = async {
+                drop(catch_cancel(pending::<()>()).await); // swallows the request to the task
+                if let Err(limit) = catch_cancel(pending::<()>()).await {
+                    limit.propagate().await; // and ends the limit at once
+                }
+            };
+            let _ = timeout(ms(10), join(gathered, leaves)).await;
+            into.set(true);
+        });
+        sleep(ms(1)).await;
+        let start = now();
+        outer.cancel();
+        assert!(outer.await.expect_err("cancelled").is_cancelled());
+        assert_eq!((went_on.get(), now() - start), (false, ms(9)));
+        assert_eq!(sorted(&heard).await, [0, 1]);
+    });
+}
+
 fn answer() -> impl Strategy<Value = Answer> {
     prop_oneof![
         Just(Answer::None),

@@ -8,6 +8,7 @@ mod byte_stream;
 mod callbacks;
 mod cancel;
 mod cancel_counts;
+mod cancel_foreign;
 mod cancel_points;
 mod cancel_trees;
 mod chain;

@@ -112,6 +112,7 @@ where
                 Ok(Poll::Pending) => {
                     if let Some(request) = scope.link.take_request() {
                         // Nobody in the body takes it, or somebody has handed it on.
+                        scope.link.note_taken(request.origin());
                         *this.foreign = Some(request);
                         this.state.end();
                     } else if !this.state.is_ending() {
@@ -138,6 +139,7 @@ where
     fn hear(self: Pin<&mut Self>) {
         let this = self.project();
         let Some(request) = this.scope.link.take_request() else { return };
+        this.scope.link.note_taken(request.origin());
         let insists = this.foreign.is_some();
         *this.foreign = Some(this.scope.link.merge(this.foreign.take(), request));
         if !insists {
@@ -163,7 +165,7 @@ where
         let foreign = foreign.filter(|origin| is_above(*origin));
         if let (false, Some(origin)) = (errors.is_empty(), foreign) {
             if !mutant!("errors-swallow-the-request") {
-                this.scope.link.ask(origin);
+                this.scope.link.owe(origin);
             }
         } else if let Some(origin) = foreign {
             this.scope.leave();
