@@ -23,7 +23,7 @@ use crate::signal::{SignalKind, on_signal};
 use crate::statistics::Statistics;
 use crate::task::failure;
 use crate::task::raw::Header;
-use crate::task::{JoinError, Task, TaskRef};
+use crate::task::{JoinError, Task, TaskRef, yield_now};
 use crate::time::clock::Clock;
 use crate::time::timeout;
 use crate::turn::{Core, Options};
@@ -232,8 +232,12 @@ impl EventLoop {
     }
 
     /// Brings all tasks to an end: cancels each ([`Task::cancel`]) and runs until they have ended,
-    /// at most as long as [`shutdown_patience`](Builder::shutdown_patience) says. Callbacks are
-    /// withdrawn. Tells how many tasks have not ended; each is reported to the exception handler.
+    /// at most as long as [`shutdown_patience`](Builder::shutdown_patience) says. Tells how many
+    /// have not; each of those is reported to the exception handler.
+    ///
+    /// Callbacks go on meanwhile, for those who clean up may need them, and those of tasks that end
+    /// here are called. What is due when the last task has ended still runs, and what that
+    /// schedules, for a few rounds; then the callbacks that are left are withdrawn.
     ///
     /// [`run`](crate::run) and [`Runner`](crate::Runner) do this at their end; dropping the loop
     /// does not.
@@ -246,13 +250,13 @@ impl EventLoop {
             return 0;
         }
         let (core, patience) = (self.core.clone(), self.patience);
-        let all_ended = poll_fn(|cx| {
-            core.tasks.watch(cx.waker());
-            if core.tasks.cancel_all() == 0 { Poll::Ready(()) } else { Poll::Pending }
-        });
         // Stopped, or interrupted: what is left is dropped with the loop.
         let ctrl_c = self.ctrl_c();
-        let _ended = self.run_main(async { timeout(patience, all_ended).await }, ctrl_c);
+        let _ended = self.run_main(async { timeout(patience, end_all(&core)).await }, ctrl_c);
+        {
+            let _entered = context::enter(&core);
+            core.tasks.withdraw_callbacks();
+        }
         let left = self.core.tasks.all();
         for task in &left {
             report_left(task.header(), patience);
@@ -366,6 +370,32 @@ impl EventLoop {
     /// The tasks and callbacks that have not ended, as a tree of who waits for whom.
     pub fn dump(&self) -> Dump {
         Dump::of(&self.core)
+    }
+}
+
+/// How many rounds callbacks still have when the last task has ended: as many as in asyncio, where
+/// `run` runs the loop twice more, two rounds each time, to shut down what may be there
+/// (`Runner.close` in Lib/asyncio/runners.py), and then throws away what is due.
+const LAST_ROUNDS: usize = 4;
+
+/// Asks all other tasks to end, and waits until they have, and until callbacks had their rounds.
+async fn end_all(core: &Core) {
+    loop {
+        poll_fn(|cx| {
+            core.tasks.watch(cx.waker());
+            if mutant!("the-end-withdraws-callbacks") {
+                core.tasks.withdraw_callbacks();
+            }
+            if core.tasks.cancel_all() == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        for _ in 0..LAST_ROUNDS {
+            yield_now().await;
+        }
+        // A callback may have started a task.
+        if core.tasks.cancel_all() == 0 {
+            return;
+        }
     }
 }
 

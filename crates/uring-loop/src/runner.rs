@@ -41,7 +41,8 @@ pub fn run<F: IntoFuture>(future: F) -> io::Result<F::Output> {
 /// When it is dropped, or by [`close`](Runner::close), every task that is left is cancelled
 /// ([`Task::cancel`](crate::Task::cancel)) and the loop runs until all have ended, at most for
 /// [`shutdown_patience`](crate::Builder::shutdown_patience); those that have not are dropped where
-/// they wait and reported. Then the loop is dropped. Callbacks are not run any more.
+/// they wait and reported. Callbacks go on meanwhile, and what is due at the end still runs, as
+/// [`EventLoop::finish`] says. Then the loop is dropped.
 ///
 /// # Examples
 ///

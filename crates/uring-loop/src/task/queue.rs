@@ -320,25 +320,34 @@ impl Tasks {
         self.watched.set(true);
     }
 
-    /// Asks every task to end that was never asked before, except the one being polled, and
-    /// withdraws every callback. Tells how many tasks have not ended.
+    /// Asks every task to end that was never asked before, except the one being polled. Tells how
+    /// many have not ended. Callbacks are none of them.
     pub(crate) fn cancel_all(&self) -> usize {
         let mut others = Vec::new();
         self.for_each(|header| {
-            if !header.has(flags::RUNNING) {
+            if !header.has(flags::RUNNING | flags::CALLBACK) {
                 others.push(TaskRef::new(header));
             }
         });
         // What they run meanwhile may complete others of them.
         let ask = |task: &TaskRef| {
-            if task.header().has(flags::CALLBACK) {
-                task.abort();
-            } else if task.cancelling() == 0 {
+            if task.cancelling() == 0 {
                 task.cancel();
             }
             !task.is_done()
         };
         others.iter().filter(|task| ask(task)).count()
+    }
+
+    /// Withdraws every callback. The loop is the current one, and not in a turn.
+    pub(crate) fn withdraw_callbacks(&self) {
+        let mut callbacks = Vec::new();
+        self.for_each(|header| {
+            if header.has(flags::CALLBACK) {
+                callbacks.push(TaskRef::new(header));
+            }
+        });
+        callbacks.iter().for_each(TaskRef::abort);
     }
 
     /// Calls `f` for every task that is not complete, youngest first.

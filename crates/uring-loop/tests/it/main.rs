@@ -28,6 +28,7 @@ mod drops_kernel;
 mod dump;
 mod edges;
 mod edges_kernel;
+mod end_of_run;
 mod fork;
 mod fs_drops;
 mod fs_faults;

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use uring_loop::time::sleep;
 use uring_loop::{
-    ReportKind, RunError, Runner, call_later, call_soon, catch_cancel, current_task, spawn,
-    yield_now,
+    ReportKind, RunError, Runner, call_soon, catch_cancel, current_task, spawn, yield_now,
 };
 
 use crate::support::{logged, reporting, virtual_loop};
@@ -85,24 +84,6 @@ fn a_task_that_does_not_end_in_time_is_reported_and_dropped() {
     assert_eq!(reports.len(), 1, "{reports:?}");
     assert_eq!(reports[0].0, ReportKind::Shutdown);
     assert!(reports[0].1.contains("has not ended 5s after") && reports[0].1.contains("stubborn"));
-}
-
-#[test]
-fn callbacks_that_are_left_are_withdrawn() {
-    let mut runner = Runner::with(virtual_loop());
-    let main = async {
-        call_later(Duration::from_millis(1), || panic!("it is withdrawn"));
-        // This one keeps the end waiting past the moment.
-        drop(spawn(async {
-            let _cancelled = catch_cancel(pending::<()>()).await;
-            sleep(Duration::from_secs(1)).await;
-        }));
-        yield_now().await;
-    };
-    runner.run(main).expect("not stopped");
-    let event_loop = runner.event_loop();
-    assert_eq!(event_loop.finish(), 0);
-    assert_eq!(event_loop.statistics().callbacks, 0);
 }
 
 #[test]
