@@ -100,8 +100,9 @@ pub use callback::{Callback, call_at, call_later, call_soon, stop};
 pub use cancel::{Cancelled, CatchCancel, Reason, catch_cancel};
 pub use combine::{
     AsCompleted, AsCompletedWithin, Completed, Gather, GatherError, GatherSettled, GroupTask,
-    IntoBranches, NoTasks, Shield, TaskErrors, TaskGroup, TryGather, Wait, WaitUntil, as_completed,
-    cancel_all, gather, gather_settled, join, race, shield, try_gather, try_join, try_wait, wait,
+    IntoBranches, IntoTask, NoTasks, Shield, TaskErrors, TaskGroup, TryGather, Wait, WaitUntil,
+    as_completed, cancel_all, gather, gather_settled, join, race, shield, try_gather, try_join,
+    try_wait, wait,
 };
 pub use driver::{InFlight, InFlightKind};
 pub use dump::Dump;
@@ -129,7 +130,9 @@ pub use task::{
 #[doc(hidden)]
 pub mod __private {
     pub use crate::combine::select_support as select;
-    pub use crate::combine::{Argument, SpawnArgument, TryTuple, Tuple};
+    pub use crate::combine::{
+        Argument, Gathered, Items, SpawnArgument, SpawnItems, TryTuple, Tuple,
+    };
 }
 
 /// Buffers that operations take and give back, and those that the loop lends.

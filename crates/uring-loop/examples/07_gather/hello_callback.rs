@@ -30,13 +30,13 @@ fn callback(results: &[&str]) {
 pub(crate) fn main() -> io::Result<()> {
     let mut event_loop = event_loop()?;
     let both = [event_loop.spawn(hello_world()), event_loop.spawn(hello_lfzyx())];
-    let task = event_loop.spawn(gather(both));
-    task.on_done(|gathered| {
-        if let Ok(Ok(results)) = gathered {
+    let all = gather(both).into_task();
+    all.on_done(|results| {
+        if let Ok(results) = results {
             callback(results);
         }
     });
-    event_loop.run_until_complete(task)???;
+    event_loop.run_until_complete(all)??;
     event_loop.close();
     Ok(())
 }

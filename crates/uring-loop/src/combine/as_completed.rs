@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
+use super::in_task::IntoTask;
 use crate::task::collect::{Collector, Member};
 use crate::task::{JoinError, Task};
 use crate::time::{Elapsed, Sleep, sleep};
@@ -17,6 +18,9 @@ pub type Completed<T> = (usize, Result<T, JoinError>);
 
 /// Gives the results of the tasks in the order in which these end, each with the place of its task
 /// among the arguments.
+///
+/// It takes handles of tasks. Futures are given to [`spawn_all`](crate::spawn_all) first, or to the
+/// macro: `as_completed!(..futures)`.
 ///
 /// Ask it for the [`next`](AsCompleted::next), or use it as a `Stream`. It can be left and taken up
 /// again. A cancel of who asks is not handed on to the tasks. *Dropping* it detaches those that are
@@ -33,24 +37,23 @@ pub type Completed<T> = (usize, Result<T, JoinError>);
 /// use uring_loop::time::sleep;
 /// use uring_loop::{as_completed, spawn_all};
 ///
-/// uring_loop::run(async {
-///     let naps = [30, 10, 20].map(|time| async move {
-///         sleep(Duration::from_millis(time)).await;
-///         time
-///     });
-///     let mut naps = as_completed(spawn_all(naps));
-///     let mut order = Vec::new();
-///     while let Some((index, time)) = naps.next().await {
-///         order.push((index, time.unwrap()));
-///     }
-///     assert_eq!(order, [(1, 10), (2, 20), (0, 30)]);
-/// })
-/// # .unwrap();
+/// # uring_loop::testing::run(async {
+/// let naps = [30, 10, 20].map(|time| async move {
+///     sleep(Duration::from_millis(time)).await;
+///     time
+/// });
+/// let mut naps = as_completed(spawn_all(naps));
+/// let mut order = Vec::new();
+/// while let Some((index, time)) = naps.next().await {
+///     order.push((index, time.unwrap()));
+/// }
+/// assert_eq!(order, [(1, 10), (2, 20), (0, 30)]);
+/// # })
 /// ```
 #[doc(alias = "FuturesUnordered")]
 #[doc(alias = "JoinSet")]
-pub fn as_completed<T>(tasks: impl IntoIterator<Item = Task<T>>) -> AsCompleted<T> {
-    let tasks: Vec<_> = tasks.into_iter().map(Some).collect();
+pub fn as_completed<T>(tasks: impl IntoIterator<Item: IntoTask<Output = T>>) -> AsCompleted<T> {
+    let tasks: Vec<_> = tasks.into_iter().map(|task| Some(task.into_task())).collect();
     let collector = Collector::new(tasks.len());
     for (index, task) in tasks.iter().flatten().enumerate() {
         task.begin(None);

@@ -10,9 +10,14 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::gathering::{All, Gathering, Settled, TryAll};
+use super::in_task::{IntoTask, sealed};
 use crate::task::{JoinError, Task};
 
 /// Waits for all tasks and gives their values, in the order of the arguments.
+///
+/// It takes tasks, those of a [`TaskGroup`](crate::TaskGroup) too, and gatherings. Futures are
+/// given to [`spawn_all`](crate::spawn_all) first, or to the macro: `gather!(..futures)`, see
+/// [`gather!`](macro@crate::gather).
 ///
 /// If a task panics or is cancelled by somebody, that is the result, at once; the others run on,
 /// and nobody hears how they end. An output that is an `Err` is a value here; see [`try_gather`].
@@ -21,6 +26,9 @@ use crate::task::{JoinError, Task};
 /// If the awaiting task is asked to end meanwhile, every task that is not done is asked, and all
 /// are waited for. If one of them ends cancelled, so does the awaiter. *Dropping* it is dropping
 /// the handles: the tasks run on.
+///
+/// Not awaited, it does nothing but hold the handles. [`Gather::into_task`] makes a task of it,
+/// which has callbacks, and can be cancelled and looked at.
 ///
 /// # Errors
 ///
@@ -43,13 +51,14 @@ use crate::task::{JoinError, Task};
 ///     let squares = gather((1..=3).map(|n| spawn(square(n)))).await.unwrap();
 ///     assert_eq!(squares, [1, 4, 9]);
 ///     assert_eq!(gather(spawn_all((1..=3).map(square))).await.unwrap(), [1, 4, 9]);
+///     assert_eq!(gather!(..(1..=3).map(square)).await.unwrap(), [1, 4, 9]);
 /// })
 /// # .unwrap();
 /// ```
 #[doc(alias = "join_all")]
 #[doc(alias = "asyncio.gather")]
-pub fn gather<T>(tasks: impl IntoIterator<Item = Task<T>>) -> Gather<T> {
-    Gather { gathering: Gathering::new(All(tasks.into_iter().collect())) }
+pub fn gather<T>(tasks: impl IntoIterator<Item: IntoTask<Output = T>>) -> Gather<T> {
+    Gather { gathering: Gathering::new(All(all(tasks))) }
 }
 
 /// Waits for all tasks, whose outputs are results, and gives their values, in the order of the
@@ -85,8 +94,10 @@ pub fn gather<T>(tasks: impl IntoIterator<Item = Task<T>>) -> Gather<T> {
 /// # }
 /// ```
 #[doc(alias = "try_join_all")]
-pub fn try_gather<T, E>(tasks: impl IntoIterator<Item = Task<Result<T, E>>>) -> TryGather<T, E> {
-    TryGather { gathering: Gathering::new(TryAll(tasks.into_iter().collect())) }
+pub fn try_gather<T, E>(
+    tasks: impl IntoIterator<Item: IntoTask<Output = Result<T, E>>>,
+) -> TryGather<T, E> {
+    TryGather { gathering: Gathering::new(TryAll(all(tasks))) }
 }
 
 /// Waits for all tasks and tells what each came to, in the order of the arguments.
@@ -113,8 +124,12 @@ pub fn try_gather<T, E>(tasks: impl IntoIterator<Item = Task<Result<T, E>>>) -> 
 /// # .unwrap();
 /// ```
 #[doc(alias = "return_exceptions")]
-pub fn gather_settled<T>(tasks: impl IntoIterator<Item = Task<T>>) -> GatherSettled<T> {
-    GatherSettled { gathering: Gathering::new(Settled(tasks.into_iter().collect())) }
+pub fn gather_settled<T>(tasks: impl IntoIterator<Item: IntoTask<Output = T>>) -> GatherSettled<T> {
+    GatherSettled { gathering: Gathering::new(Settled(all(tasks))) }
+}
+
+fn all<T>(tasks: impl IntoIterator<Item: IntoTask<Output = T>>) -> Vec<Task<T>> {
+    tasks.into_iter().map(IntoTask::into_task).collect()
 }
 
 pin_project! {
@@ -141,6 +156,84 @@ pin_project! {
     pub struct GatherSettled<T> {
         #[pin]
         gathering: Gathering<Settled<Vec<Task<T>>>>,
+    }
+}
+
+impl<T: 'static> Gather<T> {
+    /// Gathers in a task of its own, from now on, on the loop of its tasks.
+    ///
+    /// The task gives the values, and ends as the gathered task that failed: with its panic, or
+    /// cancelled. So its callbacks ([`Task::on_done`]) see what awaiting this would give. To cancel
+    /// it is to cancel what is gathered. Dropping its handle detaches it, and it gathers on.
+    ///
+    /// # Panics
+    ///
+    /// If the loop of the tasks is gone; without tasks, if no loop runs on this thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uring_loop::{gather, spawn_all};
+    ///
+    /// uring_loop::run(async {
+    ///     let all = gather(spawn_all((1..=3).map(|n| async move { n * n }))).into_task();
+    ///     all.on_done(|squares| assert_eq!(squares.as_deref().unwrap(), [1, 4, 9]));
+    ///     assert_eq!(all.await.unwrap(), [1, 4, 9]);
+    /// })
+    /// # .unwrap();
+    /// ```
+    #[doc(alias = "add_done_callback")]
+    #[track_caller]
+    pub fn into_task(self) -> Task<Vec<T>> {
+        self.gathering.into_task()
+    }
+}
+
+impl<T: 'static, E: 'static> TryGather<T, E> {
+    /// Gathers in a task of its own, whose output is a result, as that of the gathered ones. In all
+    /// else as [`Gather::into_task`].
+    #[track_caller]
+    pub fn into_task(self) -> Task<Result<Vec<T>, E>> {
+        self.gathering.into_task()
+    }
+}
+
+impl<T: 'static> GatherSettled<T> {
+    /// Gathers in a task of its own. See [`Gather::into_task`].
+    #[track_caller]
+    pub fn into_task(self) -> Task<Vec<Result<T, JoinError>>> {
+        self.gathering.into_task()
+    }
+}
+
+impl<T> sealed::Sealed for Gather<T> {}
+impl<T, E> sealed::Sealed for TryGather<T, E> {}
+impl<T> sealed::Sealed for GatherSettled<T> {}
+
+impl<T: 'static> IntoTask for Gather<T> {
+    type Output = Vec<T>;
+
+    #[track_caller]
+    fn into_task(self) -> Task<Vec<T>> {
+        self.into_task()
+    }
+}
+
+impl<T: 'static, E: 'static> IntoTask for TryGather<T, E> {
+    type Output = Result<Vec<T>, E>;
+
+    #[track_caller]
+    fn into_task(self) -> Task<Result<Vec<T>, E>> {
+        self.into_task()
+    }
+}
+
+impl<T: 'static> IntoTask for GatherSettled<T> {
+    type Output = Vec<Result<T, JoinError>>;
+
+    #[track_caller]
+    fn into_task(self) -> Task<Vec<Result<T, JoinError>>> {
+        self.into_task()
     }
 }
 

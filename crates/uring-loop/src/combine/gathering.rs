@@ -23,6 +23,8 @@ use crate::task::collect::{Collector, Left};
 pub(super) trait Form {
     type Members: Members;
     type Output;
+    /// What a task gives that gathers. Panics and cancels are its own.
+    type Value;
 
     fn members(&self) -> &Self::Members;
 
@@ -33,6 +35,9 @@ pub(super) trait Form {
 
     /// All are ready, and none has failed.
     fn finish(self) -> Self::Output;
+
+    /// The output as the result of a task.
+    fn split(output: Self::Output) -> Result<Self::Value, JoinError>;
 }
 
 /// A task without a value ends it.
@@ -47,6 +52,7 @@ pub(super) struct Settled<M>(pub(super) M);
 impl<M: Members> Form for All<M> {
     type Members = M;
     type Output = Result<M::Values, JoinError>;
+    type Value = M::Values;
 
     fn members(&self) -> &M {
         &self.0
@@ -63,11 +69,16 @@ impl<M: Members> Form for All<M> {
     fn finish(self) -> Self::Output {
         Ok(self.0.values())
     }
+
+    fn split(output: Self::Output) -> Self::Output {
+        output
+    }
 }
 
 impl<M: TryMembers> Form for TryAll<M> {
     type Members = M;
     type Output = Result<M::Oks, GatherError<M::Error>>;
+    type Value = Result<M::Oks, M::Error>;
 
     fn members(&self) -> &M {
         &self.0
@@ -84,11 +95,20 @@ impl<M: TryMembers> Form for TryAll<M> {
     fn finish(self) -> Self::Output {
         Ok(self.0.oks())
     }
+
+    fn split(output: Self::Output) -> Result<Self::Value, JoinError> {
+        match output {
+            Ok(values) => Ok(Ok(values)),
+            Err(GatherError::Failed(error)) => Ok(Err(error)),
+            Err(GatherError::Join(error)) => Err(error),
+        }
+    }
 }
 
 impl<M: Members> Form for Settled<M> {
     type Members = M;
     type Output = M::Outcomes;
+    type Value = M::Outcomes;
 
     fn members(&self) -> &M {
         &self.0
@@ -104,6 +124,10 @@ impl<M: Members> Form for Settled<M> {
 
     fn finish(self) -> Self::Output {
         self.0.outcomes()
+    }
+
+    fn split(output: Self::Output) -> Result<Self::Value, JoinError> {
+        Ok(output)
     }
 }
 
@@ -151,6 +175,12 @@ impl<F: Form> Gathering<F> {
             owed: None,
         };
         Gathering { state: Some(state), scope: Scope::new(LinkKind::Origin) }
+    }
+
+    /// The loop of the members; `None` if there are none.
+    pub(super) fn loop_id(&self) -> Option<u32> {
+        let members = self.state.as_ref()?.form.members();
+        (members.len() > 0).then(|| members.member(0).loop_id())
     }
 
     /// How many members are not ready, or not seen to be.

@@ -9,8 +9,9 @@
 //!
 //! All of them work on tasks, for what runs on by itself is a task: `futures.map(spawn)`, or
 //! [`spawn_all`](crate::spawn_all), makes tasks of futures. The macros [`gather!`](crate::gather!),
-//! [`try_gather!`](crate::try_gather!) and [`gather_settled!`](crate::gather_settled!) take
-//! futures and tasks of different types, and do it themselves.
+//! [`try_gather!`](crate::try_gather!), [`gather_settled!`](crate::gather_settled!) and
+//! [`as_completed!`](crate::as_completed!) take futures and tasks, several or an iterator of them,
+//! and do it themselves. No function could: see [`IntoTask`].
 //!
 //! None looks at all tasks when one of them ends: `task/collect.rs`.
 //!
@@ -24,6 +25,7 @@ mod branches;
 mod gather;
 mod gathering;
 mod group;
+mod in_task;
 mod join;
 mod list;
 mod members;
@@ -49,5 +51,8 @@ pub use gather::{
     Gather, GatherError, GatherSettled, TryGather, gather, gather_settled, try_gather,
 };
 #[doc(hidden)]
-pub use tuple::{Argument, SpawnArgument, TryTuple, Tuple};
+pub use in_task::Gathered;
+pub use in_task::IntoTask;
+#[doc(hidden)]
+pub use tuple::{Argument, Items, SpawnArgument, SpawnItems, TryTuple, Tuple};
 pub use wait::{NoTasks, Wait, WaitUntil, cancel_all, try_wait, wait};

@@ -65,7 +65,7 @@ impl Header {
     }
 
     /// The last cancel counts, with its reason or without.
-    fn set_reason(&self, reason: Option<Reason>) {
+    pub(crate) fn set_reason(&self, reason: Option<Reason>) {
         if reason.is_some() || self.has(flags::EXTRAS) {
             let edit = |core: &Core| core.tasks.extras.edit(self, |extras| extras.reason = reason);
             context::with_loop(self.node.loop_id, edit);

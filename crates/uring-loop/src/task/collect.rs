@@ -176,6 +176,8 @@ pub(crate) enum Left {
 
 /// A task among others that somebody waits for.
 pub(crate) trait Member {
+    /// The id of the task's loop.
+    fn loop_id(&self) -> u32;
     /// Whether the result may be taken: the task is done, and its callbacks have run.
     fn is_ready(&self) -> bool;
     /// Whether it is ready and was cancelled.
@@ -198,6 +200,10 @@ pub(crate) trait Member {
 }
 
 impl<T> Member for Task<T> {
+    fn loop_id(&self) -> u32 {
+        self.header().node.loop_id
+    }
+
     fn is_ready(&self) -> bool {
         Task::is_ready(self)
     }

@@ -139,6 +139,25 @@ where
     context::core("spawn", |core| failure::watch(core.spawn(future, location)))
 }
 
+/// Starts a task on a loop of this thread, running or not.
+///
+/// # Panics
+///
+/// If there is none with this id; 0 is the id of none.
+#[track_caller]
+pub(crate) fn spawn_at<F>(
+    loop_id: u32,
+    future: F,
+    location: &'static Location<'static>,
+) -> Task<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let task = context::with_loop(loop_id, |core| core.spawn(future, location));
+    task.expect("a task needs an event loop on this thread: the one it was meant for is gone")
+}
+
 /// Starts a task for each future, in order. See [`spawn`].
 ///
 /// # Panics

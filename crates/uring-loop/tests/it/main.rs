@@ -38,6 +38,7 @@ mod fs_names;
 mod fs_support;
 mod gather;
 mod gather_cancel;
+mod gather_forms;
 mod group;
 mod group_cancel;
 mod join_select;
