@@ -1,5 +1,6 @@
 //! What a promise says instead of a value.
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -14,27 +15,9 @@ pub enum PromiseError<E> {
 }
 
 impl<E> PromiseError<E> {
-    /// The same with a reference.
-    pub fn as_ref(&self) -> PromiseError<&E> {
-        match self {
-            PromiseError::Cancelled => PromiseError::Cancelled,
-            PromiseError::Failed(error) => PromiseError::Failed(error),
-        }
-    }
-
     /// Whether the promise was cancelled.
     pub fn is_cancelled(&self) -> bool {
         matches!(self, PromiseError::Cancelled)
-    }
-}
-
-impl<E: Clone> PromiseError<&E> {
-    /// The same with a clone.
-    pub fn cloned(self) -> PromiseError<E> {
-        match self {
-            PromiseError::Cancelled => PromiseError::Cancelled,
-            PromiseError::Failed(error) => PromiseError::Failed(error.clone()),
-        }
     }
 }
 
@@ -68,6 +51,29 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<PromiseError<E>> for io::Error 
                 Err(error) => io::Error::other(error),
             },
         }
+    }
+}
+
+impl<E: fmt::Display + 'static> From<&PromiseError<E>> for io::Error {
+    /// The promise keeps its error, so this is a likeness: an `io::Error` that was set gives one of
+    /// its kind, or of its number, and any other gives one that says the same.
+    fn from(error: &PromiseError<E>) -> Self {
+        let PromiseError::Failed(error) = error else {
+            return PromiseError::<io::Error>::Cancelled.into();
+        };
+        match (error as &dyn Any).downcast_ref::<io::Error>() {
+            None => io::Error::other(error.to_string()),
+            Some(error) => match error.raw_os_error() {
+                Some(number) => io::Error::from_raw_os_error(number),
+                None => io::Error::new(error.kind(), error.to_string()),
+            },
+        }
+    }
+}
+
+impl<E: Clone> From<&PromiseError<E>> for PromiseError<E> {
+    fn from(error: &PromiseError<E>) -> Self {
+        error.clone()
     }
 }
 

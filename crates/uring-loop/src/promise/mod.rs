@@ -35,6 +35,10 @@ pub(crate) use unseen::FailedPromises;
 /// values that are not `Clone`. Such a value is moved out by [`into_inner`](Self::into_inner) of
 /// the last handle. A promise that cannot fail is a `Promise<T>`: its `E` is [`Infallible`].
 ///
+/// Both work with `?`, where the function gives an `io::Result` or the [`PromiseError`] itself. By
+/// reference, `?` gives a `&T`; to have a value of your own and keep the promise, say
+/// `promise.clone().await?`.
+///
 /// A cancelled promise gives [`PromiseError::Cancelled`] to whoever awaits it; it does not cancel
 /// them. A task that is cancelled while it awaits a promise leaves the promise as it is, since
 /// others may wait for it.
@@ -134,10 +138,10 @@ impl<T: 'static, E: 'static> Promise<T, E> {
     /// # Errors
     ///
     /// The outer: [`InvalidState`], it is pending. The inner: it failed or was cancelled.
-    pub fn result(&self) -> Result<Result<&T, PromiseError<&E>>, InvalidState> {
+    pub fn result(&self) -> Result<Result<&T, &PromiseError<E>>, InvalidState> {
         let outcome = self.shared.outcome().ok_or_else(InvalidState::pending)?;
         self.shared.mark_seen();
-        Ok(outcome.as_ref().map_err(PromiseError::as_ref))
+        Ok(outcome.as_ref())
     }
 
     /// Why it has no value, without waiting. `None`: it has one.
@@ -146,7 +150,7 @@ impl<T: 'static, E: 'static> Promise<T, E> {
     ///
     /// [`InvalidState`]: it is pending.
     #[doc(alias = "exception")]
-    pub fn error(&self) -> Result<Option<PromiseError<&E>>, InvalidState> {
+    pub fn error(&self) -> Result<Option<&PromiseError<E>>, InvalidState> {
         self.result().map(Result::err)
     }
 

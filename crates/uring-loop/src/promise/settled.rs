@@ -30,7 +30,7 @@ impl<'a, T: 'static, E: 'static> Settled<'a, T, E> {
 }
 
 impl<'a, T: 'static, E: 'static> Future for Settled<'a, T, E> {
-    type Output = Result<&'a T, PromiseError<&'a E>>;
+    type Output = Result<&'a T, &'a PromiseError<E>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.poll_unseen(cx) {
@@ -56,7 +56,7 @@ impl<T, E> fmt::Debug for Settled<'_, T, E> {
 }
 
 impl<'a, T: 'static, E: 'static> IntoFuture for &'a Promise<T, E> {
-    type Output = Result<&'a T, PromiseError<&'a E>>;
+    type Output = Result<&'a T, &'a PromiseError<E>>;
     type IntoFuture = Settled<'a, T, E>;
 
     fn into_future(self) -> Settled<'a, T, E> {
@@ -73,6 +73,6 @@ impl<T: Clone + 'static, E: Clone + 'static> Future for Promise<T, E> {
             return Poll::Pending;
         }
         let outcome = self.result().expect("it is done");
-        Poll::Ready(outcome.cloned().map_err(PromiseError::cloned))
+        Poll::Ready(outcome.cloned().map_err(PromiseError::clone))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::future::pending;
 use std::io;
 use std::rc::Rc;
@@ -46,8 +47,8 @@ fn an_error_is_set_once_and_the_second_comes_back() {
     promise.set_error("first".into()).expect("pending");
     assert_eq!(promise.set_error("second".into()).expect_err("done").into_inner(), "second");
     assert_eq!(promise.set_result(3).expect_err("done").into_inner(), 3);
-    assert_eq!(promise.result().expect("done"), Err(PromiseError::Failed(&"first".to_string())));
-    assert_eq!(promise.error().expect("done"), Some(PromiseError::Failed(&"first".to_string())));
+    assert_eq!(promise.result().expect("done"), Err(&PromiseError::Failed("first".to_string())));
+    assert_eq!(promise.error().expect("done"), Some(&PromiseError::Failed("first".to_string())));
     assert!(!promise.cancel(), "it has failed");
 }
 
@@ -57,7 +58,7 @@ fn a_cancelled_promise_stays_cancelled() {
     assert!(promise.cancel());
     assert!(!promise.cancel(), "only a pending one is cancelled");
     assert!(promise.is_done() && promise.is_cancelled());
-    assert_eq!(promise.result().expect("done"), Err(PromiseError::Cancelled));
+    assert_eq!(promise.result().expect("done"), Err(&PromiseError::Cancelled));
     assert!(promise.set_result(1).is_err());
 }
 
@@ -211,7 +212,7 @@ fn a_callback_gets_the_promise_with_its_outcome() {
             let (promise, into) = (Promise::new(), bag.clone());
             promise.on_done(move |promise: &Promise<u32, String>| {
                 let outcome = promise.result().expect("done").cloned();
-                into.borrow_mut().push(outcome.map_err(PromiseError::cloned));
+                into.borrow_mut().push(outcome.map_err(PromiseError::clone));
             });
             settle(&promise);
             drop(promise);
@@ -546,14 +547,38 @@ fn values_and_abandoned_promises_are_not_logged() {
 
 #[test]
 fn errors_pass_through_a_question_mark() {
-    async fn asks(promise: &Promise<u32, io::Error>) -> io::Result<u32> {
-        promise.settled().await.map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(1)
+    async fn asks<E: Display + 'static>(promise: &Promise<u32, E>) -> io::Result<u32> {
+        let value: &u32 = promise.await?;
+        Ok(value + 1)
+    }
+    async fn hands_on(promise: &Promise<u32, String>) -> Result<u32, PromiseError<String>> {
+        Ok(promise.await? + promise.clone().await?)
+    }
+    async fn ends_with_it() -> io::Result<u32> {
+        let promise: Promise<u32> = Promise::new();
+        promise.set_result(1)?;
+        Ok(promise.await?)
     }
     run(async {
+        let promise: Promise<u32> = Promise::new();
+        promise.set_result(1).expect("pending");
+        assert_eq!(asks(&promise).await.expect("a value"), 2);
+        let text = Promise::new();
+        text.set_error("no".to_string()).expect("pending");
+        assert_eq!(asks(&text).await.expect_err("it failed").to_string(), "no");
+        assert_eq!(hands_on(&text).await, Err(PromiseError::Failed("no".into())));
+        assert_eq!(ends_with_it().await.expect("a value"), 1);
+        let cancelled: Promise<u32> = Promise::new();
+        cancelled.cancel();
+        let error = asks(&cancelled).await.expect_err("cancelled");
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+        let numbered = Promise::new();
+        numbered.set_error(io::Error::from_raw_os_error(2)).expect("pending");
+        assert_eq!(asks(&numbered).await.expect_err("it failed").raw_os_error(), Some(2));
         let promise = Promise::new();
         promise.set_error(io::Error::from(io::ErrorKind::NotFound)).expect("pending");
-        assert!(asks(&promise).await.is_err());
+        let error = asks(&promise).await.expect_err("it failed");
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
         let outcome = promise.into_inner().expect("the last handle");
         let error: io::Error = outcome.expect_err("it failed").into();
         assert_eq!(error.kind(), io::ErrorKind::NotFound, "as it was set");

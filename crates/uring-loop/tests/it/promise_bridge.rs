@@ -181,7 +181,7 @@ fn a_remote_end_cancels_the_promise() {
             remote.cancel();
             remote.wait()
         });
-        assert_eq!((&promise).await, Err(PromiseError::Cancelled));
+        assert_eq!((&promise).await, Err(&PromiseError::Cancelled));
         // The relay answers in a later turn; the thread blocks, the loop does not.
         while !thread.is_finished() {
             yield_now().await;
