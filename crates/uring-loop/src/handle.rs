@@ -117,11 +117,11 @@ impl From<LoopClosed> for io::Error {
 /// let handle = event_loop.handle();
 /// let thread = std::thread::spawn(move || {
 ///     // The closure travels, the future it makes stays on the loop: it need not be `Send`.
-///     handle.spawn(|| async { *Rc::new(42) }).wait()
+///     let answer = handle.spawn(|| async { *Rc::new(42) }).wait();
+///     handle.stop().unwrap();
+///     answer
 /// });
-/// event_loop.run_until_complete(async {
-///     uring_loop::time::sleep(std::time::Duration::from_millis(50)).await;
-/// }).unwrap();
+/// event_loop.run_forever()?;
 /// assert_eq!(thread.join().unwrap().unwrap(), 42);
 /// # Ok::<(), std::io::Error>(())
 /// ```

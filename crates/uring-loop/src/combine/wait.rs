@@ -72,13 +72,12 @@ impl From<NoTasks> for io::Error {
 /// use uring_loop::time::sleep;
 /// use uring_loop::{WaitUntil, cancel_all, spawn_all, wait};
 ///
-/// uring_loop::run(async {
-///     let naps = [30, 10, 20].map(|time| sleep(Duration::from_millis(time)));
-///     let (done, pending) = wait(spawn_all(naps), WaitUntil::FirstCompleted).await.unwrap();
-///     assert_eq!((done.len(), pending.len()), (1, 2));
-///     cancel_all(&pending);
-/// })
-/// # .unwrap();
+/// # uring_loop::testing::run(async {
+/// let naps = [30, 10, 20].map(|time| sleep(Duration::from_millis(time)));
+/// let (done, pending) = wait(spawn_all(naps), WaitUntil::FirstCompleted).await.unwrap();
+/// assert_eq!((done.len(), pending.len()), (1, 2));
+/// cancel_all(&pending);
+/// # })
 /// ```
 #[doc(alias = "asyncio.wait")]
 pub fn wait<T, V: BorrowMut<Vec<Task<T>>>>(tasks: V, until: WaitUntil) -> Wait<T, V> {
