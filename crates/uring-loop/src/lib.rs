@@ -100,9 +100,9 @@ pub use callback::{Callback, call_at, call_later, call_soon, stop};
 pub use cancel::{Cancelled, CatchCancel, Reason, catch_cancel};
 pub use combine::{
     AsCompleted, AsCompletedWithin, Completed, Gather, GatherError, GatherSettled, GroupTask,
-    IntoBranches, IntoTask, NoTasks, Shield, TaskErrors, TaskGroup, TryGather, Wait, WaitUntil,
-    as_completed, cancel_all, gather, gather_settled, join, race, shield, try_gather, try_join,
-    try_wait, wait,
+    IntoBranches, IntoTask, NoTasks, Shield, TaskErrors, TaskGroup, TryGather, Wait, WaitTasks,
+    WaitUntil, as_completed, cancel_all, gather, gather_settled, join, race, shield, try_gather,
+    try_join, try_wait, wait,
 };
 pub use driver::{InFlight, InFlightKind};
 pub use dump::Dump;

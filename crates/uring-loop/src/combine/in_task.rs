@@ -13,8 +13,8 @@ use crate::cancel::{TASK, hand_outward};
 use crate::context;
 use crate::task::{JoinError, Task, spawn_at};
 
-/// What [`gather`](fn@crate::gather) and its kin take many of: a task, by its handle, or a
-/// gathering, which gets a task of its own.
+/// What [`gather`](fn@crate::gather) and its kin take many of, and [`shield`](crate::shield) one: a
+/// task, by its handle, or a gathering, which gets a task of its own.
 ///
 /// A plain future is none, for it does not run by itself; and no function can take both, since a
 /// [`Task`] is a future too, one with another output. [`spawn_all`](crate::spawn_all) makes tasks
@@ -24,7 +24,7 @@ use crate::task::{JoinError, Task, spawn_at};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a task",
     label = "not a task: it does not run by itself",
-    note = "make tasks of futures: `gather(spawn_all(futures))`",
+    note = "make a task of a future: `spawn(future)`, and of many: `spawn_all(futures)`",
     note = "the macros take futures as well: `gather!(..futures)`, `gather!(one, other)`"
 )]
 pub trait IntoTask: sealed::Sealed {

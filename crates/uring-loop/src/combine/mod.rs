@@ -55,4 +55,4 @@ pub use in_task::Gathered;
 pub use in_task::IntoTask;
 #[doc(hidden)]
 pub use tuple::{Argument, Items, SpawnArgument, SpawnItems, TryTuple, Tuple};
-pub use wait::{NoTasks, Wait, WaitUntil, cancel_all, try_wait, wait};
+pub use wait::{NoTasks, Wait, WaitTasks, WaitUntil, cancel_all, try_wait, wait};

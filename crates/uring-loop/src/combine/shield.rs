@@ -5,13 +5,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use super::IntoTask;
 use crate::task::{JoinError, Task};
 
 /// Awaits `task` without handing a cancel of the awaiter on to it.
 ///
 /// Awaiting a [`Task`] forwards a request to that task and waits for its end. Behind a shield it
-/// is left alone: the awaiter ends (or cleans up) at once, and the task runs on. A cancel of the
-/// task itself is not kept off: then the shield gives [`JoinError::Cancelled`] as the task would.
+/// is left alone: the awaiter ends (or cleans up) at once, and the task runs on. So does all that
+/// is gathered, for a gathering behind a shield is a task of its own. A cancel of the task itself is
+/// not kept off: then the shield gives [`JoinError::Cancelled`] as the task would.
 ///
 /// *Dropping* the shield detaches the task. Await it by reference (`&mut shield`) to keep it. If
 /// the task panics later and nobody looks, that is logged, once.
@@ -37,8 +39,9 @@ use crate::task::{JoinError, Task};
 /// assert_eq!(saving.await.unwrap(), "saved");
 /// # })
 /// ```
-pub fn shield<T>(task: Task<T>) -> Shield<T> {
-    Shield { task }
+#[track_caller]
+pub fn shield<T>(task: impl IntoTask<Output = T>) -> Shield<T> {
+    Shield { task: task.into_task() }
 }
 
 /// Future of [`shield`].

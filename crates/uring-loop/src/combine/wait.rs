@@ -51,8 +51,8 @@ impl From<NoTasks> for io::Error {
 /// when the awaiter goes on, and those that are not. Both keep the order they had.
 ///
 /// It takes no results, and cancels nothing: not when the time of [`timeout`](Wait::timeout) is
-/// over, and not if the awaiter is cancelled. `tasks` is a vector, or `&mut` one, from which both
-/// parts are taken when the wait is over.
+/// over, and not if the awaiter is cancelled. `tasks` is an array, a vector, or `&mut` one, from
+/// which both parts are taken when the wait is over.
 ///
 /// With [`WaitUntil::FirstError`], a task has failed if it panicked; [`try_wait`] looks at results
 /// too.
@@ -80,8 +80,12 @@ impl From<NoTasks> for io::Error {
 /// # })
 /// ```
 #[doc(alias = "asyncio.wait")]
-pub fn wait<T, V: BorrowMut<Vec<Task<T>>>>(tasks: V, until: WaitUntil) -> Wait<T, V> {
-    Wait::new(tasks, until, |task| matches!(task.peek(), Err(error) if error.is_panic()))
+pub fn wait<T, V: WaitTasks<T>>(tasks: V, until: WaitUntil) -> Wait<T, V::Tasks> {
+    Wait::new(
+        tasks.into_tasks(),
+        until,
+        |task| matches!(task.peek(), Err(error) if error.is_panic()),
+    )
 }
 
 /// [`wait`] for tasks whose outputs are results: with [`WaitUntil::FirstError`], a task that gave
@@ -94,14 +98,65 @@ pub fn wait<T, V: BorrowMut<Vec<Task<T>>>>(tasks: V, until: WaitUntil) -> Wait<T
 /// # Cancel safety
 ///
 /// Weak: tasks given by value are detached. Give them by reference to lose nothing.
-pub fn try_wait<T, E, V>(tasks: V, until: WaitUntil) -> Wait<Result<T, E>, V>
+pub fn try_wait<T, E, V>(tasks: V, until: WaitUntil) -> Wait<Result<T, E>, V::Tasks>
 where
-    V: BorrowMut<Vec<Task<Result<T, E>>>>,
+    V: WaitTasks<Result<T, E>>,
 {
-    Wait::new(tasks, until, |task| match task.peek() {
+    Wait::new(tasks.into_tasks(), until, |task| match task.peek() {
         Ok(result) => result.is_err(),
         Err(error) => error.is_panic(),
     })
+}
+
+/// Tasks as [`wait`] takes them: a `Vec`, `&mut` one, or an array.
+///
+/// Sealed: it is implemented for these alone.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Vec<Task<_>>`, a `&mut Vec<Task<_>>` or an array of tasks",
+    label = "not tasks",
+    note = "make tasks of futures: `wait(spawn_all(futures), …)`",
+    note = "to have what is not waited for back, give it as `&mut tasks`"
+)]
+pub trait WaitTasks<T>: sealed::Sealed {
+    /// Where they are while they are waited for.
+    type Tasks: BorrowMut<Vec<Task<T>>>;
+
+    #[doc(hidden)]
+    fn into_tasks(self) -> Self::Tasks;
+}
+
+mod sealed {
+    use crate::task::Task;
+
+    pub trait Sealed {}
+
+    impl<T> Sealed for Vec<Task<T>> {}
+    impl<T> Sealed for &mut Vec<Task<T>> {}
+    impl<T, const N: usize> Sealed for [Task<T>; N] {}
+}
+
+impl<T> WaitTasks<T> for Vec<Task<T>> {
+    type Tasks = Self;
+
+    fn into_tasks(self) -> Self {
+        self
+    }
+}
+
+impl<T> WaitTasks<T> for &mut Vec<Task<T>> {
+    type Tasks = Self;
+
+    fn into_tasks(self) -> Self {
+        self
+    }
+}
+
+impl<T, const N: usize> WaitTasks<T> for [Task<T>; N] {
+    type Tasks = Vec<Task<T>>;
+
+    fn into_tasks(self) -> Vec<Task<T>> {
+        self.into()
+    }
 }
 
 /// Asks each of the tasks to end ([`Task::cancel`]); tells how many had not ended already.

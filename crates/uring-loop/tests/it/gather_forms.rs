@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use uring_loop::testing::run;
-use uring_loop::time::{now, sleep};
+use uring_loop::time::{Elapsed, now, sleep, timeout};
 use uring_loop::{
     EventLoop, GatherError, JoinError, Task, TaskErrors, TaskGroup, all_tasks, as_completed,
-    catch_cancel, gather, gather_settled, spawn, spawn_all, try_gather, yield_now,
+    catch_cancel, gather, gather_settled, shield, spawn, spawn_all, try_gather, yield_now,
 };
 
 use crate::support::logged;
@@ -180,6 +180,17 @@ fn gatherings_are_gathered() {
         assert!(outer.await.expect_err("cancelled").is_cancelled());
         assert!(nested.await.expect_err("cancelled").is_cancelled());
         assert_eq!(asked.get(), 2);
+    });
+}
+
+#[test]
+fn a_gathering_behind_a_shield_is_left_alone() {
+    run(async {
+        let start = now();
+        let mut saved = shield(gather!(..[10, 20].map(|time| after(time, time))));
+        assert_eq!(timeout(ms(5), &mut saved).await.map(drop), Err(Elapsed));
+        assert_eq!(saved.await.expect("no errors"), [10, 20]);
+        assert_eq!(now() - start, ms(20));
     });
 }
 

@@ -58,6 +58,15 @@ fn of_those_that_end_together_all_are_done() {
 }
 
 #[test]
+fn an_array_of_tasks_is_waited_for() {
+    run(async {
+        let tasks = [30, 10, 20].map(|time| spawn(async move { sleep(ms(time)).await }));
+        let (done, pending) = wait(tasks, WaitUntil::FirstCompleted).await.expect("some");
+        assert_eq!((done.len(), pending.len()), (1, 2));
+    });
+}
+
+#[test]
 fn the_first_error_ends_it() {
     run(async {
         let start = now();
