@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno as NixErrno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -97,7 +97,15 @@ impl Real {
 
     /// Waits in the real kernel until something happens; `false` if nothing did in time.
     pub(super) fn block(&mut self, most: Duration) -> bool {
-        !self.ready_watches(most).is_empty()
+        let end = Instant::now() + most;
+        loop {
+            // It may come back early, with nothing (EINTR): where there are children, there are
+            // signals.
+            let left = end.saturating_duration_since(Instant::now());
+            if !self.ready_watches(left).is_empty() || left.is_zero() {
+                return !left.is_zero();
+            }
+        }
     }
 
     fn ready_watches(&self, wait: Duration) -> Vec<u64> {
