@@ -46,6 +46,7 @@ pub struct Builder {
     spans: Option<bool>,
     chrome: Option<PathBuf>,
     names: names::Options,
+    without: &'static [u8],
     #[cfg(any(test, feature = "testing"))]
     virtual_clock: bool,
 }
@@ -66,6 +67,7 @@ impl Builder {
             spans: None,
             chrome: None,
             names: names::Options::new(),
+            without: &[],
             #[cfg(any(test, feature = "testing"))]
             virtual_clock: false,
         }
@@ -237,6 +239,14 @@ impl Builder {
         self
     }
 
+    /// Makes no use of these opcodes where there is another way, as on a kernel that lacks them;
+    /// for tests of that.
+    #[doc(hidden)]
+    pub fn without(mut self, opcodes: &'static [u8]) -> Self {
+        self.without = opcodes;
+        self
+    }
+
     /// A clock that jumps to the next timer when nothing else is to be done.
     #[cfg(any(test, feature = "testing"))]
     pub fn virtual_clock(mut self) -> Self {
@@ -319,6 +329,7 @@ impl Builder {
             spans: self.spans.unwrap_or_else(wanted_by_log),
             chrome: self.chrome,
             names: self.names,
+            without: self.without,
         };
         EventLoop::assemble(ring, clock, self.patience, options)
     }

@@ -19,7 +19,7 @@
 //!   Many at once: [`gather()`], [`wait`], [`as_completed`], [`TaskGroup`].
 //! * [`Promise`], [`sync`] and [`queue`]: results set by hand, locks and queues between tasks;
 //!   [`channel`] between threads.
-//! * [`time`]: sleeping, limits; [`signal`]: Ctrl+C and its like; [`net`]: sockets.
+//! * [`time`]: sleeping, limits; [`signal`]: Ctrl+C and its like; [`net`]: sockets; [`pipe`].
 //!
 //! Who comes from Python finds its names in `docs/ASYNCIO.md`.
 //!
@@ -75,6 +75,7 @@ mod loop_thread;
 mod metrics;
 pub mod net;
 mod ops;
+pub mod pipe;
 mod promise;
 pub mod queue;
 mod remote_callback;

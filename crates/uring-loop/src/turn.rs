@@ -122,6 +122,8 @@ pub(crate) struct Options {
     pub(crate) chrome: Option<PathBuf>,
     /// How names are looked up.
     pub(crate) names: names::Options,
+    /// Opcodes to do without.
+    pub(crate) without: &'static [u8],
 }
 
 impl Core {
@@ -131,6 +133,7 @@ impl Core {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         assert_ne!(id, 0, "four billion event loops were made");
         let driver = Driver::new(ring, options.buffers);
+        driver.do_without(options.without);
         driver.listen_to_bell(door.bell());
         let trace = Trace::of(&options, id)?.map(Rc::new);
         if let Some(trace) = &trace {

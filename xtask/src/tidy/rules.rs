@@ -180,7 +180,7 @@ pub(super) const LAYERS: &[Layer] = &[
     Layer { level: 1, modules: &["driver", "ops"] },
     Layer { level: 2, modules: &["task", "time", "cancel"] },
     Layer { level: 3, modules: &["sync", "queue", "combine", "promise"] },
-    Layer { level: 4, modules: &["io", "net", "fs", "process", "signal"] },
+    Layer { level: 4, modules: &["io", "net", "fs", "pipe", "process", "signal"] },
     Layer { level: 5, modules: &["stream", "protocol"] },
 ];
 

@@ -1,8 +1,11 @@
-//! A connected socket in 24 bytes, since every idle connection has one: its descriptor, its driver,
-//! its armed receive, and a place for what few connections need besides.
+//! A connected socket, or what else bytes come from, in 24 bytes, since every idle connection has
+//! one: its descriptor, its driver, its armed receive, and a place for what few connections need
+//! besides.
 
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::ptr;
 use std::rc::Rc;
 
 use super::Driver;
@@ -10,20 +13,35 @@ use super::fd::Fd;
 use super::owner::Owner;
 use super::recv::Receiver;
 use super::recv_bytes::Bytes;
+use super::source::{Socket, Source};
 
 /// Dropped, it cancels what it receives with and closes the descriptor behind that, as an [`Fd`]
 /// does.
-pub(crate) struct Connection<E> {
+pub(crate) struct Connection<E, S: Source = Socket> {
     owner: Owner<E>,
-    pub(crate) receiver: Receiver<Bytes>,
+    pub(crate) receiver: Receiver<Bytes<S>>,
     /// Negative once the descriptor is somebody else's to close.
     raw: RawFd,
 }
 
-impl<E> Connection<E> {
+impl<E, S: Source> Connection<E, S> {
     pub(crate) fn new(fd: Fd) -> Self {
+        Self::with(fd, Receiver::new())
+    }
+
+    /// One that receives in a way of its own.
+    pub(crate) fn with(fd: Fd, receiver: Receiver<Bytes<S>>) -> Self {
         let (driver, raw) = fd.into_parts();
-        Connection { owner: Owner::new(driver), receiver: Receiver::new(), raw }
+        Connection { owner: Owner::new(driver), receiver, raw }
+    }
+
+    /// Its descriptor, without what it receives with: that is cancelled.
+    pub(crate) fn into_fd(self) -> Fd {
+        let this = ManuallyDrop::new(self);
+        this.receiver.abandon(this.owner.driver());
+        // SAFETY: `this` is neither dropped nor used again; what is left of it has no drop.
+        let owner = unsafe { ptr::read(&raw const this.owner) };
+        Fd::new(owner.shared_driver(), this.raw)
     }
 
     pub(crate) fn driver(&self) -> &Driver {
@@ -54,20 +72,20 @@ impl<E> Connection<E> {
     }
 }
 
-impl<E> AsRawFd for Connection<E> {
+impl<E, S: Source> AsRawFd for Connection<E, S> {
     fn as_raw_fd(&self) -> RawFd {
         self.raw
     }
 }
 
-impl<E> AsFd for Connection<E> {
+impl<E, S: Source> AsFd for Connection<E, S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: owned, hence open as long as `self` lives.
         unsafe { BorrowedFd::borrow_raw(self.raw) }
     }
 }
 
-impl<E> Drop for Connection<E> {
+impl<E, S: Source> Drop for Connection<E, S> {
     fn drop(&mut self) {
         self.receiver.abandon(self.owner.driver());
         if self.raw >= 0 {
@@ -76,7 +94,7 @@ impl<E> Drop for Connection<E> {
     }
 }
 
-impl<E> fmt::Debug for Connection<E> {
+impl<E, S: Source> fmt::Debug for Connection<E, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Fd({})", self.raw)
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::rc::Rc;
 
@@ -35,6 +35,13 @@ impl Fd {
     /// The descriptor was closed already.
     pub(crate) fn forget(self) {
         drop(self.into_parts().0);
+    }
+
+    /// Gives the descriptor out: it is the caller's to close.
+    pub(crate) fn into_owned(self) -> OwnedFd {
+        let (_, raw) = self.into_parts();
+        // SAFETY: owned so far, and nobody else's from here on.
+        unsafe { OwnedFd::from_raw_fd(raw) }
     }
 
     pub(crate) fn driver(&self) -> &Rc<Driver> {

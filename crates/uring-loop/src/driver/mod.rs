@@ -17,6 +17,7 @@
 //! `Op::complete`, no drop of an op, no waker. Each completion is turned into an [`Action`] under
 //! the borrow and acted on after it.
 
+mod abilities;
 pub(crate) mod buf;
 pub(crate) mod bufpool;
 mod chain;
@@ -27,6 +28,7 @@ mod in_flight;
 pub(crate) mod op;
 pub(crate) mod outgoing;
 mod owner;
+mod pipes;
 pub(crate) mod recv;
 pub(crate) mod recv_bytes;
 pub(crate) mod recv_datagrams;
@@ -35,6 +37,7 @@ pub(crate) mod ring;
 mod shutdown;
 pub(crate) mod slab;
 mod sockets;
+pub(crate) mod source;
 mod watch;
 
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
@@ -66,6 +69,7 @@ pub struct Driver {
     now: Cell<u32>,
     /// Who looks at the operations, if anybody does.
     watch: OnceCell<Rc<dyn Watch>>,
+    abilities: abilities::Abilities,
     fork_generation: u32,
     #[cfg(any(test, feature = "testing"))]
     sim: Option<crate::testing::SimHandle>,
@@ -118,6 +122,7 @@ impl Driver {
             counters: Counters::default(),
             now: Cell::new(0),
             watch: OnceCell::new(),
+            abilities: abilities::Abilities::unknown(),
             fork_generation: fork::generation(),
         })
     }
@@ -447,11 +452,6 @@ impl Driver {
             }
             Some(_) => result.map(|()| Entered::Normally),
         }
-    }
-
-    /// Whether the kernel has an opcode that is not among [`opcode::USED`].
-    pub(crate) fn supports(&self, opcode: u8) -> bool {
-        self.inner().ring.supports(opcode)
     }
 
     /// It is this time, in nanoseconds: the age of operations is counted from here to here.

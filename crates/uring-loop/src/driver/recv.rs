@@ -1,8 +1,8 @@
 //! Receiving without asking each time: a multishot receive whose results wait in the socket.
 //!
 //! The operation belongs to the socket, not to a future: a `recv` that is dropped loses nothing,
-//! the next one finds what has come. What is received, bytes of a stream or datagrams, is a
-//! [`Sort`]: `recv_bytes.rs`, `recv_datagrams.rs`.
+//! the next one finds what has come. What is received, bytes of a stream or of a pipe or datagrams,
+//! is a [`Sort`]: `recv_bytes.rs`, `recv_datagrams.rs`.
 //!
 //! # States of a [`Receiver`]
 //!
@@ -15,6 +15,12 @@
 //! nothing spins. When a quarter of the pool is free again, the socket goes back to *streaming*.
 //! *waiting*: the receive answered EAGAIN or EINTR; a poll tells when it makes sense to try again.
 //! *ended*: end of file; it stays so.
+//!
+//! What is read, and not received from a socket, has three states besides. *polled*: the kernel has
+//! no multishot read, or would miss the end in it (see `sys/pipe.rs`); a poll tells when there is
+//! something, then comes *once*, a read into a buffer of our own, then *polled* again; so an idle
+//! pipe holds no buffer, and no worker of the kernel, on old kernels too. *steady*: the descriptor
+//! is always ready, as a file is, and multishot refuses it (`EBADFD`); reads follow one another.
 
 use std::cell::Cell;
 use std::io;
@@ -38,6 +44,13 @@ pub(crate) trait Sort: 'static {
     type Streaming: Resident;
     /// A receive into a buffer of our own.
     type Private: Op<Output = io::Result<Self::Item>>;
+    /// Whether some descriptors of this sort cannot be polled, and are always ready.
+    const MAY_NOT_POLL: bool = false;
+
+    /// Whether this kernel has the multishot receive.
+    fn repeats(_: &Driver) -> bool {
+        true
+    }
 
     fn streaming(pool: &Rc<BufPool>, fd: RawFd, options: Self::Options) -> Self::Streaming;
     fn private(pool: &Rc<BufPool>, fd: RawFd, options: Self::Options) -> Self::Private;
@@ -61,6 +74,9 @@ enum Mode {
     Private,
     Waiting,
     Ended,
+    Polled,
+    Once,
+    Steady,
 }
 
 /// EAGAIN, of a socket in non-blocking mode or a kernel short of memory, and EINTR.
@@ -77,12 +93,37 @@ enum Step<T> {
 
 impl<S: Sort> Receiver<S> {
     pub(crate) const fn new() -> Self {
-        Receiver { key: Cell::new(Key::NONE), mode: Cell::new(Mode::Streaming), sort: PhantomData }
+        Self::beginning(Mode::Streaming)
     }
 
-    /// Whether something may wait here, so that a read must not go past it.
+    /// One that waits until there is something before it takes anything: what would look like the
+    /// end now is none.
+    pub(crate) const fn polling_first() -> Self {
+        Self::beginning(Mode::Waiting)
+    }
+
+    /// One that polls before each read.
+    pub(crate) const fn polling() -> Self {
+        Self::beginning(Mode::Polled)
+    }
+
+    const fn beginning(mode: Mode) -> Self {
+        Receiver { key: Cell::new(Key::NONE), mode: Cell::new(mode), sort: PhantomData }
+    }
+
+    /// Whether something may wait here, or the end may, so that a read must not go past this.
     pub(crate) fn armed(&self) -> bool {
-        !self.key.get().is_none() || self.mode.get() == Mode::Ended
+        !self.key.get().is_none() || matches!(self.mode.get(), Mode::Ended | Mode::Waiting)
+    }
+
+    /// Whether it holds nothing and knows nothing of the descriptor that the kernel does not.
+    pub(crate) fn idle(&self) -> bool {
+        self.key.get().is_none() && self.mode.get() != Mode::Ended
+    }
+
+    /// Whether each read is to have a poll before it.
+    pub(crate) fn polls(&self) -> bool {
+        self.mode.get() == Mode::Polled
     }
 
     /// The next item; the last one again and again after the end.
@@ -104,18 +145,23 @@ impl<S: Sort> Receiver<S> {
                 self.arm(driver, fd, options, &pool);
             }
             let cqe = match self.mode.get() {
-                Mode::Private => match ready!(self.poll_private(driver, cx)) {
-                    Err(error) if transient(-error.raw_os_error().unwrap_or(0)) => {
-                        self.mode.set(Mode::Waiting);
-                        continue;
+                Mode::Private | Mode::Once | Mode::Steady => {
+                    match ready!(self.poll_private(driver, cx)) {
+                        Err(error) if transient(-error.raw_os_error().unwrap_or(0)) => {
+                            // Who polls each time does it anyway.
+                            if !self.polls() {
+                                self.mode.set(Mode::Waiting);
+                            }
+                            continue;
+                        }
+                        done => return Poll::Ready(done),
                     }
-                    done => return Poll::Ready(done),
-                },
-                Mode::Waiting => {
+                }
+                Mode::Waiting | Mode::Polled => {
                     // Whatever came of it, the next receive will tell.
                     let _ = ready!(driver.poll_op::<PollAdd>(self.key.get(), cx));
                     self.key.set(Key::NONE);
-                    self.mode.set(Mode::Streaming);
+                    self.mode.set(if self.polls() { Mode::Once } else { Mode::Streaming });
                     continue;
                 }
                 _ => match self.poll_streaming(driver, cx) {
@@ -134,6 +180,7 @@ impl<S: Sort> Receiver<S> {
                     }
                 }
                 errno if transient(errno) => self.mode.set(Mode::Waiting),
+                errno if S::MAY_NOT_POLL && errno == -libc::EBADFD => self.mode.set(Mode::Steady),
                 // Our own stop, or the loop's end: the arming tells which.
                 errno if errno == -libc::ECANCELED && !driver.closing() => {}
                 errno => return Poll::Ready(Err(io::Error::from_raw_os_error(-errno))),
@@ -142,12 +189,20 @@ impl<S: Sort> Receiver<S> {
     }
 
     fn arm(&self, driver: &Driver, fd: RawFd, options: S::Options, pool: &Rc<BufPool>) {
-        if self.mode.get() == Mode::Waiting {
-            self.key.set(driver.start(PollAdd::readable(fd)));
+        let by_itself = match self.mode.get() {
+            Mode::Once | Mode::Steady => true,
+            Mode::Private => !pool.plenty(),
+            _ => false,
+        };
+        if by_itself {
+            self.key.set(driver.start(S::private(pool, fd, options)));
             return;
         }
-        if self.mode.get() == Mode::Private && !pool.plenty() {
-            self.key.set(driver.start(S::private(pool, fd, options)));
+        if !S::repeats(driver) && self.mode.get() != Mode::Waiting {
+            self.mode.set(Mode::Polled);
+        }
+        if matches!(self.mode.get(), Mode::Waiting | Mode::Polled) {
+            self.key.set(driver.start(PollAdd::readable(fd)));
             return;
         }
         self.mode.set(Mode::Streaming);
@@ -195,6 +250,9 @@ impl<S: Sort> Receiver<S> {
             return Poll::Pending;
         };
         self.key.set(Key::NONE);
+        if self.mode.get() == Mode::Once {
+            self.mode.set(Mode::Polled);
+        }
         if result.as_ref().is_ok_and(S::is_end) {
             self.mode.set(Mode::Ended);
         }

@@ -1,22 +1,25 @@
-//! Receiving the bytes of a stream (`IORING_OP_RECV`, 5.6; multishot: 6.0).
+//! Receiving bytes: of a stream, and of what is read the same way (`source.rs` has the difference).
 
 use std::io;
+use std::marker::PhantomData;
 use std::mem;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
+use super::Driver;
 use super::bufpool::{self, BufPool, Chain, HELD};
 use super::op::{Op, Resident};
 use super::recv::Sort;
 use super::recvbuf::RecvBuf;
-use super::ring::{Cqe, Sqe, opcode, socket_flags};
+use super::ring::{Cqe, Sqe};
+use super::source::Source;
 
-/// The bytes of a stream.
+/// The bytes of such a source.
 #[derive(Debug)]
-pub(crate) struct Bytes;
+pub(crate) struct Bytes<S>(PhantomData<S>);
 
 /// The multishot receive in its slot.
-pub(crate) struct Streaming {
+pub(crate) struct Streaming<S> {
     pool: Rc<BufPool>,
     /// Bytes that came after the chain was long enough. Boxed: it is rare, and the slot is small.
     #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in every idle connection")]
@@ -24,16 +27,16 @@ pub(crate) struct Streaming {
     chain: Chain,
     stopping: bool,
     fd: RawFd,
+    source: PhantomData<S>,
 }
 
-impl Resident for Streaming {
+impl<S: Source> Resident for Streaming<S> {
     const MULTISHOT: bool = true;
     const HOLDS_CLOCK: bool = false;
 
     fn prepare(&mut self, sqe: &mut Sqe) {
-        sqe.opcode = opcode::RECV;
+        S::repeatedly(sqe);
         sqe.fd = self.fd;
-        sqe.ioprio = socket_flags::RECV_MULTISHOT;
         bufpool::select(sqe);
     }
 
@@ -56,19 +59,20 @@ impl Resident for Streaming {
 }
 
 /// A receive into a buffer of our own.
-pub(crate) struct Private {
+pub(crate) struct Private<S> {
     fd: RawFd,
     buffer: RecvBuf,
+    source: PhantomData<S>,
 }
 
 // SAFETY: the entry points to the heap buffer that `self` owns, of the length given; it is not
 // touched before `complete`. The descriptor is the stream's, closed through the driver.
-unsafe impl Op for Private {
+unsafe impl<S: Source> Op for Private<S> {
     type Output = io::Result<RecvBuf>;
     const HOLDS_CLOCK: bool = false;
 
     fn prepare(&mut self, sqe: &mut Sqe) {
-        sqe.opcode = opcode::RECV;
+        S::once(sqe);
         sqe.fd = self.fd;
         sqe.addr = self.buffer.base() as u64;
         sqe.len = self.buffer.capacity();
@@ -80,21 +84,27 @@ unsafe impl Op for Private {
     }
 }
 
-impl Sort for Bytes {
+impl<S: Source> Sort for Bytes<S> {
     type Item = RecvBuf;
     type Options = ();
-    type Streaming = Streaming;
-    type Private = Private;
+    type Streaming = Streaming<S>;
+    type Private = Private<S>;
+    const MAY_NOT_POLL: bool = S::MAY_NOT_POLL;
 
-    fn streaming(pool: &Rc<BufPool>, fd: RawFd, (): ()) -> Streaming {
-        Streaming { pool: pool.clone(), spill: None, chain: Chain::EMPTY, stopping: false, fd }
+    fn repeats(driver: &Driver) -> bool {
+        S::repeats(driver)
     }
 
-    fn private(pool: &Rc<BufPool>, fd: RawFd, (): ()) -> Private {
-        Private { fd, buffer: RecvBuf::private(pool) }
+    fn streaming(pool: &Rc<BufPool>, fd: RawFd, (): ()) -> Streaming<S> {
+        let (chain, source) = (Chain::EMPTY, PhantomData);
+        Streaming { pool: pool.clone(), spill: None, chain, stopping: false, fd, source }
     }
 
-    fn take(streaming: &mut Streaming) -> Option<RecvBuf> {
+    fn private(pool: &Rc<BufPool>, fd: RawFd, (): ()) -> Private<S> {
+        Private { fd, buffer: RecvBuf::private(pool), source: PhantomData }
+    }
+
+    fn take(streaming: &mut Streaming<S>) -> Option<RecvBuf> {
         let Streaming { pool, chain, spill, .. } = streaming;
         chain.pop(pool).or_else(|| Some(RecvBuf::copied(pool, &spill.take()?)))
     }

@@ -8,4 +8,5 @@ pub(crate) mod fs;
 pub(crate) mod message;
 pub(crate) mod net;
 pub(crate) mod paths;
+pub(crate) mod pipe;
 pub(crate) mod ring;

@@ -104,6 +104,12 @@ impl PollAdd {
         PollAdd { fd, events: libc::POLLIN }
     }
 
+    /// Waits until nobody is at the other end any more.
+    pub(crate) fn deserted(fd: RawFd) -> Self {
+        // POLLERR and POLLHUP are told without being asked for.
+        PollAdd { fd, events: 0 }
+    }
+
     /// Waits until the descriptor takes bytes.
     pub(crate) fn writable(fd: RawFd) -> Self {
         PollAdd { fd, events: libc::POLLOUT }

@@ -11,6 +11,7 @@ pub(crate) mod fork;
 pub(crate) mod memory;
 pub mod opcode;
 pub(crate) mod path;
+pub(crate) mod pipe;
 pub(crate) mod probe;
 pub(crate) mod signal;
 pub(crate) mod socket;

@@ -30,6 +30,8 @@ pub const LINKAT: u8 = 39; // 5.15
 pub const MSG_RING: u8 = 40; // 5.18
 pub const SOCKET: u8 = 45; // 5.19
 pub const SEND_ZC: u8 = 47; // 6.0
+pub const READ_MULTISHOT: u8 = 49; // 6.7
+pub const WAITID: u8 = 50; // 6.7
 pub const FTRUNCATE: u8 = 55; // 6.9
 
 /// The kernel's name of an opcode, for eyes.
@@ -64,13 +66,16 @@ pub fn name(opcode: u8) -> &'static str {
         MSG_RING => "MSG_RING",
         SOCKET => "SOCKET",
         SEND_ZC => "SEND_ZC",
+        READ_MULTISHOT => "READ_MULTISHOT",
+        WAITID => "WAITID",
         FTRUNCATE => "FTRUNCATE",
         _ => "OP",
     }
 }
 
-/// What a loop, its sockets and its files cannot do without: nothing newer than 5.15. (FTRUNCATE is
-/// not among them: where it is missing, a helper thread truncates.)
+/// What a loop, its sockets, its pipes and its files cannot do without: nothing newer than 5.15.
+/// (FTRUNCATE is not among them: where it is missing, a helper thread truncates; nor are
+/// READ_MULTISHOT and WAITID, where a poll comes before a read, and before waitid(2).)
 pub(crate) const USED: &[u8] = &[
     NOP,
     READV,

@@ -55,6 +55,8 @@ mod net_unix;
 mod net_unix_fds;
 mod net_zero_copy;
 mod parts;
+mod pipes;
+mod pipes_faults;
 mod promise;
 mod promise_bridge;
 mod queue;

@@ -8,8 +8,9 @@ use super::prepare::{
     self, MSG_FLAGS_PASS, NOP_INJECT, POLL_MULTI, TIMEOUT_ABS, TIMEOUT_ETIME_SUCCESS,
 };
 use super::request::{Outcome, Request};
+use super::work::transfers;
 use super::world::{Work, World};
-use super::{Errno, memory};
+use super::{Errno, memory, real};
 use crate::driver::ring::{Cqe, Sqe, opcode, socket_flags};
 
 /// Bytes of a `struct __kernel_timespec`.
@@ -51,18 +52,20 @@ impl World {
             request.object = Some(object);
             return Ok(());
         }
-        let supported = matches!(opcode, opcode::POLL_ADD | opcode::READ | opcode::WRITE);
-        if supported { Ok(()) } else { Err(libc::EOPNOTSUPP) }
+        if real::is_watched(opcode) { Ok(()) } else { Err(libc::EOPNOTSUPP) }
     }
 
     fn watch(&mut self, request: &Request, fd: std::os::fd::RawFd) -> Result<(), Errno> {
         let edge = request.sqe.len & POLL_MULTI != 0;
         let (events, edge) = match request.sqe.opcode {
             opcode::POLL_ADD => (request.sqe.op_flags, edge),
-            opcode::READ => (libc::POLLIN as u32, false),
-            _ => (libc::POLLOUT as u32, false),
+            opcode::WRITE | opcode::WRITEV => (libc::POLLOUT as u32, false),
+            _ => (libc::POLLIN as u32, false),
         };
         self.real.watch(request.id, fd, events, edge)?;
+        if request.sqe.opcode == opcode::READ_MULTISHOT && self.real.is_always_ready(request.id) {
+            return Err(libc::EBADFD);
+        }
         self.real.collect();
         Ok(())
     }
@@ -80,6 +83,9 @@ impl World {
             opcode::CONNECT => request.pin_read(Piece { address: sqe.addr, length: sqe.off })?,
             opcode::TIMEOUT => {
                 request.pin_read(Piece { address: sqe.addr, length: TIMESPEC as u64 })?;
+            }
+            opcode::WAITID => {
+                request.pin_write(Piece { address: sqe.off, length: memory::SIGINFO as u64 });
             }
             _ if paths::names(sqe.opcode) => self.pin_names(request)?,
             _ => {}
@@ -175,6 +181,9 @@ impl World {
             return self.perform_real(request, fd);
         }
         let sqe = request.sqe;
+        if let Some((id, end)) = request.pipe().filter(|_| transfers(sqe.opcode)) {
+            return self.transfer_pipe(request, id, end);
+        }
         match sqe.opcode {
             opcode::NOP if sqe.op_flags & NOP_INJECT != 0 => Outcome::done(sqe.len as i32),
             opcode::NOP => Outcome::done(0),
@@ -215,6 +224,11 @@ impl World {
 
     fn poll(&mut self, request: &mut Request) -> Outcome {
         let multishot = request.sqe.len & POLL_MULTI != 0;
+        if let Some((id, end)) = request.pipe() {
+            // Of several shots, the first is the last.
+            let events = self.pipe_events(request, id, end);
+            return if events == 0 { Outcome::Wait } else { Outcome::done(events as i32) };
+        }
         let Ok(socket) = request.socket() else {
             // Files and rings are always ready.
             let events = request.sqe.op_flags & (libc::POLLIN | libc::POLLOUT) as u32;
@@ -229,27 +243,6 @@ impl World {
             Outcome::Shot { result: events as i32, flags: 0 }
         } else {
             Outcome::done(events as i32)
-        }
-    }
-
-    fn perform_real(&mut self, request: &mut Request, fd: std::os::fd::RawFd) -> Outcome {
-        let Some(events) = self.real.take(request.id) else { return Outcome::Wait };
-        let Sqe { opcode, addr, len, .. } = request.sqe;
-        let length = request.cap(len as usize);
-        let moved = match opcode {
-            opcode::READ => memory::read_descriptor(fd, addr, length),
-            opcode::WRITE => memory::write_descriptor(fd, addr, length),
-            _ if len & POLL_MULTI != 0 => {
-                return Outcome::Shot { result: events as i32, flags: 0 };
-            }
-            _ => return Outcome::done(events as i32),
-        };
-        match moved {
-            Err(libc::EAGAIN | libc::EINTR) => Outcome::Wait,
-            Err(errno) => Outcome::done(-errno),
-            Ok(count) => {
-                Outcome::Done { result: count as i32, flags: 0, failed: count < len as usize }
-            }
         }
     }
 

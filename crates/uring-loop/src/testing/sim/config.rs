@@ -22,7 +22,7 @@ pub struct SimConfig {
     pub completions: usize,
     /// Items of completion work per pass (`IO_LOCAL_TW_DEFAULT_MAX`, 20 since Linux 6.13).
     pub work_per_pass: usize,
-    /// Bytes that a stream takes before its receiver reads.
+    /// Bytes that a stream takes before its receiver reads, and a pipe (at least 4096).
     pub send_buffer: usize,
     /// Connections that wait at a listener to be accepted.
     pub backlog: usize,

@@ -7,6 +7,7 @@ use std::os::fd::RawFd;
 use super::Errno;
 use super::files::OpenFileId;
 use super::network::SocketId;
+use super::pipes::{End, PipeId};
 
 /// Numbers from here on are simulated; those below belong to the real kernel.
 pub(super) const FIRST_VIRTUAL: RawFd = 1_000_000_000;
@@ -26,6 +27,8 @@ pub enum DescriptorKind {
     Datagrams,
     /// A file.
     File,
+    /// One end of a pipe.
+    Pipe,
 }
 
 /// The thing behind descriptors and requests. It lives until the last of them lets go.
@@ -34,6 +37,7 @@ pub(super) enum Object {
     Ring,
     Socket(SocketId),
     File(OpenFileId),
+    Pipe(PipeId, End),
 }
 
 #[derive(Debug)]

@@ -8,11 +8,12 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use super::Errno;
-use super::descriptors::{DescriptorKind, Object};
+use super::descriptors::{DescriptorKind, FIRST_VIRTUAL, Object};
 use super::faults::{Fault, Faults};
 use super::log::Event;
 use super::network::{Address, Dial, SocketId, SocketKind};
 use super::peer::{Peer, PeerListener};
+use super::pipes::End;
 use super::world::World;
 
 /// Something that a test has planned for a moment of virtual time.
@@ -199,6 +200,7 @@ impl SimHandle {
         let kind = |object| match object {
             Object::Ring => DescriptorKind::Ring,
             Object::File(_) => DescriptorKind::File,
+            Object::Pipe(..) => DescriptorKind::Pipe,
             Object::Socket(id) => match world.network.kind(id) {
                 SocketKind::Unconnected => DescriptorKind::Socket,
                 SocketKind::Listener => DescriptorKind::Listener,
@@ -213,6 +215,28 @@ impl SimHandle {
     /// The descriptor of the ring itself, for MSG_RING.
     pub fn ring_descriptor(&self) -> RawFd {
         self.world_quietly().ring
+    }
+
+    // Pipes.
+
+    /// A pipe of the program under test: the descriptor that is read, and the one that is written.
+    ///
+    /// # Errors
+    ///
+    /// EMFILE beyond [`super::SimConfig::descriptors`].
+    pub fn pipe(&self) -> io::Result<(RawFd, RawFd)> {
+        let world = &mut *self.world();
+        if world.descriptors.is_full() {
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
+        let pipe = world.pipes.create();
+        let reader = world.descriptors.open(Object::Pipe(pipe, End::Reader));
+        Ok((reader, world.descriptors.open(Object::Pipe(pipe, End::Writer))))
+    }
+
+    /// Whether a descriptor is one of this kernel, and not of the real one.
+    pub(crate) fn simulates(&self, fd: RawFd) -> bool {
+        fd >= FIRST_VIRTUAL
     }
 
     // The clock.

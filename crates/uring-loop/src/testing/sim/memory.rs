@@ -103,12 +103,20 @@ pub(super) fn read_descriptor(fd: RawFd, address: u64, length: usize) -> Result<
     usize::try_from(count).map_err(|_| last_errno())
 }
 
-/// write(2) on a real descriptor from the memory of a request.
-pub(super) fn write_descriptor(fd: RawFd, address: u64, length: usize) -> Result<usize, Errno> {
-    let buffer = pointer(address, length)?;
-    // SAFETY: by the promise the buffer is valid for reads of `length` bytes.
-    let count = unsafe { libc::write(fd, buffer.cast(), length) };
-    usize::try_from(count).map_err(|_| last_errno())
+/// Bytes of a `siginfo_t`.
+pub(super) const SIGINFO: usize = size_of::<libc::siginfo_t>();
+
+/// waitid(2) of a child that has ended, by its descriptor, with the memory of a request for what it
+/// tells. EAGAIN if it has not.
+pub(super) fn reap(pidfd: RawFd, address: u64) -> Result<(), Errno> {
+    let info = pointer(address, SIGINFO)?.cast::<libc::siginfo_t>();
+    let options = libc::WEXITED | libc::WNOHANG;
+    // SAFETY: by the promise there is room for a siginfo_t.
+    if unsafe { libc::waitid(libc::P_PIDFD, pidfd as u32, info, options) } != 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: as above, and all of it is initialized by now; zero if there was nothing to tell.
+    if unsafe { (*info).si_pid() } == 0 { Err(libc::EAGAIN) } else { Ok(()) }
 }
 
 fn last_errno() -> Errno {

@@ -23,9 +23,9 @@
 //!
 //! By file: `world` (the way of a request), `work` (passes), `wait` (enter), `attempt`,
 //! `transfer`, `message`, `datagrams`, `paths` and `cancel` (what each operation does), `prepare`
-//! (checks), `request`, `network`, `unix`, `files`, `tree`, `descriptors`, `buffers`, `queues`,
-//! `real` (descriptors of the real kernel), `memory` (the only unsafe code), `handle`, `folders`
-//! and `peer` (the test's side).
+//! (checks), `request`, `network`, `unix`, `files`, `tree`, `pipes`, `descriptors`, `buffers`,
+//! `queues`, `real` (descriptors of the real kernel), `memory` (the only unsafe code), `handle`,
+//! `folders` and `peer` (the test's side).
 
 mod attempt;
 mod buffers;
@@ -44,6 +44,7 @@ mod message;
 mod network;
 mod paths;
 mod peer;
+mod pipes;
 mod prepare;
 mod queues;
 mod random;

@@ -39,6 +39,8 @@ pub(super) fn needs_file(opcode: u8) -> bool {
             | opcode::ASYNC_CANCEL
             | opcode::CLOSE
             | opcode::SOCKET
+            // It names a process.
+            | opcode::WAITID
     ) && !paths::names(opcode)
 }
 
@@ -48,6 +50,7 @@ pub(super) fn is_multishot(sqe: &Sqe) -> bool {
         opcode::ACCEPT => sqe.ioprio & socket_flags::ACCEPT_MULTISHOT != 0,
         opcode::RECV | opcode::RECVMSG => sqe.ioprio & socket_flags::RECV_MULTISHOT != 0,
         opcode::POLL_ADD => sqe.len & POLL_MULTI != 0,
+        opcode::READ_MULTISHOT => true,
         _ => false,
     }
 }
@@ -58,7 +61,10 @@ pub(super) fn check(sqe: &Sqe) -> Result<(), Errno> {
         return Err(libc::EINVAL);
     }
     let selects = sqe.flags & sqe_flags::BUFFER_SELECT != 0;
-    let may_select = matches!(sqe.opcode, opcode::READ | opcode::RECV | opcode::RECVMSG);
+    let may_select = matches!(
+        sqe.opcode,
+        opcode::READ | opcode::RECV | opcode::RECVMSG | opcode::READ_MULTISHOT
+    );
     if selects && !may_select {
         return Err(libc::EOPNOTSUPP);
     }
@@ -76,6 +82,15 @@ fn fields_fit(sqe: &Sqe) -> bool {
     match sqe.opcode {
         opcode::NOP => sqe.op_flags & !NOP_INJECT == 0,
         opcode::READ | opcode::WRITE => sqe.ioprio == 0,
+        opcode::READ_MULTISHOT => {
+            let selects = sqe.flags & sqe_flags::BUFFER_SELECT != 0;
+            sqe.ioprio == 0 && selects && no_address && no_length
+        }
+        // By descriptor alone: a number says nothing here.
+        opcode::WAITID => {
+            let by_descriptor = sqe.len == libc::P_PIDFD && sqe.file_index == libc::WEXITED;
+            by_descriptor && no_address && no_buffer && no_flags && sqe.addr3 == 0
+        }
         opcode::READV | opcode::WRITEV => sqe.ioprio == 0 && sqe.len <= UIO_MAXIOV,
         opcode::FSYNC => no_address && no_buffer && no_file && sqe.op_flags & !FSYNC_DATASYNC == 0,
         opcode::POLL_ADD => {

@@ -12,7 +12,29 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno as NixErrno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use super::attempt::failure;
+use super::request::{Outcome, Request};
+use super::transfer::{gather, length};
+use super::world::World;
 use super::{Errno, memory};
+use crate::driver::ring::opcode;
+
+/// What may go into a pipe that has room at all (`PIPE_BUF`). More might wait in the real kernel,
+/// on a descriptor in blocking mode.
+const SURE: usize = 4096;
+
+/// What can be done with a descriptor of the real kernel.
+pub(super) fn is_watched(opcode: u8) -> bool {
+    matches!(
+        opcode,
+        opcode::POLL_ADD
+            | opcode::READ
+            | opcode::READ_MULTISHOT
+            | opcode::WRITE
+            | opcode::WRITEV
+            | opcode::WAITID
+    )
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Real {
@@ -62,6 +84,11 @@ impl Real {
         added.map_err(|errno| errno as Errno)?;
         self.watches.insert(id, Watch::Epoll { inner, edge });
         Ok(())
+    }
+
+    /// Whether what the request watches cannot be polled.
+    pub(super) fn is_always_ready(&self, id: u64) -> bool {
+        matches!(self.watches.get(&id), Some(Watch::Always(_)))
     }
 
     /// The request is over.
@@ -129,5 +156,43 @@ impl Real {
 
     pub(super) fn take(&mut self, id: u64) -> Option<u32> {
         self.fired.remove(&id)
+    }
+}
+
+impl World {
+    /// Does a request's work on the descriptor that it watches, if that is ready.
+    pub(super) fn perform_real(&mut self, request: &Request, fd: RawFd) -> Outcome {
+        let Some(events) = self.real.take(request.id) else { return Outcome::Wait };
+        let moved = match request.sqe.opcode {
+            opcode::POLL_ADD if super::prepare::is_multishot(&request.sqe) => {
+                return Outcome::Shot { result: events as i32, flags: 0 };
+            }
+            opcode::POLL_ADD => return Outcome::done(events as i32),
+            opcode::WAITID => memory::reap(fd, request.sqe.off).map(|()| Outcome::done(0)),
+            opcode::READ | opcode::READ_MULTISHOT => self.read_real(request, fd),
+            _ => self.write_real(request, fd),
+        };
+        match moved {
+            Err(libc::EAGAIN | libc::EINTR) => Outcome::Wait,
+            Err(errno) => failure(request, errno),
+            Ok(outcome) => outcome,
+        }
+    }
+
+    fn read_real(&mut self, request: &Request, fd: RawFd) -> Result<Outcome, Errno> {
+        let pieces = self.receive_into(request)?;
+        let total = length(&pieces);
+        let address = pieces.first().map_or(0, |piece| piece.address);
+        let count = memory::read_descriptor(fd, address, request.cap(total))?;
+        Ok(self.read_outcome(request, count, total))
+    }
+
+    fn write_real(&mut self, request: &Request, fd: RawFd) -> Result<Outcome, Errno> {
+        let pieces = self.pieces(&request.sqe)?;
+        let total = length(&pieces);
+        let bytes = gather(&pieces, 0, request.cap(total).min(SURE))?;
+        let count = nix::unistd::write(memory::borrow_descriptor(fd), &bytes);
+        let count = count.map_err(|errno| errno as Errno)?;
+        Ok(Outcome::Done { result: count as i32, flags: 0, failed: count < total })
     }
 }

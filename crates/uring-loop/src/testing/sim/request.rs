@@ -12,6 +12,7 @@ use super::descriptors::Object;
 use super::faults::Fault;
 use super::layout::Piece;
 use super::network::{Address, SocketId, Wakes};
+use super::pipes::{End, PipeId};
 use super::{Errno, memory, paths};
 use crate::driver::ring::{Sqe, opcode, sqe_flags};
 
@@ -137,6 +138,14 @@ impl Request {
         }
     }
 
+    /// The end of a pipe that it works on.
+    pub(super) fn pipe(&self) -> Option<(PipeId, End)> {
+        match self.object {
+            Some(Object::Pipe(id, end)) => Some((id, end)),
+            _ => None,
+        }
+    }
+
     /// A request that a worker or a disk carries out, and that no cancel can take back.
     pub(super) fn is_disk(&self) -> bool {
         matches!(self.object, Some(Object::File(_))) || paths::names(self.sqe.opcode)
@@ -144,7 +153,7 @@ impl Request {
 
     /// The real descriptor that is watched instead of an object.
     pub(super) fn real(&self) -> Option<RawFd> {
-        let watched = matches!(self.sqe.opcode, opcode::POLL_ADD | opcode::READ | opcode::WRITE);
+        let watched = super::real::is_watched(self.sqe.opcode);
         (watched && self.object.is_none()).then_some(self.sqe.fd)
     }
 

@@ -96,6 +96,9 @@ impl World {
         if request.real().is_some() {
             return self.real.fired(request.id);
         }
+        if let Some((id, end)) = request.pipe() {
+            return self.pipe_is_ready(request, id, end);
+        }
         let Ok(socket) = request.socket() else {
             let expired = request.deadline.is_none_or(|deadline| deadline <= self.now);
             let counted = request.count.is_some_and(|count| count <= self.completions.posted());
@@ -269,7 +272,7 @@ impl World {
         let (aborted, full) = (faults.accept_aborted, faults.accept_no_descriptor);
         let (again, no_buffers) = (faults.again, faults.no_buffers);
         let opcode = request.sqe.opcode;
-        let socket = request.socket().is_ok();
+        let waits = request.socket().is_ok() || request.pipe().is_some();
         let accepts = opcode == opcode::ACCEPT;
         if accepts && self.random.chance(full) {
             return Some(libc::EMFILE);
@@ -283,7 +286,7 @@ impl World {
         if request.is_disk() {
             return self.strike_disk(opcode);
         }
-        (socket && (accepts || transfers(opcode)) && self.random.chance(again))
+        (waits && (accepts || transfers(opcode)) && self.random.chance(again))
             .then_some(libc::EAGAIN)
     }
 
@@ -313,11 +316,12 @@ impl World {
 }
 
 /// Operations that move bytes.
-fn transfers(opcode: u8) -> bool {
+pub(super) fn transfers(opcode: u8) -> bool {
     matches!(
         opcode,
         opcode::READ
             | opcode::READV
+            | opcode::READ_MULTISHOT
             | opcode::WRITE
             | opcode::WRITEV
             | opcode::RECV
@@ -330,7 +334,9 @@ fn transfers(opcode: u8) -> bool {
 
 /// Operations that wait for something outside.
 fn waits(opcode: u8) -> bool {
-    let others =
-        matches!(opcode, opcode::ACCEPT | opcode::CONNECT | opcode::POLL_ADD | opcode::FSYNC);
+    let others = matches!(
+        opcode,
+        opcode::ACCEPT | opcode::CONNECT | opcode::POLL_ADD | opcode::FSYNC | opcode::WAITID
+    );
     transfers(opcode) || others
 }

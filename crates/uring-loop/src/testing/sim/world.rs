@@ -11,6 +11,7 @@ use super::files::Files;
 use super::handle::Action;
 use super::log::Event;
 use super::network::Network;
+use super::pipes::Pipes;
 use super::prepare;
 use super::queues::Completions;
 use super::random::Random;
@@ -41,6 +42,7 @@ pub(super) struct World {
     pub(super) notifications: Vec<Notification>,
     pub(super) network: Network,
     pub(super) files: Files,
+    pub(super) pipes: Pipes,
     pub(super) descriptors: Descriptors,
     pub(super) ring: std::os::fd::RawFd,
     pub(super) groups: Groups,
@@ -84,6 +86,7 @@ impl World {
             notifications: Vec::new(),
             network: Network::new(config.send_buffer, config.backlog),
             files: Files::default(),
+            pipes: Pipes::new(config.send_buffer),
             descriptors,
             ring,
             groups: Groups::default(),
@@ -246,6 +249,7 @@ impl World {
                 Object::Ring => {}
                 Object::Socket(id) => self.network.close(id),
                 Object::File(id) => self.files.close(id),
+                Object::Pipe(id, end) => self.pipes.close(id, end),
             }
         }
     }

@@ -7,6 +7,7 @@ mod differential;
 mod differential_files;
 mod differential_io;
 mod differential_net;
+mod differential_pipes;
 mod faults;
 mod files;
 mod links;

@@ -3,7 +3,7 @@
 use std::os::fd::AsRawFd;
 
 use super::rig::*;
-use crate::driver::ring::Wait;
+use crate::driver::ring::{Sqe, Wait, opcode};
 use crate::sys::eventfd::Bell;
 
 #[test]
@@ -69,4 +69,55 @@ fn a_real_descriptor_is_read_and_closed() {
 fn a_bad_real_descriptor_is_bad() {
     let mut rig = Rig::new();
     assert_eq!(rig.run(poll_add(1, 999_999, libc::POLLIN)).result, -libc::EBADF);
+}
+
+#[test]
+fn a_real_pipe_is_read_again_and_again() {
+    let mut rig = Rig::new();
+    let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+    let mut buffers = BufferRing::new(&mut rig.ring, 7, 2, 4);
+    rig.push(read_multishot(1, reader.as_raw_fd(), 7));
+    assert_eq!(rig.poll(), []);
+    rig.push(write(2, writer.as_raw_fd(), u64::MAX, Memory::of(b"abcdef")));
+    let mut got = Vec::new();
+    while got.len() < 6 {
+        for cqe in rig.wait().into_iter().filter(|cqe| cqe.user_data == 1) {
+            assert!(cqe.more());
+            got.extend(buffers.bytes(cqe));
+            buffers.put_back(cqe.buffer_id().expect("it has one"));
+        }
+    }
+    assert_eq!(got, b"abcdef");
+    drop(writer);
+    assert_eq!(results(&rig.wait()), [(1, 0)]);
+}
+
+#[test]
+fn a_write_to_a_full_real_pipe_waits_and_goes_in_parts() {
+    let mut rig = Rig::new();
+    let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+    let two = [Memory::new(50_000), Memory::new(50_000)];
+    let mut left = 100_000;
+    let mut read_so_far = 0;
+    while left > 0 {
+        let vector = iovecs(&two);
+        let whole = Sqe {
+            addr: vector.address(),
+            len: 2,
+            off: u64::MAX,
+            ..entry(opcode::WRITEV, 1, writer.as_raw_fd())
+        };
+        rig.push(whole);
+        let cqes = rig.poll();
+        match cqes.first() {
+            Some(cqe) => left -= cqe.result.min(left),
+            None => {
+                // Full: it waits until there is room.
+                let mut room = vec![0; 1 << 16];
+                read_so_far += nix::unistd::read(&reader, &mut room).expect("bytes");
+                left -= rig.wait()[0].result.min(left);
+            }
+        }
+    }
+    assert!(read_so_far > 0, "it was full at least once");
 }

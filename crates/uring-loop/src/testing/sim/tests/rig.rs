@@ -224,6 +224,11 @@ pub(super) fn write(user_data: u64, fd: RawFd, offset: u64, memory: Memory) -> S
     Sqe { off: offset, ..with_memory(opcode::WRITE, user_data, fd, memory) }
 }
 
+pub(super) fn read_multishot(user_data: u64, fd: RawFd, group: u16) -> Sqe {
+    let (flags, off) = (sqe_flags::BUFFER_SELECT, u64::MAX);
+    Sqe { flags, off, buf_index: group, ..entry(opcode::READ_MULTISHOT, user_data, fd) }
+}
+
 /// An array of iovecs over these.
 pub(super) fn iovecs(memories: &[Memory]) -> Memory {
     let words = memories.iter().flat_map(|memory| [memory.address(), memory.len() as u64]);

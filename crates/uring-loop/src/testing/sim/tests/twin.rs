@@ -127,6 +127,15 @@ impl Machine {
         self.adopt(file.into_raw_fd())
     }
 
+    /// The end that is read, and the end that is written.
+    pub(super) fn pipe(&mut self) -> (RawFd, RawFd) {
+        if let Some(sim) = &self.sim {
+            return sim.pipe().expect("room");
+        }
+        let (reader, writer) = crate::sys::pipe::pipe().expect("room");
+        (self.adopt(reader.into_raw_fd()), self.adopt(writer.into_raw_fd()))
+    }
+
     /// The program closes this one itself.
     pub(super) fn disown(&mut self, fd: RawFd) -> RawFd {
         self.open.remove(&fd);
