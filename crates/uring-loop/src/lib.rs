@@ -16,7 +16,7 @@
 //! * [`EventLoop`] (and [`run`], which makes one): a single-threaded loop. It submits operations to
 //!   the kernel, sleeps in one system call until some are complete, and runs the tasks that waited.
 //! * [`Task`], made by [`spawn`]: a future that the loop drives on its own.
-//!   Many at once: [`gather()`], [`wait`], [`as_completed`], [`TaskGroup`].
+//!   Many at once: [`gather()`], [`wait`], [`as_completed()`], [`TaskGroup`].
 //! * [`Promise`], [`sync`] and [`queue`]: results set by hand, locks and queues between tasks;
 //!   [`channel`] between threads.
 //! * [`time`]: sleeping, limits; [`signal`]: Ctrl+C and its like; [`net`]: sockets; [`pipe`].

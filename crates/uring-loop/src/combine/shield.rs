@@ -12,8 +12,8 @@ use crate::task::{JoinError, Task};
 ///
 /// Awaiting a [`Task`] forwards a request to that task and waits for its end. Behind a shield it
 /// is left alone: the awaiter ends (or cleans up) at once, and the task runs on. So does all that
-/// is gathered, for a gathering behind a shield is a task of its own. A cancel of the task itself is
-/// not kept off: then the shield gives [`JoinError::Cancelled`] as the task would.
+/// is gathered, for a gathering behind a shield is a task of its own. A cancel of the task itself
+/// is not kept off: then the shield gives [`JoinError::Cancelled`] as the task would.
 ///
 /// *Dropping* the shield detaches the task. Await it by reference (`&mut shield`) to keep it. If
 /// the task panics later and nobody looks, that is logged, once.
