@@ -207,11 +207,8 @@ fn enqueue(sort: Sort, call: Call) -> io::Result<()> {
     context::core("unblock", |_| ());
     let mut helpers = helpers();
     helpers.line(sort).push_back(call);
-    if sort == Sort::LookUp && helpers.looking == MOST_LOOKUPS && helpers.lookups.len() == 1 {
-        tracing::warn!(
-            "{MOST_LOOKUPS} look-ups of names are under way and none comes back: further ones wait"
-        );
-    }
+    let stuck =
+        sort == Sort::LookUp && helpers.looking == MOST_LOOKUPS && helpers.lookups.len() == 1;
     if helpers.ready() > helpers.idle && helpers.alive < MOST {
         helpers.alive += 1;
         let started = std::thread::Builder::new().name("uring-helper".into()).spawn(help);
@@ -226,6 +223,11 @@ fn enqueue(sort: Sort, call: Call) -> io::Result<()> {
     }
     drop(helpers);
     ARRIVED.notify_one();
+    if stuck {
+        tracing::warn!(
+            "{MOST_LOOKUPS} look-ups of names are under way and none comes back: further ones wait"
+        );
+    }
     Ok(())
 }
 
