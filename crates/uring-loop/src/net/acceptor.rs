@@ -1,7 +1,11 @@
 //! Accepting connections, of whatever family: one multishot accept that stays armed, and the pause
 //! after one that found no descriptors.
+//!
+//! The operation wakes whoever has polled it last. Several may wait, so each that got something, or
+//! goes, wakes the next of them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -14,6 +18,7 @@ use crate::driver::fd::Fd;
 use crate::driver::{Driver, Key, Next};
 use crate::ops::net::{Accept, exhausted};
 use crate::time::{now, sleep_until};
+use crate::wake::LocalWaker;
 
 /// Connections that may wait to be accepted, unless somebody says otherwise. The kernel's own limit
 /// (`net.core.somaxconn`) cuts it.
@@ -28,12 +33,21 @@ pub(super) struct Acceptor {
     accepting: Cell<Key>,
     /// Nothing is asked for before this.
     paused_until: Cell<Option<Instant>>,
+    /// Who waits, by number, in the order of beginning.
+    waiting: RefCell<VecDeque<(u64, LocalWaker)>>,
+    next_number: Cell<u64>,
     fd: Fd,
 }
 
 impl Acceptor {
     pub(super) fn new(fd: Fd) -> Self {
-        Acceptor { accepting: Cell::new(Key::NONE), paused_until: Cell::new(None), fd }
+        Acceptor {
+            accepting: Cell::new(Key::NONE),
+            paused_until: Cell::new(None),
+            waiting: RefCell::default(),
+            next_number: Cell::new(1),
+            fd,
+        }
     }
 
     /// The next connection, in the order in which they arrived.
@@ -42,10 +56,50 @@ impl Acceptor {
             sleep_until(moment).await;
             self.end_pause();
         }
-        poll_fn(|cx| self.poll_accept(cx)).await
+        let mut waiting = Waiting::new(self);
+        poll_fn(|cx| waiting.poll(cx)).await
     }
 
-    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Fd>> {
+    /// Somebody waits on. Wakers are foreign code: they are made and dropped without the borrow.
+    fn enter(&self, number: u64, cx: &Context<'_>) {
+        let at = |line: &VecDeque<(u64, LocalWaker)>| line.iter().position(|one| one.0 == number);
+        let stands = {
+            let line = self.waiting.borrow();
+            at(&line).is_some_and(|at| line[at].1.will_wake(cx.waker()))
+        };
+        if stands {
+            return;
+        }
+        let fresh = (number, LocalWaker::new(cx.waker()));
+        let mut line = self.waiting.borrow_mut();
+        let stale = match at(&line) {
+            Some(at) => Some(std::mem::replace(&mut line[at], fresh)),
+            None => {
+                line.push_back(fresh);
+                None
+            }
+        };
+        drop(line);
+        drop(stale);
+    }
+
+    /// Somebody waits no more: the next is to look, since what was to come for all may have come to
+    /// this one.
+    fn leave(&self, number: u64) {
+        let (own, next) = {
+            let mut line = self.waiting.borrow_mut();
+            let own = line.iter().position(|one| one.0 == number).and_then(|at| line.remove(at));
+            (own, line.pop_front())
+        };
+        drop(own);
+        if let Some((_, waker)) = next
+            && !mutant!("a-second-accept-is-forgotten")
+        {
+            waker.wake();
+        }
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Fd>> {
         if !context::take_budget() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -91,6 +145,46 @@ impl Acceptor {
 
     pub(super) fn driver(&self) -> &Driver {
         self.fd.driver()
+    }
+}
+
+/// One who waits for a connection.
+pub(super) struct Waiting<'a> {
+    pub(super) acceptor: &'a Acceptor,
+    /// 0: it has not waited yet.
+    number: u64,
+}
+
+impl<'a> Waiting<'a> {
+    pub(super) fn new(acceptor: &'a Acceptor) -> Self {
+        Waiting { acceptor, number: 0 }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Fd>> {
+        let polled = self.acceptor.poll_accept(cx);
+        if polled.is_ready() {
+            self.end();
+            return polled;
+        }
+        if self.number == 0 {
+            self.number = self.acceptor.next_number.get();
+            self.acceptor.next_number.set(self.number + 1);
+        }
+        self.acceptor.enter(self.number, cx);
+        Poll::Pending
+    }
+
+    fn end(&mut self) {
+        let number = std::mem::take(&mut self.number);
+        if number != 0 {
+            self.acceptor.leave(number);
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

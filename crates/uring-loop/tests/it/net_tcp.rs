@@ -1,13 +1,16 @@
 //! TCP sockets before they connect or listen, their options, and connections as a stream.
 
+use std::cell::Cell;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, join};
 use uring_loop::net::{Keepalive, TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use uring_loop::spawn;
 use uring_loop::testing::{Fault, SimConfig, opcode};
-use uring_loop::time::{now, timeout};
+use uring_loop::time::{now, sleep, timeout};
 
 use crate::net_unix::on_both;
 use crate::support::{on_sim, run_limited};
@@ -151,11 +154,41 @@ fn a_stopped_server_starts_again_at_once_in_spite_of_its_old_connections() {
         let mut client = client.expect("connected");
         assert!(client.recv().await.expect("its end").is_empty());
         drop((client, listener));
-        uring_loop::time::sleep(Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await;
         let strict = TcpSocket::new_v4().expect("descriptors");
         let error = strict.bind(address).expect_err("the old connection stands on it");
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         TcpListener::bind(address).expect("SO_REUSEADDR is set");
+    });
+}
+
+#[test]
+fn several_who_accept_on_one_listener_are_all_served() {
+    on_both(|| async {
+        let listener = Rc::new(TcpListener::bind(ANY).expect("free"));
+        let address = listener.local_addr().expect("bound");
+        let served = Rc::new(Cell::new(0));
+        let mut waiting = Vec::new();
+        for _ in 0..4 {
+            let (listener, served) = (listener.clone(), served.clone());
+            waiting.push(spawn(async move {
+                drop(listener.accept().await.expect("accepted"));
+                served.set(served.get() + 1);
+            }));
+        }
+        let pause = Duration::from_millis(10);
+        timeout(pause, listener.accept()).await.expect_err("nobody connects");
+        // Of several that wait the operation knows the last; it goes.
+        waiting.pop().expect("there are four").abort();
+        for so_far in 1..=3 {
+            drop(TcpStream::connect(address).await.expect("it listens"));
+            while served.get() < so_far {
+                sleep(pause).await;
+            }
+        }
+        for task in waiting {
+            task.await.expect("no panic");
+        }
     });
 }
 
