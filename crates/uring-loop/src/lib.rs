@@ -85,6 +85,7 @@ mod runner;
 pub mod signal;
 mod spin;
 mod statistics;
+pub mod stream;
 pub mod sync;
 mod sys;
 mod task;

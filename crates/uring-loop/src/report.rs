@@ -35,6 +35,8 @@ pub enum ReportKind {
     Shutdown,
     /// The exception handler panicked.
     HandlerPanicked,
+    /// A server could not accept a connection, or the handler of one ended with an error.
+    ServerFailed,
 }
 
 /// Something that went wrong where nobody waits for an answer.

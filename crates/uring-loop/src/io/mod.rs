@@ -12,10 +12,12 @@
 mod address;
 mod byte_stream;
 mod ext;
+pub(crate) mod failure;
 mod listener;
 mod memory;
 mod split;
 
+pub(crate) use crate::driver::recvbuf::RecvBuf;
 pub use address::Address;
 pub use byte_stream::ByteStream;
 pub use ext::ByteStreamExt;

@@ -1,0 +1,92 @@
+//! The stream that the two sides of a connection share, until one of them closes it for both.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::io::failure::Failure;
+use crate::io::{Address, ByteStream, RecvBuf};
+
+pub(crate) struct Link {
+    /// None once it is closed.
+    stream: RefCell<Option<Rc<dyn ByteStream>>>,
+    /// Asked for at the start: a connection that is lost has none any more.
+    local: Option<Address>,
+    peer: Option<Address>,
+    /// Who waits for bytes, to be told when none will come.
+    reader: RefCell<Option<Waker>>,
+    /// Nothing is read any more.
+    deaf: Cell<bool>,
+    read_failed: RefCell<Option<Failure>>,
+}
+
+impl Link {
+    pub(crate) fn new(stream: Rc<dyn ByteStream>) -> Rc<Self> {
+        let (local, peer) = (stream.local_address(), stream.peer_address());
+        Rc::new(Link {
+            stream: RefCell::new(Some(stream)),
+            local,
+            peer,
+            reader: RefCell::default(),
+            deaf: Cell::new(false),
+            read_failed: RefCell::default(),
+        })
+    }
+
+    pub(crate) fn stream(&self) -> Option<Rc<dyn ByteStream>> {
+        self.stream.borrow().clone()
+    }
+
+    pub(crate) fn local_address(&self) -> Option<&Address> {
+        self.local.as_ref()
+    }
+
+    pub(crate) fn peer_address(&self) -> Option<&Address> {
+        self.peer.as_ref()
+    }
+
+    /// The next bytes; `None` at the end, or when it is closed. A failure stays.
+    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
+        if let Some(error) = self.read_error() {
+            return Poll::Ready(Err(error));
+        }
+        let Some(stream) = self.stream().filter(|_| !self.deaf.get()) else {
+            return Poll::Ready(Ok(None));
+        };
+        match stream.poll_recv(cx) {
+            Poll::Ready(Ok(bytes)) => {
+                Poll::Ready(Ok(Some(bytes).filter(|bytes| !bytes.is_empty())))
+            }
+            Poll::Ready(Err(error)) => {
+                *self.read_failed.borrow_mut() = Some(Failure::of(&error));
+                Poll::Ready(Err(error))
+            }
+            Poll::Pending => {
+                let stale = self.reader.replace(Some(cx.waker().clone()));
+                drop(stale);
+                Poll::Pending
+            }
+        }
+    }
+
+    pub(crate) fn read_error(&self) -> Option<io::Error> {
+        self.read_failed.borrow().as_ref().map(Failure::error)
+    }
+
+    /// From now on the reader finds the end behind what it has.
+    pub(crate) fn stop_reading(&self) {
+        self.deaf.set(true);
+        let reader = self.reader.take();
+        if let Some(waker) = reader {
+            waker.wake();
+        }
+    }
+
+    /// Lets go of the stream, which sends what was handed over to it and closes.
+    pub(crate) fn close(&self) {
+        let stream = self.stream.take();
+        drop(stream);
+        self.stop_reading();
+    }
+}

@@ -1,0 +1,384 @@
+//! What was written and is not sent yet, and how it gets out: under writers and transports.
+//!
+//! # Life story
+//!
+//! *open*: bytes gather in `pending`; whoever drives it ([`Outlet::poll_send`]) hands all
+//! of them over to the stream whenever that has taken the last lot. Writes of one turn so go out
+//! together. *ending*: an end of our direction was asked for; it follows the last byte. *closing*:
+//! nothing is read any more, and the stream is let go of behind the last byte. *lost*: nothing is
+//! sent any more, since it was closed or aborted, its writer is gone, or sending failed. What is
+//! written from then on is dropped. A failure leaves the stream to its reader: what the peer said
+//! before it went may be of interest.
+//!
+//! The size that the water marks are about is what is pending and what is in flight, as in
+//! asyncio's `Lib/asyncio/proactor_events.py`.
+
+use std::cell::{RefCell, RefMut};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use super::Link;
+use crate::io::ByteStream;
+use crate::io::failure::Failure;
+use crate::sync::Event;
+
+/// Above this many bytes a writer should wait, unless it is said otherwise: 64 KiB, as in asyncio.
+const HIGH: usize = 64 << 10;
+/// From so many writes to a lost connection on, the log hears of it.
+const PATIENT_WRITES: u32 = 5;
+
+pub(crate) struct Outlet {
+    pub(crate) link: Rc<Link>,
+    state: RefCell<State>,
+    /// Set while there are not too many bytes.
+    pub(crate) writable: Event,
+    /// Set when it is lost.
+    pub(crate) ended: Event,
+}
+
+struct State {
+    pending: Vec<u8>,
+    in_flight: usize,
+    low: usize,
+    high: usize,
+    paused: bool,
+    end: End,
+    closing: bool,
+    /// The writer is gone: our direction ends, and who drives it may go.
+    left: bool,
+    lost: Option<Loss>,
+    /// Writes after the loss.
+    vain: u32,
+    sender: Sender,
+}
+
+/// How far the end of our direction has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    No,
+    Asked,
+    Done,
+}
+
+/// Why nothing is sent any more.
+#[derive(Clone, Debug)]
+pub(crate) enum Loss {
+    Closed,
+    Failed(Failure),
+}
+
+impl Loss {
+    pub(crate) fn error(&self) -> Option<io::Error> {
+        match self {
+            Loss::Closed => None,
+            Loss::Failed(failure) => Some(failure.error()),
+        }
+    }
+}
+
+/// Who calls `poll_send`.
+enum Sender {
+    /// Nobody yet: whoever needs one starts it.
+    Nobody,
+    /// It will look by itself.
+    Awake,
+    Asleep(Waker),
+}
+
+impl Outlet {
+    pub(crate) fn new(link: Rc<Link>) -> Rc<Self> {
+        let outlet = Outlet {
+            link,
+            state: RefCell::new(State {
+                pending: Vec::new(),
+                in_flight: 0,
+                low: HIGH / 4,
+                high: HIGH,
+                paused: false,
+                end: End::No,
+                closing: false,
+                left: false,
+                lost: None,
+                vain: 0,
+                sender: Sender::Nobody,
+            }),
+            writable: Event::new(),
+            ended: Event::new(),
+        };
+        outlet.writable.set();
+        Rc::new(outlet)
+    }
+
+    /// Adds bytes behind those that there are.
+    ///
+    /// # Panics
+    ///
+    /// After [`end`](Self::end).
+    pub(crate) fn write(&self, bytes: &[u8]) {
+        let mut state = self.state.borrow_mut();
+        assert!(state.end == End::No, "write after write_eof: there is nothing behind the end");
+        if bytes.is_empty() {
+            return;
+        }
+        if state.lost.is_some() || (state.closing && state.size() == 0) {
+            state.vain += 1;
+            if state.vain >= PATIENT_WRITES {
+                tracing::warn!("a write to a connection that is closed or lost is dropped");
+            }
+            return;
+        }
+        state.pending.extend_from_slice(bytes);
+        self.settle(state);
+    }
+
+    /// Bytes that are not sent yet.
+    pub(crate) fn size(&self) -> usize {
+        self.state.borrow().size()
+    }
+
+    /// Low and high water mark.
+    pub(crate) fn limits(&self) -> (usize, usize) {
+        let state = self.state.borrow();
+        (state.low, state.high)
+    }
+
+    /// Sets the water marks; what is not said follows from the other as in asyncio's
+    /// `Lib/asyncio/transports.py`.
+    ///
+    /// # Panics
+    ///
+    /// If the low one is above the high one.
+    pub(crate) fn set_limits(&self, low: Option<usize>, high: Option<usize>) {
+        let high = high.unwrap_or_else(|| low.map_or(HIGH, |low| low.saturating_mul(4)));
+        let low = low.unwrap_or(high / 4);
+        assert!(low <= high, "the low water mark ({low}) is above the high one ({high})");
+        let mut state = self.state.borrow_mut();
+        (state.low, state.high) = (low, high);
+        self.settle(state);
+    }
+
+    /// Whether there is too much.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.state.borrow().paused
+    }
+
+    /// Ends our direction behind what was written.
+    pub(crate) fn end(&self) {
+        let mut state = self.state.borrow_mut();
+        if state.end == End::No && state.lost.is_none() {
+            state.end = End::Asked;
+            self.settle(state);
+        }
+    }
+
+    /// Reads no more, sends what was written, then lets go of the stream.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.borrow_mut();
+        if std::mem::replace(&mut state.closing, true) {
+            return;
+        }
+        let over = state.lost.is_some() || (state.is_idle() && state.end != End::Asked);
+        self.settle(state);
+        if over {
+            self.lose(Loss::Closed);
+            self.link.close();
+        } else {
+            self.link.stop_reading();
+        }
+    }
+
+    /// The writer is gone. Our direction ends behind what was written; the stream closes when
+    /// nobody reads from it either.
+    pub(crate) fn leave(&self) {
+        let mut state = self.state.borrow_mut();
+        state.left = true;
+        if state.end == End::No {
+            state.end = End::Asked;
+        }
+        let over = state.is_idle() && self.is_alone();
+        self.settle(state);
+        if over {
+            self.lose(Loss::Closed);
+        }
+    }
+
+    /// Lets go of the stream at once, with what was not sent.
+    pub(crate) fn abort(&self) {
+        if let Some(stream) = self.link.stream() {
+            stream.abort();
+        }
+        self.lose(Loss::Closed);
+        self.link.close();
+    }
+
+    /// Whether it was closed, or is lost.
+    pub(crate) fn is_closing(&self) -> bool {
+        let state = self.state.borrow();
+        state.closing || state.lost.is_some()
+    }
+
+    /// Why nothing is sent any more.
+    pub(crate) fn loss(&self) -> Option<Loss> {
+        self.state.borrow().lost.clone()
+    }
+
+    /// Nothing is sent any more.
+    fn lose(&self, loss: Loss) {
+        let mut state = self.state.borrow_mut();
+        if state.lost.is_some() {
+            return;
+        }
+        state.lost = Some(loss);
+        state.in_flight = 0;
+        let pending = std::mem::take(&mut state.pending);
+        self.settle(state);
+        drop(pending);
+        self.ended.set();
+    }
+
+    /// Something has changed: tells who waits for less, and who sends. Those are foreign code, so
+    /// the state is not borrowed any more.
+    fn settle(&self, mut state: RefMut<'_, State>) {
+        let paused = state.should_pause();
+        let changed = std::mem::replace(&mut state.paused, paused) != paused;
+        let sender = state.sender.wake_up();
+        drop(state);
+        if changed && paused {
+            self.writable.clear();
+        } else if changed {
+            self.writable.set();
+        }
+        if let Some(waker) = sender {
+            waker.wake();
+        }
+    }
+
+    /// Whether there is something to send and nobody who does; from now on somebody does.
+    pub(crate) fn adopt(&self) -> bool {
+        let mut state = self.state.borrow_mut();
+        let work = !state.pending.is_empty() || state.end == End::Asked || state.closing;
+        let adopted = matches!(state.sender, Sender::Nobody) && work && state.lost.is_none();
+        if adopted {
+            state.sender = Sender::Awake;
+        }
+        adopted
+    }
+
+    /// Whether nobody reads from the stream any more.
+    fn is_alone(&self) -> bool {
+        Rc::strong_count(&self.link) == 1
+    }
+
+    /// Sends what there is. Ready when it is lost, for whatever reason.
+    pub(crate) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<Loss> {
+        self.set_sender(Sender::Awake);
+        loop {
+            if let Some(loss) = self.loss() {
+                return Poll::Ready(loss);
+            }
+            let Some(stream) = self.link.stream() else {
+                self.lose(Loss::Closed);
+                continue;
+            };
+            match self.poll_step(&*stream, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => self.lose(Loss::Failed(Failure::of(&error))),
+                Poll::Pending => {
+                    self.set_sender(Sender::Asleep(cx.waker().clone()));
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn set_sender(&self, sender: Sender) {
+        let stale = std::mem::replace(&mut self.state.borrow_mut().sender, sender);
+        drop(stale);
+    }
+
+    /// One thing after the other; pending when there is nothing to do for now.
+    fn poll_step(&self, stream: &dyn ByteStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.state.borrow().in_flight > 0 {
+            ready!(stream.poll_flush(cx))?;
+            let mut state = self.state.borrow_mut();
+            state.in_flight = 0;
+            self.settle(state);
+            return Poll::Ready(Ok(()));
+        }
+        let (nothing, end, closing, left) = {
+            let state = self.state.borrow();
+            (state.pending.is_empty(), state.end, state.closing, state.left)
+        };
+        if !nothing {
+            ready!(stream.poll_ready(cx))?;
+            return Poll::Ready(self.hand_over(stream));
+        }
+        // A stream that nobody reads from either is closed, which tells the peer as much.
+        let alone = left && self.is_alone();
+        if end == End::Asked && !alone && stream.can_half_close() {
+            ready!(stream.poll_shutdown(cx))?;
+            self.state.borrow_mut().end = End::Done;
+            return Poll::Ready(Ok(()));
+        }
+        if closing || left {
+            self.lose(Loss::Closed);
+            if closing {
+                self.link.close();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Pending
+    }
+
+    fn hand_over(&self, stream: &dyn ByteStream) -> io::Result<()> {
+        let spare = stream.spare_buffer();
+        let mut state = self.state.borrow_mut();
+        let bytes = std::mem::replace(&mut state.pending, spare);
+        state.in_flight = bytes.len();
+        drop(state);
+        stream.start_send(bytes)
+    }
+}
+
+impl State {
+    fn size(&self) -> usize {
+        self.pending.len() + self.in_flight
+    }
+
+    /// Nothing is to be sent, and nobody looks after that.
+    fn is_idle(&self) -> bool {
+        self.size() == 0 && matches!(self.sender, Sender::Nobody)
+    }
+
+    fn should_pause(&self) -> bool {
+        let mark = if self.paused { self.low } else { self.high };
+        self.size() > mark && self.lost.is_none()
+    }
+}
+
+impl Sender {
+    fn wake_up(&mut self) -> Option<Waker> {
+        match std::mem::replace(self, Sender::Awake) {
+            Sender::Asleep(waker) => Some(waker),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Outlet {
+    /// Whoever drove it was dropped too. What the stream can take over now gets out all the same.
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        let Some(stream) = self.link.stream().filter(|_| !state.pending.is_empty()) else { return };
+        let pending = std::mem::take(&mut state.pending);
+        let now = &mut Context::from_waker(Waker::noop());
+        if let Poll::Ready(Ok(())) = stream.poll_ready(now) {
+            // Nobody is left to be told of a failure.
+            let _ = stream.start_send(pending);
+        }
+    }
+}

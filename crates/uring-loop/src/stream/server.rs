@@ -1,0 +1,366 @@
+//! A handler for each connection, and how they all end.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::outlet::Outlet;
+use super::writer::drive;
+use super::{StreamReader, StreamWriter, wrap};
+use crate::cancel::catch_cancel;
+use crate::io::{Address, Listener};
+use crate::net::{TcpListener, ToAddress, resolve};
+use crate::report::{Report, ReportKind};
+use crate::sync::Event;
+use crate::task::{Task, TaskRef, current_task, spawn};
+use crate::time::{sleep, timeout};
+
+/// How long a server waits after an accept that failed; asyncio's `ACCEPT_RETRY_DELAY`.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Listens on TCP and runs `handler` for each connection, in a task of its own.
+///
+/// Of a name, it listens on all addresses; port 0 takes a free one for each. A handler that panics,
+/// or ends with an error, is reported ([`Report`]) and costs its own connection only.
+///
+/// # Errors
+///
+/// Those of [`resolve`] and [`TcpListener::bind`]. An address that this machine does not have
+/// (EADDRNOTAVAIL) is passed over if there is another.
+///
+/// # Panics
+///
+/// If no loop runs on this thread.
+///
+/// # Cancel safety
+///
+/// Strict: what was bound is closed.
+///
+/// # Examples
+///
+/// See [the module](crate::stream).
+pub async fn start_server<F, H>(address: impl ToAddress, handler: F) -> io::Result<Server>
+where
+    F: Fn(StreamReader, StreamWriter) -> H + 'static,
+    H: Future<Output: HandlerOutcome> + 'static,
+{
+    let (mut listeners, mut missing) = (Vec::new(), None);
+    let mut addresses = resolve(address).await?;
+    addresses.dedup();
+    for address in addresses {
+        match TcpListener::bind(address) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => missing = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match missing {
+        Some(error) if listeners.is_empty() => Err(error),
+        _ => Ok(serve(listeners, handler)),
+    }
+}
+
+/// Runs `handler` for each connection that these listeners give: of any kind.
+///
+/// # Panics
+///
+/// If no loop runs on this thread.
+pub fn serve<L, F, H>(listeners: impl IntoIterator<Item = L>, handler: F) -> Server
+where
+    L: Listener + 'static,
+    F: Fn(StreamReader, StreamWriter) -> H + 'static,
+    H: Future<Output: HandlerOutcome> + 'static,
+{
+    let listeners: Vec<L> = listeners.into_iter().collect();
+    let shared = Rc::new(Shared {
+        addresses: listeners.iter().filter_map(L::local_address).collect(),
+        accepting: RefCell::default(),
+        connections: RefCell::default(),
+        next: Cell::new(0),
+        serving: Cell::new(false),
+        closed: Event::new(),
+        changed: Event::new(),
+    });
+    let handler = Rc::new(handler);
+    let accept = |listener| spawn(accept_all(listener, shared.clone(), handler.clone()));
+    shared.accepting.replace(listeners.into_iter().map(accept).collect());
+    Server { shared }
+}
+
+/// What a handler may end with: nothing, or a result whose error is reported.
+pub trait HandlerOutcome: sealed::Sealed {
+    #[doc(hidden)]
+    fn error(self) -> Option<String>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl<E: std::fmt::Display> Sealed for Result<(), E> {}
+}
+
+impl HandlerOutcome for () {
+    fn error(self) -> Option<String> {
+        None
+    }
+}
+
+impl<E: fmt::Display> HandlerOutcome for Result<(), E> {
+    fn error(self) -> Option<String> {
+        self.err().map(|error| error.to_string())
+    }
+}
+
+/// A server that runs; made by [`start_server`] or [`serve`].
+///
+/// Dropping it is [`close`](Self::close): it listens no more, and its connections go on.
+#[must_use = "dropping a Server closes it"]
+pub struct Server {
+    shared: Rc<Shared>,
+}
+
+struct Shared {
+    addresses: Vec<Address>,
+    accepting: RefCell<Vec<Task<()>>>,
+    /// By the order in which they came.
+    connections: RefCell<BTreeMap<u64, Served>>,
+    next: Cell<u64>,
+    /// Somebody is in `serve_forever`.
+    serving: Cell<bool>,
+    closed: Event,
+    /// A connection has ended.
+    changed: Event,
+}
+
+struct Served {
+    outlet: Rc<Outlet>,
+    handler: Option<TaskRef>,
+}
+
+async fn accept_all<L, F, H>(listener: L, shared: Rc<Shared>, handler: Rc<F>)
+where
+    L: Listener,
+    F: Fn(StreamReader, StreamWriter) -> H + 'static,
+    H: Future<Output: HandlerOutcome> + 'static,
+{
+    loop {
+        match listener.accept().await {
+            Ok(stream) => {
+                let (reader, writer) = wrap(stream);
+                let entry = Entry::new(&shared, writer.outlet().clone());
+                let name = entry.name(&writer);
+                let connection = handle(entry, name.clone(), handler.clone(), reader, writer);
+                drop(spawn(connection).named(name));
+            }
+            Err(error) => {
+                Report::new(ReportKind::ServerFailed, format!("a server: {error}")).send();
+                sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// One connection, from the handler's begin to the last byte.
+async fn handle<F, H>(
+    entry: Entry,
+    name: String,
+    handler: Rc<F>,
+    reader: StreamReader,
+    writer: StreamWriter,
+) where
+    F: Fn(StreamReader, StreamWriter) -> H,
+    H: Future<Output: HandlerOutcome>,
+{
+    entry.handled_by(current_task());
+    if let Some(error) = handler(reader, writer).await.error() {
+        let message = format!("the handler of a connection failed ({error})");
+        Report::new(ReportKind::ServerFailed, message).named(name).send();
+    }
+    entry.outlet.ended.wait().await;
+}
+
+/// The place of a connection in the server's list, which it leaves when this is dropped.
+struct Entry {
+    shared: Rc<Shared>,
+    id: u64,
+    outlet: Rc<Outlet>,
+}
+
+impl Entry {
+    fn new(shared: &Rc<Shared>, outlet: Rc<Outlet>) -> Self {
+        let id = shared.next.get();
+        shared.next.set(id + 1);
+        let served = Served { outlet: outlet.clone(), handler: None };
+        shared.connections.borrow_mut().insert(id, served);
+        Entry { shared: shared.clone(), id, outlet }
+    }
+
+    fn name(&self, writer: &StreamWriter) -> String {
+        match writer.peer_address() {
+            Some(address) => format!("connection from {address}"),
+            None => format!("connection {}", self.id),
+        }
+    }
+
+    fn handled_by(&self, task: Option<TaskRef>) {
+        if let Some(served) = self.shared.connections.borrow_mut().get_mut(&self.id) {
+            served.handler = task;
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let gone = self.shared.connections.borrow_mut().remove(&self.id);
+        drop(gone);
+        self.shared.changed.set();
+        self.shared.changed.clear();
+    }
+}
+
+impl Server {
+    /// Where it listens, one address for each socket.
+    #[doc(alias = "sockets")]
+    pub fn addresses(&self) -> &[Address] {
+        &self.shared.addresses
+    }
+
+    /// Whether it still listens.
+    pub fn is_serving(&self) -> bool {
+        !self.shared.closed.is_set()
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.borrow().len()
+    }
+
+    /// Listens no more. Connections go on. Doing it twice is fine.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Closes every connection there is, once what was written to it is sent: its reader finds the
+    /// end.
+    pub fn close_clients(&self) {
+        for outlet in self.shared.outlets() {
+            outlet.close();
+            drive(&outlet);
+        }
+    }
+
+    /// Closes every connection there is, at once.
+    pub fn abort_clients(&self) {
+        self.shared.outlets().iter().for_each(|outlet| outlet.abort());
+    }
+
+    /// Waits until it is closed and has no connections any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: there is nothing to lose.
+    pub async fn wait_closed(&self) {
+        self.shared.closed.wait().await;
+        while self.connections() > 0 {
+            self.shared.changed.wait().await;
+        }
+    }
+
+    /// Waits until somebody closes it. If the task is asked to end meanwhile, it closes itself and
+    /// its connections, in order, and hands the request on when they have ended.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if it is closed already, or somebody else waits here.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: a dropped one leaves the server running.
+    pub async fn serve_forever(&self) -> io::Result<()> {
+        let refuse = |text| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        if !self.is_serving() {
+            return refuse("this server is closed: it cannot serve any more");
+        }
+        if self.shared.serving.replace(true) {
+            return refuse("somebody waits in serve_forever of this server already");
+        }
+        let _serving = Serving(&self.shared);
+        if let Err(cancelled) = catch_cancel(self.shared.closed.wait()).await {
+            self.close();
+            self.close_clients();
+            self.wait_closed().await;
+            cancelled.propagate().await;
+        }
+        Ok(())
+    }
+
+    /// Ends it in order: listens no more, lets handlers come to their end for as long as `patience`
+    /// says, then closes what is left at once and cancels the handlers. Answers how many had to be
+    /// ended so.
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak: what was not done yet is not done.
+    pub async fn shut_down(&self, patience: Duration) -> usize {
+        self.close();
+        if timeout(patience, self.wait_closed()).await.is_ok() {
+            return 0;
+        }
+        let left = self.connections();
+        self.abort_clients();
+        for handler in self.shared.handlers() {
+            handler.cancel();
+        }
+        self.wait_closed().await;
+        left
+    }
+}
+
+/// Restores the mark, whatever ends the wait.
+struct Serving<'a>(&'a Shared);
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        self.0.serving.set(false);
+    }
+}
+
+impl Shared {
+    fn close(&self) {
+        if self.closed.is_set() {
+            return;
+        }
+        for task in self.accepting.take() {
+            task.abort();
+        }
+        self.closed.set();
+    }
+
+    fn handlers(&self) -> Vec<TaskRef> {
+        self.connections.borrow().values().filter_map(|served| served.handler.clone()).collect()
+    }
+
+    fn outlets(&self) -> Vec<Rc<Outlet>> {
+        self.connections.borrow().values().map(|served| served.outlet.clone()).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("addresses", &self.shared.addresses)
+            .field("connections", &self.connections())
+            .field("serving", &self.is_serving())
+            .finish()
+    }
+}

@@ -1,0 +1,239 @@
+//! Writing without waiting, and waiting where there is too much.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+
+use super::Link;
+use super::outlet::Outlet;
+use crate::cancel::catch_cancel;
+use crate::context;
+use crate::io::{Address, ByteStream};
+use crate::task::{spawn, yield_now};
+
+/// The writing side of a connection.
+///
+/// [`write`](Self::write) never waits: bytes gather here and go out, those of one turn of the loop
+/// together, while the loop runs. [`drain`](Self::drain) waits as long as too many are gathered.
+/// All methods take `&self`: tasks may share a writer.
+///
+/// [`close`](Self::close) ends the connection, for the reader too, once all is sent. *Dropping* a
+/// writer that was not closed sends what was written and ends our direction; the connection closes
+/// when its reader is gone too.
+///
+/// # Examples
+///
+/// ```
+/// use uring_loop::io::duplex;
+/// use uring_loop::stream::wrap;
+///
+/// uring_loop::run(async {
+///     let (one, other) = duplex(4096);
+///     let ((_, writer), (mut reader, _)) = (wrap(one), wrap(other));
+///     writer.write("12");
+///     writer.write("3\n");
+///     writer.drain().await?;
+///     assert_eq!(reader.read_line().await?, b"123\n");
+///     writer.close();
+///     writer.wait_closed().await?;
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
+pub struct StreamWriter {
+    outlet: Rc<Outlet>,
+}
+
+impl StreamWriter {
+    pub(super) fn new(link: Rc<Link>) -> Self {
+        StreamWriter { outlet: Outlet::new(link) }
+    }
+
+    pub(super) fn outlet(&self) -> &Rc<Outlet> {
+        &self.outlet
+    }
+
+    /// Takes bytes to send, without waiting. Nothing is nothing.
+    ///
+    /// What is written to a connection that is closed or lost is dropped; from the fifth time on
+    /// the log hears of it.
+    ///
+    /// # Panics
+    ///
+    /// After [`write_eof`](Self::write_eof), and if no loop runs on this thread.
+    pub fn write(&self, bytes: impl AsRef<[u8]>) {
+        self.outlet.write(bytes.as_ref());
+        drive(&self.outlet);
+    }
+
+    /// Takes several pieces to send, one behind the other.
+    ///
+    /// # Panics
+    ///
+    /// As [`write`](Self::write).
+    #[doc(alias = "writelines")]
+    pub fn write_all<B: AsRef<[u8]>>(&self, pieces: impl IntoIterator<Item = B>) {
+        pieces.into_iter().for_each(|piece| self.outlet.write(piece.as_ref()));
+        drive(&self.outlet);
+    }
+
+    /// Waits while there is too much: once there are more bytes than the high water mark, until
+    /// there are no more than the low one. Otherwise it does not wait.
+    ///
+    /// # Errors
+    ///
+    /// The reader's, if reading failed; `ConnectionReset` if the connection is closed or lost; what
+    /// it was lost for, if that comes while it waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: what was written is sent all the same.
+    pub async fn drain(&self) -> io::Result<()> {
+        if let Some(error) = self.outlet.link.read_error() {
+            return Err(error);
+        }
+        if self.outlet.is_closing() {
+            // So that a loss that is under way is seen: asyncio, Lib/asyncio/streams.py.
+            yield_now().await;
+        }
+        if self.outlet.loss().is_some() {
+            let text = "the connection is closed or lost";
+            return Err(io::Error::new(io::ErrorKind::ConnectionReset, text));
+        }
+        while self.outlet.is_paused() {
+            self.outlet.writable.wait().await;
+        }
+        self.outlet.loss().and_then(|loss| loss.error()).map_or(Ok(()), Err)
+    }
+
+    /// Ends our direction behind what was written: the peer's reader finds the end there. The other
+    /// direction goes on. Doing it twice is fine.
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs on this thread.
+    pub fn write_eof(&self) {
+        self.outlet.end();
+        drive(&self.outlet);
+    }
+
+    /// Whether [`write_eof`](Self::write_eof) can do what it says: one direction of this kind of
+    /// connection can end by itself.
+    pub fn can_write_eof(&self) -> bool {
+        self.outlet.link.stream().is_some_and(|stream| stream.can_half_close())
+    }
+
+    /// Closes the connection, for the reader too, once everything written is sent.
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs on this thread.
+    pub fn close(&self) {
+        self.outlet.close();
+        drive(&self.outlet);
+    }
+
+    /// Closes the connection at once, with what was not sent.
+    pub fn abort(&self) {
+        self.outlet.abort();
+    }
+
+    /// Whether it was closed or lost, or is about to be.
+    pub fn is_closing(&self) -> bool {
+        self.outlet.is_closing()
+    }
+
+    /// Waits until the connection is closed, or lost.
+    ///
+    /// # Errors
+    ///
+    /// What it was lost for.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: there is nothing to lose.
+    pub async fn wait_closed(&self) -> io::Result<()> {
+        self.outlet.ended.wait().await;
+        self.outlet.loss().and_then(|loss| loss.error()).map_or(Ok(()), Err)
+    }
+
+    /// How many bytes were written and are not sent yet.
+    #[doc(alias = "get_write_buffer_size")]
+    pub fn buffered(&self) -> usize {
+        self.outlet.size()
+    }
+
+    /// The low and the high water mark, in bytes: 16 KiB and 64 KiB at first.
+    #[doc(alias = "get_write_buffer_limits")]
+    pub fn limits(&self) -> (usize, usize) {
+        self.outlet.limits()
+    }
+
+    /// Sets the water marks. Of one that is not given, the low is a quarter of the high; of none,
+    /// they are as at first.
+    ///
+    /// # Panics
+    ///
+    /// If the low one is above the high one.
+    #[doc(alias = "set_write_buffer_limits")]
+    pub fn set_limits(&self, low: impl Into<Option<usize>>, high: impl Into<Option<usize>>) {
+        self.outlet.set_limits(low.into(), high.into());
+    }
+
+    /// The address of the other end, as it was at the start.
+    #[doc(alias = "get_extra_info")]
+    #[doc(alias = "peername")]
+    pub fn peer_address(&self) -> Option<&Address> {
+        self.outlet.link.peer_address()
+    }
+
+    /// The address of this end, as it was at the start.
+    #[doc(alias = "sockname")]
+    pub fn local_address(&self) -> Option<&Address> {
+        self.outlet.link.local_address()
+    }
+
+    /// The stream below, for what it alone can tell; `None` once the connection is closed.
+    pub fn stream(&self) -> Option<Rc<dyn ByteStream>> {
+        self.outlet.link.stream()
+    }
+}
+
+/// Sees to it that somebody sends what is there.
+pub(super) fn drive(outlet: &Rc<Outlet>) {
+    if outlet.adopt() {
+        drop(spawn(send(outlet.clone())).named("the sending side of a stream"));
+    }
+}
+
+/// Sends what is written until the connection is lost, or its writer gone. Asked to end, it sends
+/// what there is, and closes.
+async fn send(outlet: Rc<Outlet>) {
+    while catch_cancel(poll_fn(|cx| outlet.poll_send(cx))).await.is_err() {
+        outlet.close();
+    }
+}
+
+impl Drop for StreamWriter {
+    fn drop(&mut self) {
+        if self.outlet.loss().is_some() {
+            return;
+        }
+        if context::with_core(|_| ()).is_none() {
+            // No loop runs: what can be handed over is (`Outlet::drop`).
+            return;
+        }
+        self.outlet.leave();
+        drive(&self.outlet);
+    }
+}
+
+impl fmt::Debug for StreamWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamWriter")
+            .field("buffered", &self.buffered())
+            .field("closing", &self.is_closing())
+            .finish_non_exhaustive()
+    }
+}
