@@ -77,6 +77,7 @@ pub mod net;
 mod ops;
 pub mod pipe;
 mod promise;
+pub mod protocol;
 pub mod queue;
 mod remote_callback;
 mod report;

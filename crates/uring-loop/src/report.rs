@@ -35,8 +35,9 @@ pub enum ReportKind {
     Shutdown,
     /// The exception handler panicked.
     HandlerPanicked,
-    /// A server could not accept a connection, or the handler of one ended with an error.
-    ServerFailed,
+    /// A server could not accept a connection, the handler of one ended with an error, or a transport
+    /// failed in a way that is no news of the peer's going.
+    ConnectionFailed,
 }
 
 /// Something that went wrong where nobody waits for an answer.

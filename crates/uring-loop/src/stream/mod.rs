@@ -43,6 +43,7 @@ pub(crate) use link::Link;
 pub use open::{open_connection, wrap};
 pub use reader::StreamReader;
 pub use server::{HandlerOutcome, Server, serve, start_server};
+pub(crate) use server::{bind_all, serve_with};
 pub use writer::StreamWriter;
 
 /// How many bytes a line may have, unless it is said otherwise: 64 KiB, as in asyncio.

@@ -212,6 +212,11 @@ impl Outlet {
         self.link.close();
     }
 
+    /// Reading has failed, and so the connection has.
+    pub(crate) fn fail(&self, error: &io::Error) {
+        self.lose(Loss::Failed(Failure::of(error)));
+    }
+
     /// Whether it was closed, or is lost.
     pub(crate) fn is_closing(&self) -> bool {
         let state = self.state.borrow();

@@ -48,6 +48,11 @@ where
     F: Fn(StreamReader, StreamWriter) -> H + 'static,
     H: Future<Output: HandlerOutcome> + 'static,
 {
+    Ok(serve(bind_all(address).await?, handler))
+}
+
+/// Listens on every address that a name stands for.
+pub(crate) async fn bind_all(address: impl ToAddress) -> io::Result<Vec<TcpListener>> {
     let (mut listeners, mut missing) = (Vec::new(), None);
     let mut addresses = resolve(address).await?;
     addresses.dedup();
@@ -60,7 +65,7 @@ where
     }
     match missing {
         Some(error) if listeners.is_empty() => Err(error),
-        _ => Ok(serve(listeners, handler)),
+        _ => Ok(listeners),
     }
 }
 
@@ -75,7 +80,22 @@ where
     F: Fn(StreamReader, StreamWriter) -> H + 'static,
     H: Future<Output: HandlerOutcome> + 'static,
 {
-    let listeners: Vec<L> = listeners.into_iter().collect();
+    let handler = Rc::new(handler);
+    serve_with(listeners.into_iter().collect(), move |stream| {
+        let (reader, writer) = wrap(stream);
+        let (outlet, handler) = (writer.outlet().clone(), handler.clone());
+        (outlet, async move { handler(reader, writer).await })
+    })
+}
+
+/// The same for whatever `open` makes of a connection: what is written to it, and what is done with
+/// it.
+pub(crate) fn serve_with<L, F, H>(listeners: Vec<L>, open: F) -> Server
+where
+    L: Listener + 'static,
+    F: Fn(L::Stream) -> (Rc<Outlet>, H) + 'static,
+    H: Future<Output: HandlerOutcome> + 'static,
+{
     let shared = Rc::new(Shared {
         addresses: listeners.iter().filter_map(L::local_address).collect(),
         accepting: RefCell::default(),
@@ -85,8 +105,8 @@ where
         closed: Event::new(),
         changed: Event::new(),
     });
-    let handler = Rc::new(handler);
-    let accept = |listener| spawn(accept_all(listener, shared.clone(), handler.clone()));
+    let open = Rc::new(open);
+    let accept = |listener| spawn(accept_all(listener, shared.clone(), open.clone()));
     shared.accepting.replace(listeners.into_iter().map(accept).collect());
     Server { shared }
 }
@@ -141,23 +161,23 @@ struct Served {
     handler: Option<TaskRef>,
 }
 
-async fn accept_all<L, F, H>(listener: L, shared: Rc<Shared>, handler: Rc<F>)
+async fn accept_all<L, F, H>(listener: L, shared: Rc<Shared>, open: Rc<F>)
 where
     L: Listener,
-    F: Fn(StreamReader, StreamWriter) -> H + 'static,
+    F: Fn(L::Stream) -> (Rc<Outlet>, H),
     H: Future<Output: HandlerOutcome> + 'static,
 {
     loop {
         match listener.accept().await {
             Ok(stream) => {
-                let (reader, writer) = wrap(stream);
-                let entry = Entry::new(&shared, writer.outlet().clone());
-                let name = entry.name(&writer);
-                let connection = handle(entry, name.clone(), handler.clone(), reader, writer);
-                drop(spawn(connection).named(name));
+                let (outlet, handler) = open(stream);
+                let entry = Entry::new(&shared, outlet);
+                let name = entry.name();
+                drop(spawn(handle(entry, name.clone(), handler)).named(name));
             }
             Err(error) => {
-                Report::new(ReportKind::ServerFailed, format!("a server: {error}")).send();
+                let message = format!("a server will try again: {error}");
+                Report::new(ReportKind::ConnectionFailed, message).send();
                 sleep(RETRY).await;
             }
         }
@@ -165,20 +185,14 @@ where
 }
 
 /// One connection, from the handler's begin to the last byte.
-async fn handle<F, H>(
-    entry: Entry,
-    name: String,
-    handler: Rc<F>,
-    reader: StreamReader,
-    writer: StreamWriter,
-) where
-    F: Fn(StreamReader, StreamWriter) -> H,
+async fn handle<H>(entry: Entry, name: String, handler: H)
+where
     H: Future<Output: HandlerOutcome>,
 {
     entry.handled_by(current_task());
-    if let Some(error) = handler(reader, writer).await.error() {
+    if let Some(error) = handler.await.error() {
         let message = format!("the handler of a connection failed ({error})");
-        Report::new(ReportKind::ServerFailed, message).named(name).send();
+        Report::new(ReportKind::ConnectionFailed, message).named(name).send();
     }
     entry.outlet.ended.wait().await;
 }
@@ -199,8 +213,8 @@ impl Entry {
         Entry { shared: shared.clone(), id, outlet }
     }
 
-    fn name(&self, writer: &StreamWriter) -> String {
-        match writer.peer_address() {
+    fn name(&self) -> String {
+        match self.outlet.link.peer_address() {
             Some(address) => format!("connection from {address}"),
             None => format!("connection {}", self.id),
         }

@@ -59,6 +59,7 @@ mod pipes;
 mod pipes_faults;
 mod promise;
 mod promise_bridge;
+mod protocol;
 mod queue;
 mod queue_end;
 mod queue_model;

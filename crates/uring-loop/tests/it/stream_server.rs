@@ -74,7 +74,7 @@ fn a_handler_that_fails_costs_its_own_connection_only() {
     });
     let kinds: Vec<_> = reports.iter().map(|(kind, _)| *kind).collect();
     assert!(kinds.contains(&ReportKind::NeverRetrieved), "{reports:?}");
-    assert!(kinds.contains(&ReportKind::ServerFailed) && kinds.len() == 2, "{reports:?}");
+    assert!(kinds.contains(&ReportKind::ConnectionFailed) && kinds.len() == 2, "{reports:?}");
     let text = reports.iter().map(|(_, text)| &text[..]).collect::<Vec<_>>().join("\n");
     assert!(text.contains("oh no") && text.contains("that was an e"), "{text}");
     assert!(text.contains("connection from 127."), "it says whose: {text}");
@@ -276,7 +276,7 @@ fn a_server_without_descriptors_says_so_and_tries_again_later() {
         assert_eq!(peer.recv(), b"x\n");
     });
     assert_eq!(reports.len(), 1, "once: {reports:?}");
-    assert_eq!(reports[0].0, ReportKind::ServerFailed);
+    assert_eq!(reports[0].0, ReportKind::ConnectionFailed);
     assert!(reports[0].1.contains("accepting a connection"), "{reports:?}");
 }
 

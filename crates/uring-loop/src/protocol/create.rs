@@ -1,0 +1,122 @@
+//! Where connections for protocols come from.
+
+use std::io;
+use std::rc::Rc;
+
+use super::connection::{run, transport};
+use super::{Protocol, Transport};
+use crate::io::ByteStream;
+use crate::net::{TcpStream, ToAddress};
+use crate::stream::{Server, bind_all, serve_with};
+use crate::sync::Event;
+use crate::task::{Task, spawn};
+
+/// Listens on TCP, and makes a protocol for each connection that comes.
+///
+/// The [`Server`] is that of [`stream::start_server`](crate::stream::start_server). Of a name, it
+/// listens on all addresses; port 0 takes a free one for each.
+///
+/// # Errors
+///
+/// As [`stream::start_server`](crate::stream::start_server).
+///
+/// # Panics
+///
+/// If no loop runs on this thread.
+///
+/// # Cancel safety
+///
+/// Strict: what was bound is closed.
+///
+/// # Examples
+///
+/// See [the module](crate::protocol).
+pub async fn create_server<P: Protocol>(
+    factory: impl Fn() -> P + 'static,
+    address: impl ToAddress,
+) -> io::Result<Server> {
+    let listeners = bind_all(address).await?;
+    let factory = Rc::new(factory);
+    Ok(serve_with(listeners, move |stream: TcpStream| {
+        let (transport, factory) = (transport(stream), factory.clone());
+        let outlet = transport.outlet.clone();
+        (outlet, async move { drop(run(factory(), transport, || {}).await) })
+    }))
+}
+
+/// Connects by TCP ([`TcpStream::connect`]) and makes a protocol for the connection.
+///
+/// It answers when [`Protocol::connection_made`] has returned. The task ends when the connection is
+/// lost, with the protocol; it may be dropped, and the connection goes on.
+///
+/// # Errors
+///
+/// As [`TcpStream::connect`].
+///
+/// # Panics
+///
+/// If no loop runs on this thread.
+///
+/// # Cancel safety
+///
+/// Strict: a connection that is made for a dropped call is closed.
+///
+/// # Examples
+///
+/// See [the module](crate::protocol).
+pub async fn create_connection<P: Protocol>(
+    factory: impl FnOnce() -> P,
+    address: impl ToAddress,
+) -> io::Result<(Transport, Task<P>)> {
+    let stream = TcpStream::connect(address).await?;
+    Ok(connect(factory(), stream).await)
+}
+
+/// Gives a stream of any kind a protocol, as [`create_connection`] does.
+///
+/// # Panics
+///
+/// If no loop runs on this thread.
+///
+/// # Cancel safety
+///
+/// Strict: the connection of a dropped call is closed.
+pub async fn connect<P: Protocol>(
+    protocol: P,
+    stream: impl ByteStream + 'static,
+) -> (Transport, Task<P>) {
+    let transport = transport(stream);
+    let made = Rc::new(Event::new());
+    let closes = CloseOnDrop(Some(transport.clone()));
+    let (told, running) = (Told(made.clone()), transport.clone());
+    let task = spawn(run(protocol, running, move || drop(told)));
+    made.wait().await;
+    closes.release();
+    (transport, task)
+}
+
+/// Sets the event when it is dropped: the call has returned, or will not be made.
+struct Told(Rc<Event>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
+
+/// Closes a connection that nobody has been given.
+struct CloseOnDrop(Option<Transport>);
+
+impl CloseOnDrop {
+    fn release(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        if let Some(transport) = self.0.take() {
+            transport.close();
+        }
+    }
+}
