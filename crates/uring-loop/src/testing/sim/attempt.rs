@@ -35,6 +35,8 @@ impl World {
                 request.count = (sqe.off > 0).then(|| self.completions.posted() + sqe.off);
             }
             opcode::CONNECT => self.start_connecting(request)?,
+            // What is always ready cannot be polled.
+            opcode::READ_MULTISHOT if request.is_disk() => return Err(libc::EBADFD),
             _ if request.is_disk() => {
                 let turns = self.random.below(u64::from(self.config.file_turns) + 1);
                 request.gate.pass = request.gate.pass.max(self.passes + turns);
