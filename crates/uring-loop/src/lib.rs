@@ -19,7 +19,8 @@
 //!   Many at once: [`gather()`], [`wait`], [`as_completed()`], [`TaskGroup`].
 //! * [`Promise`], [`sync`] and [`queue`]: results set by hand, locks and queues between tasks;
 //!   [`channel`] between threads.
-//! * [`time`]: sleeping, limits; [`signal`]: Ctrl+C and its like; [`net`]: sockets; [`pipe`].
+//! * [`time`]: sleeping, limits; [`signal`]: Ctrl+C and its like; [`net`]: sockets; [`process`] and
+//!   [`pipe`]: children, and the ways to talk with them.
 //!
 //! Who comes from Python finds its names in `docs/ASYNCIO.md`.
 //!
@@ -76,6 +77,7 @@ mod metrics;
 pub mod net;
 mod ops;
 pub mod pipe;
+pub mod process;
 mod promise;
 pub mod protocol;
 pub mod queue;

@@ -196,9 +196,14 @@ impl Driver {
         (key, sqe)
     }
 
+    /// Whether this process is a forked child of the one that the ring belongs to.
+    pub(crate) fn forked(&self) -> bool {
+        self.fork_generation != fork::generation()
+    }
+
     /// A forked child polls what is its parent's.
     fn refuse_in_fork(&self) {
-        if self.fork_generation != fork::generation() {
+        if self.forked() {
             fork::refuse();
         }
     }
@@ -360,6 +365,7 @@ impl Driver {
                     let cqe = Cqe { user_data: 0, result: -libc::ECANCELED, flags: 0 };
                     return reclaim(payload, vtable, cqe);
                 }
+                let cancels = cancels || mutant!("left-op-cancelled");
                 if cancels && !inner.closing {
                     self.push_cancel(&mut inner, key);
                 }
@@ -376,6 +382,11 @@ impl Driver {
             }
             State::Free | State::Orphan => {}
         }
+    }
+
+    /// Whether the terminal completion has come, so that `poll_op` would be ready.
+    pub(crate) fn is_done(&self, key: Key) -> bool {
+        self.inner().arena.get(key).is_some_and(|head| head.state() == State::Done)
     }
 
     /// Asks the kernel to end an op whose future goes on waiting.

@@ -9,4 +9,5 @@ pub(crate) mod message;
 pub(crate) mod net;
 pub(crate) mod paths;
 pub(crate) mod pipe;
+pub(crate) mod proc;
 pub(crate) mod ring;

@@ -32,6 +32,8 @@ kinds! {
     HANGUP = SIGHUP;
     /// SIGINT: Ctrl+C.
     INTERRUPT = SIGINT;
+    /// SIGKILL: the end, which no process can refuse. It can be sent, not listened to.
+    KILL = SIGKILL;
     /// SIGPIPE: a write to a pipe without readers. Rust programs ignore it.
     PIPE = SIGPIPE;
     /// SIGQUIT: Ctrl+\.

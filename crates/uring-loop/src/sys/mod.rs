@@ -13,6 +13,7 @@ pub mod opcode;
 pub(crate) mod path;
 pub(crate) mod pipe;
 pub(crate) mod probe;
+pub(crate) mod process;
 pub(crate) mod signal;
 pub(crate) mod socket;
 

@@ -1,4 +1,4 @@
-//! Descriptors of the real kernel in a simulated ring: bells and pipes.
+//! Descriptors of the real kernel in a simulated ring: bells, pipes, children.
 
 use std::os::fd::AsRawFd;
 
@@ -120,4 +120,23 @@ fn a_write_to_a_full_real_pipe_waits_and_goes_in_parts() {
         }
     }
     assert!(read_so_far > 0, "it was full at least once");
+}
+
+#[test]
+#[expect(clippy::zombie_processes, reason = "the ring waits for it")]
+fn a_real_child_is_waited_for_and_reaped() {
+    let mut rig = Rig::new();
+    let child = std::process::Command::new("sh").args(["-c", "exit 5"]).spawn().expect("a shell");
+    let pidfd = crate::sys::process::pidfd_open(child.id()).expect("a descriptor");
+    let info = Memory::new(128);
+    let wait = |user_data| Sqe {
+        len: libc::P_PIDFD,
+        file_index: libc::WEXITED,
+        off: info.address(),
+        ..entry(opcode::WAITID, user_data, pidfd.as_raw_fd())
+    };
+    assert_eq!(rig.run(wait(1)).result, 0);
+    let word = |at: usize| i32::from_ne_bytes(info.bytes()[at..at + 4].try_into().expect("four"));
+    assert_eq!((word(0), word(8), word(24)), (libc::SIGCHLD, libc::CLD_EXITED, 5));
+    assert_eq!(rig.run(wait(2)).result, -libc::ECHILD, "it was reaped");
 }
