@@ -356,6 +356,11 @@ impl File {
         failed_on(self.name.as_deref(), what, error)
     }
 
+    /// Its path, for eyes.
+    pub(super) fn shown(&self) -> String {
+        name_for_eyes(self.name.as_deref())
+    }
+
     pub(super) fn driver(&self) -> &Rc<Driver> {
         self.fd.driver()
     }
@@ -366,11 +371,11 @@ impl File {
 }
 
 pub(super) fn failed_on(name: Option<&CString>, what: &str, error: io::Error) -> io::Error {
-    let intent = match name {
-        Some(name) => format!("{what} {}", shown(name)),
-        None => format!("{what} a file"),
-    };
-    failed(intent, error)
+    failed(format!("{what} {}", name_for_eyes(name)), error)
+}
+
+fn name_for_eyes(name: Option<&CString>) -> String {
+    name.map_or_else(|| "a file".to_owned(), |name| shown(name).to_string())
 }
 
 pub(super) fn none_taken() -> io::Error {

@@ -31,12 +31,16 @@ mod direct;
 mod error;
 mod file;
 mod helper;
+mod input;
 mod metadata;
 mod names;
 mod options;
+mod reader;
+mod stdio;
 mod vectored;
 mod walk;
 mod whole;
+mod writer;
 
 pub use copy::copy;
 pub use dir::{DirEntry, ReadDir, read_dir};
@@ -48,5 +52,8 @@ pub use names::{
     remove_dir_all, remove_file, rename, set_permissions, symlink, symlink_metadata,
 };
 pub use options::OpenOptions;
+pub use reader::{BufReader, Lines};
+pub use stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 pub use walk::{Walk, WalkEntry, walk};
 pub use whole::{read, read_to_string, write};
+pub use writer::BufWriter;

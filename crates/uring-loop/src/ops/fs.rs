@@ -10,12 +10,16 @@ use std::rc::Rc;
 use crate::driver::Op;
 use crate::driver::buf::{IoBuf, IoBufMut};
 use crate::driver::fd::Fd;
-use crate::driver::ring::{Cqe, Sqe, opcode};
+use crate::driver::ring::{Cqe, Sqe, opcode, sqe_flags};
 
 /// The most that one entry moves: the kernel's `MAX_RW_COUNT`.
 const MOST: usize = 0x7fff_f000;
 /// The most pieces of one vectored entry (`UIO_MAXIOV`).
 const IOV_MAX: usize = 1024;
+
+/// An offset that means none: of a pipe or a terminal, or the position that the kernel keeps with
+/// the open file (io_uring_enter(2)).
+pub(crate) const NO_OFFSET: u64 = u64::MAX;
 
 /// How an entry names an open file.
 #[derive(Clone, Copy, Debug)]
@@ -307,5 +311,30 @@ unsafe impl Op for Close {
             self.0.forget();
         }
         cqe.into_result().map(drop)
+    }
+}
+
+/// A read or write of a terminal or a pipe: it may wait for ever, so no virtual clock waits for it.
+pub(crate) struct Patient<T> {
+    pub(crate) op: T,
+    /// Hand it to a worker of the kernel's at once (`IOSQE_ASYNC`, 5.6).
+    pub(crate) worker: bool,
+}
+
+// SAFETY: the inner op's. With a worker the descriptor is looked up later than the entry is taken
+// in; it is one of the standard descriptors, which are never closed here.
+unsafe impl<T: Op> Op for Patient<T> {
+    type Output = T::Output;
+    const HOLDS_CLOCK: bool = false;
+
+    fn prepare(&mut self, sqe: &mut Sqe) {
+        self.op.prepare(sqe);
+        if self.worker {
+            sqe.flags |= sqe_flags::ASYNC;
+        }
+    }
+
+    fn complete(self, cqe: Cqe) -> T::Output {
+        self.op.complete(cqe)
     }
 }

@@ -1,8 +1,8 @@
-//! Calls on files that neither io_uring nor std has. They may block: for helper threads.
+//! Calls on files that neither io_uring nor std has. Those that copy may block: for helper threads.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::check;
 
@@ -38,4 +38,10 @@ pub(crate) fn copy_range(from: &File, to: &File, offset: u64, most: usize) -> io
 /// Whether an error says that the call as such is not there.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EOPNOTSUPP))
+}
+
+/// Whether a descriptor is a device that is read byte by byte, as a terminal.
+pub(crate) fn is_char_device(fd: BorrowedFd<'_>) -> bool {
+    let status = nix::sys::stat::fstat(fd);
+    status.is_ok_and(|status| status.st_mode & libc::S_IFMT == libc::S_IFCHR)
 }
