@@ -142,7 +142,9 @@ pub mod __private {
 
 /// Buffers that operations take and give back, and those that the loop lends.
 pub mod buf {
+    pub use crate::driver::aligned::AlignedBuf;
     pub use crate::driver::buf::{IoBuf, IoBufMut};
+    pub use crate::driver::fixed::{FixedBuf, FixedBuffers};
     pub use crate::driver::recvbuf::RecvBuf;
 }
 

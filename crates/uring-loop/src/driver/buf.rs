@@ -3,6 +3,7 @@
 //! The driver asks for the pointer only after the buffer lies in its slot, where it does not
 //! move. So even an array may be a buffer.
 
+use super::Driver;
 use super::recvbuf::RecvBuf;
 
 /// Bytes that an operation may read from.
@@ -15,6 +16,12 @@ use super::recvbuf::RecvBuf;
 pub unsafe trait IoBuf: 'static {
     /// The bytes.
     fn bytes(&self) -> &[u8];
+
+    /// Where the memory is in the table of buffers that this driver's ring has registered.
+    #[doc(hidden)]
+    fn place(&self, _driver: &Driver) -> Option<u16> {
+        None
+    }
 }
 
 /// Bytes that an operation may write to.

@@ -18,12 +18,14 @@
 //! the borrow and acted on after it.
 
 mod abilities;
+pub(crate) mod aligned;
 pub(crate) mod buf;
 pub(crate) mod bufpool;
 mod chain;
 mod completion;
 pub(crate) mod connection;
 pub(crate) mod fd;
+pub(crate) mod fixed;
 mod in_flight;
 pub(crate) mod op;
 pub(crate) mod outgoing;
@@ -33,6 +35,7 @@ pub(crate) mod recv;
 pub(crate) mod recv_bytes;
 pub(crate) mod recv_datagrams;
 pub(crate) mod recvbuf;
+pub(crate) mod registered;
 pub(crate) mod ring;
 mod shutdown;
 pub(crate) mod slab;
@@ -70,6 +73,7 @@ pub struct Driver {
     /// Who looks at the operations, if anybody does.
     watch: OnceCell<Rc<dyn Watch>>,
     abilities: abilities::Abilities,
+    tables: registered::Tables,
     fork_generation: u32,
     #[cfg(any(test, feature = "testing"))]
     sim: Option<crate::testing::SimHandle>,
@@ -123,6 +127,7 @@ impl Driver {
             now: Cell::new(0),
             watch: OnceCell::new(),
             abilities: abilities::Abilities::unknown(),
+            tables: registered::Tables::default(),
             fork_generation: fork::generation(),
         })
     }

@@ -105,6 +105,8 @@ impl File {
     /// Strict: it is closed.
     pub async fn close(self) -> io::Result<()> {
         let name = self.name;
+        // A registered file is open by its place, too.
+        drop(self.place);
         let fd = match Rc::try_unwrap(self.fd) {
             Ok(fd) => fd,
             Err(_shared) => return Ok(()),

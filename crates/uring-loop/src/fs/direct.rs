@@ -4,6 +4,7 @@ use std::io;
 
 use super::File;
 use super::error::invalid;
+use crate::driver::aligned::AlignedBuf;
 use crate::ops::paths::Statx;
 
 /// What a file that was opened for direct access asks for, in bytes; both are powers of two.
@@ -49,6 +50,17 @@ impl File {
     #[must_use]
     pub fn alignment(&self) -> Option<Alignment> {
         self.alignment
+    }
+
+    /// An empty buffer for direct access to this file, with room for at least so many bytes.
+    ///
+    /// # Panics
+    ///
+    /// As [`AlignedBuf::with_alignment`].
+    #[must_use]
+    pub fn aligned_buffer(&self, bytes: usize) -> AlignedBuf {
+        let Alignment { memory, offset } = self.alignment.unwrap_or(Alignment::SAFE);
+        AlignedBuf::with_alignment(bytes.next_multiple_of(offset), memory)
     }
 
     /// Asks the kernel.

@@ -14,6 +14,7 @@ use super::direct::Alignment;
 use super::error::{failed, invalid, shown};
 use crate::driver::buf::{IoBuf, IoBufMut};
 use crate::driver::fd::Fd;
+use crate::driver::registered::FilePlace;
 use crate::driver::{Driver, Op};
 use crate::ops::fs::{Read, ReadRest, Target, Write, WriteRest};
 use crate::ops::ring::PollAdd;
@@ -64,11 +65,13 @@ pub struct File {
     pub(super) name: Option<Rc<CString>>,
     /// Only of a file that was opened for direct access.
     pub(super) alignment: Option<Alignment>,
+    /// Only of a file that was registered.
+    pub(super) place: Option<Rc<FilePlace>>,
 }
 
 impl File {
     pub(super) fn new(fd: Fd, name: Option<CString>) -> Self {
-        File { fd: Rc::new(fd), cursor: 0, name: name.map(Rc::new), alignment: None }
+        File { fd: Rc::new(fd), cursor: 0, name: name.map(Rc::new), alignment: None, place: None }
     }
 
     /// Opens a file to read.
@@ -184,7 +187,7 @@ impl File {
         if let Err(error) = self.check(start.addr(), room, offset) {
             return (Err(self.failed("reading", error)), buffer);
         }
-        let file = self.target();
+        let file = self.target_with(&buffer);
         let read = |buffer| Read { buffer, offset, file };
         let (result, buffer) = self.moved(buffer, read, PollAdd::readable).await;
         (result.map_err(|error| self.failed("reading", error)), buffer)
@@ -235,7 +238,7 @@ impl File {
         filled: usize,
         offset: u64,
     ) -> (io::Result<usize>, B) {
-        let (file, offset) = (self.target(), offset + filled as u64);
+        let (file, offset) = (self.target_with(&buffer), offset + filled as u64);
         let rest = |buffer| ReadRest { read: Read { buffer, offset, file }, skip: filled };
         let (result, buffer) = self.moved(buffer, rest, PollAdd::readable).await;
         (result.map_err(|error| self.failed("reading", error)), buffer)
@@ -257,7 +260,7 @@ impl File {
         if let Err(error) = self.check(bytes.as_ptr().addr(), bytes.len(), offset) {
             return (Err(self.failed("writing", error)), buffer);
         }
-        let file = self.target();
+        let file = self.target_with(&buffer);
         let write = |buffer| Write { buffer, offset, file };
         let (result, buffer) = self.moved(buffer, write, PollAdd::writable).await;
         (result.map_err(|error| self.failed("writing", error)), buffer)
@@ -288,7 +291,7 @@ impl File {
         if let Err(error) = self.check(address, length, offset) {
             return (0, Err(self.failed("writing", error)), buffer);
         }
-        let (file, mut written) = (self.target(), 0);
+        let (file, mut written) = (self.target_with(&buffer), 0);
         while written < length {
             let rest = |buffer| {
                 let offset = offset + written as u64;
@@ -366,7 +369,14 @@ impl File {
     }
 
     pub(super) fn target(&self) -> Target {
-        Target::descriptor(self.fd.as_raw_fd())
+        match &self.place {
+            Some(place) => Target::registered(place.index()),
+            None => Target::descriptor(self.fd.as_raw_fd()),
+        }
+    }
+
+    fn target_with(&self, buffer: &impl IoBuf) -> Target {
+        self.target().with_buffer(buffer.place(self.driver()))
     }
 }
 

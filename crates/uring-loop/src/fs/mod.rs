@@ -36,6 +36,7 @@ mod metadata;
 mod names;
 mod options;
 mod reader;
+mod registered;
 mod stdio;
 mod vectored;
 mod walk;

@@ -21,21 +21,54 @@ const IOV_MAX: usize = 1024;
 /// the open file (io_uring_enter(2)).
 pub(crate) const NO_OFFSET: u64 = u64::MAX;
 
-/// How an entry names an open file.
+/// How an entry names an open file, and the memory that moves.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Target(RawFd);
+pub(crate) struct Target {
+    /// A descriptor, or a place among the registered files.
+    number: i32,
+    registered: bool,
+    /// The buffer's place among the registered ones.
+    buffer: u16,
+}
+
+/// No registered buffer: the tables are smaller.
+const PLAIN: u16 = u16::MAX;
 
 impl Target {
     pub(crate) fn descriptor(fd: RawFd) -> Self {
-        Target(fd)
+        Target { number: fd, registered: false, buffer: PLAIN }
+    }
+
+    /// A place among the registered files.
+    pub(crate) fn registered(place: u16) -> Self {
+        Target { number: place.into(), registered: true, buffer: PLAIN }
+    }
+
+    /// With a buffer that may be registered.
+    pub(crate) fn with_buffer(self, place: Option<u16>) -> Self {
+        Target { buffer: place.unwrap_or(PLAIN), ..self }
     }
 
     fn put(self, sqe: &mut Sqe) {
-        sqe.fd = self.0;
+        sqe.fd = self.number;
+        if self.registered {
+            sqe.flags |= sqe_flags::FIXED_FILE;
+        }
+    }
+
+    /// The same, and which of two operations it is.
+    fn put_with_buffer(self, sqe: &mut Sqe, plain: u8, fixed: u8) {
+        self.put(sqe);
+        if self.buffer == PLAIN {
+            sqe.opcode = plain;
+        } else {
+            (sqe.opcode, sqe.buf_index) = (fixed, self.buffer);
+        }
     }
 }
 
-/// `IORING_OP_READ` (5.6) into the room of a buffer.
+/// `IORING_OP_READ` (5.6), or `_READ_FIXED` (5.1), into the room of a buffer.
+// With a buffer of 16 bytes it fits into its slot.
 pub(crate) struct Read<B> {
     pub(crate) buffer: B,
     pub(crate) offset: u64,
@@ -46,8 +79,7 @@ pub(crate) struct Read<B> {
 fn prepare_read(sqe: &mut Sqe, file: Target, buffer: &mut impl IoBufMut, skip: usize, offset: u64) {
     let (start, room) = buffer.spare();
     let skip = skip.min(room);
-    file.put(sqe);
-    sqe.opcode = opcode::READ;
+    file.put_with_buffer(sqe, opcode::READ, opcode::READ_FIXED);
     sqe.addr = start.wrapping_add(skip) as u64;
     sqe.len = (room - skip).min(MOST) as u32;
     sqe.off = offset;
@@ -99,7 +131,7 @@ unsafe impl<B: IoBufMut> Op for ReadRest<B> {
     }
 }
 
-/// `IORING_OP_WRITE` (5.6) of a buffer, as much of it as the kernel takes.
+/// `IORING_OP_WRITE` (5.6), or `_WRITE_FIXED` (5.1), of a buffer, as much as the kernel takes.
 pub(crate) struct Write<B> {
     pub(crate) buffer: B,
     pub(crate) offset: u64,
@@ -107,8 +139,7 @@ pub(crate) struct Write<B> {
 }
 
 fn prepare_write(sqe: &mut Sqe, file: Target, bytes: &[u8], offset: u64) {
-    file.put(sqe);
-    sqe.opcode = opcode::WRITE;
+    file.put_with_buffer(sqe, opcode::WRITE, opcode::WRITE_FIXED);
     sqe.addr = bytes.as_ptr() as u64;
     sqe.len = bytes.len().min(MOST) as u32;
     sqe.off = offset;

@@ -5,6 +5,8 @@ pub const NOP: u8 = 0; // 5.1
 pub const READV: u8 = 1; // 5.1
 pub const WRITEV: u8 = 2; // 5.1
 pub const FSYNC: u8 = 3; // 5.1
+pub const READ_FIXED: u8 = 4; // 5.1
+pub const WRITE_FIXED: u8 = 5; // 5.1
 pub const POLL_ADD: u8 = 6; // 5.1
 pub const SENDMSG: u8 = 9; // 5.3
 pub const RECVMSG: u8 = 10; // 5.3
@@ -16,6 +18,7 @@ pub const CONNECT: u8 = 16; // 5.5
 pub const FALLOCATE: u8 = 17; // 5.6
 pub const OPENAT: u8 = 18; // 5.6
 pub const CLOSE: u8 = 19; // 5.6
+pub const FILES_UPDATE: u8 = 20; // 5.6
 pub const STATX: u8 = 21; // 5.6
 pub const READ: u8 = 22; // 5.6
 pub const WRITE: u8 = 23; // 5.6
@@ -41,6 +44,8 @@ pub fn name(opcode: u8) -> &'static str {
         READV => "READV",
         WRITEV => "WRITEV",
         FSYNC => "FSYNC",
+        READ_FIXED => "READ_FIXED",
+        WRITE_FIXED => "WRITE_FIXED",
         POLL_ADD => "POLL_ADD",
         SENDMSG => "SENDMSG",
         RECVMSG => "RECVMSG",
@@ -52,6 +57,7 @@ pub fn name(opcode: u8) -> &'static str {
         FALLOCATE => "FALLOCATE",
         OPENAT => "OPENAT",
         CLOSE => "CLOSE",
+        FILES_UPDATE => "FILES_UPDATE",
         STATX => "STATX",
         READ => "READ",
         WRITE => "WRITE",
@@ -81,6 +87,8 @@ pub(crate) const USED: &[u8] = &[
     READV,
     WRITEV,
     FSYNC,
+    READ_FIXED,
+    WRITE_FIXED,
     POLL_ADD,
     SENDMSG,
     ACCEPT,
@@ -89,6 +97,7 @@ pub(crate) const USED: &[u8] = &[
     FALLOCATE,
     OPENAT,
     CLOSE,
+    FILES_UPDATE,
     STATX,
     READ,
     WRITE,

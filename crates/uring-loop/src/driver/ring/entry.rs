@@ -90,6 +90,8 @@ impl Cqe {
 
 /// `IOSQE_*`: how a submission is treated.
 pub mod sqe_flags {
+    /// `fd` is a place in the table of registered files (`IOSQE_FIXED_FILE`, 5.1).
+    pub const FIXED_FILE: u8 = 1 << 0;
     /// The next submission starts when this one has succeeded (`IOSQE_IO_LINK`, 5.3).
     pub const IO_LINK: u8 = 1 << 2;
     /// The next submission starts when this one is done, whatever came of it

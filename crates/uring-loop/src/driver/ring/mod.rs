@@ -136,6 +136,53 @@ impl Ring {
         }
     }
 
+    /// Makes an empty table of registered buffers.
+    pub(crate) fn register_buffer_table(&mut self, places: u16) -> io::Result<()> {
+        match self {
+            Ring::Kernel(ring) => {
+                ring.uring.ring.submitter().register_buffers_sparse(places.into())
+            }
+            #[cfg(any(test, feature = "testing"))]
+            Ring::Sim(ring) => ring.register_buffer_table(places),
+            Ring::Closed => Err(io::Error::from_raw_os_error(libc::ENXIO)),
+        }
+    }
+
+    /// Puts memory into a place of that table, or nothing in place of what was there.
+    ///
+    /// # Safety
+    ///
+    /// The memory stays mapped as long as it is in the table.
+    pub(crate) unsafe fn set_buffer(
+        &mut self,
+        place: u16,
+        address: u64,
+        length: u32,
+    ) -> io::Result<()> {
+        match self {
+            Ring::Kernel(ring) => {
+                let start = std::ptr::with_exposed_provenance_mut(address as usize);
+                let piece = libc::iovec { iov_base: start, iov_len: length as usize };
+                let submitter = ring.uring.ring.submitter();
+                // SAFETY: handed on.
+                unsafe { submitter.register_buffers_update(place.into(), &[piece], None) }
+            }
+            #[cfg(any(test, feature = "testing"))]
+            Ring::Sim(ring) => ring.set_buffer(place, address, length),
+            Ring::Closed => Err(io::Error::from_raw_os_error(libc::ENXIO)),
+        }
+    }
+
+    /// Makes an empty table of registered files.
+    pub(crate) fn register_file_table(&mut self, places: u16) -> io::Result<()> {
+        match self {
+            Ring::Kernel(ring) => ring.uring.ring.submitter().register_files_sparse(places.into()),
+            #[cfg(any(test, feature = "testing"))]
+            Ring::Sim(ring) => ring.register_file_table(places),
+            Ring::Closed => Err(io::Error::from_raw_os_error(libc::ENXIO)),
+        }
+    }
+
     /// Whether the kernel has an opcode.
     pub(crate) fn supports(&self, opcode: u8) -> bool {
         match self {

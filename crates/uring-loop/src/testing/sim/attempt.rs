@@ -11,7 +11,7 @@ use super::request::{Outcome, Request};
 use super::work::transfers;
 use super::world::{Work, World};
 use super::{Errno, memory, real};
-use crate::driver::ring::{Cqe, Sqe, opcode, socket_flags};
+use crate::driver::ring::{Cqe, Sqe, opcode, socket_flags, sqe_flags};
 
 /// Bytes of a `struct __kernel_timespec`.
 const TIMESPEC: usize = 16;
@@ -48,6 +48,12 @@ impl World {
 
     fn find_object(&mut self, request: &mut Request) -> Result<(), Errno> {
         let Sqe { fd, opcode, .. } = request.sqe;
+        if request.has_flag(sqe_flags::FIXED_FILE) {
+            let object = self.registered.file(fd)?;
+            self.descriptors.hold(object);
+            request.object = Some(object);
+            return Ok(());
+        }
         if !(0..FIRST_VIRTUAL).contains(&fd) {
             let object = self.descriptors.resolve(fd)?;
             self.descriptors.hold(object);
@@ -76,7 +82,16 @@ impl World {
         let sqe = request.sqe;
         let whole = Piece { address: sqe.addr, length: u64::from(sqe.len) };
         match sqe.opcode {
-            opcode::SEND | opcode::SEND_ZC | opcode::WRITE => request.pin_read(whole)?,
+            opcode::READ_FIXED | opcode::WRITE_FIXED if !self.registered.holds(&sqe) => {
+                return Err(libc::EFAULT);
+            }
+            opcode::SEND | opcode::SEND_ZC | opcode::WRITE | opcode::WRITE_FIXED => {
+                request.pin_read(whole)?;
+            }
+            opcode::READ_FIXED => request.pin_write(whole),
+            opcode::FILES_UPDATE => {
+                request.pin_read(Piece { address: sqe.addr, length: u64::from(sqe.len) * 4 })?;
+            }
             opcode::RECV | opcode::READ if !request.selects_buffer() => request.pin_write(whole),
             opcode::RECVMSG if request.selects_buffer() => self.pin_header(request)?,
             opcode::SENDMSG | opcode::RECVMSG | opcode::READV | opcode::WRITEV => {
@@ -192,7 +207,11 @@ impl World {
             opcode::TIMEOUT => self.expire(request),
             opcode::ASYNC_CANCEL => Outcome::from(self.cancel(&sqe)),
             opcode::POLL_ADD => self.poll(request),
+            opcode::CLOSE if sqe.file_index > 0 => {
+                Outcome::from(self.set_registered_file(sqe.file_index as u64 - 1, None).map(|()| 0))
+            }
             opcode::CLOSE => Outcome::from(self.close(sqe.fd)),
+            opcode::FILES_UPDATE => Outcome::from(self.update_files(&sqe)),
             opcode::SOCKET => Outcome::from(self.socket(&sqe)),
             opcode::MSG_RING => Outcome::from(self.message(request)),
             opcode::ACCEPT => self.accept(request),

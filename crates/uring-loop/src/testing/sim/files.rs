@@ -127,6 +127,12 @@ impl Files {
         self.open.get(&id).map(|file| file.node)
     }
 
+    /// A transfer past the page cache is cut short between blocks only.
+    pub(super) fn cut(&mut self, id: OpenFileId, most: usize) -> usize {
+        let unit = DIRECT_ALIGNMENT.1 as usize;
+        if self.file(id).direct { (most / unit * unit).max(unit) } else { most }
+    }
+
     /// What O_DIRECT asks of a transfer.
     pub(super) fn check_direct(
         &mut self,

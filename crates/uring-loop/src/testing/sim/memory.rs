@@ -138,6 +138,19 @@ pub(super) fn register_leaked(
     unsafe { ring.register_buffers(address, entries, group) }
 }
 
+/// Registers memory that a test has leaked as a buffer.
+#[cfg(test)]
+pub(super) fn set_leaked_buffer(
+    ring: &mut crate::driver::ring::Ring,
+    place: u16,
+    memory: &'static [std::sync::atomic::AtomicU64],
+) -> std::io::Result<()> {
+    let address = memory.as_ptr().expose_provenance() as u64;
+    let length = u32::try_from(size_of_val(memory)).expect("a small buffer");
+    // SAFETY: being 'static the memory stays mapped.
+    unsafe { ring.set_buffer(place, address, length) }
+}
+
 /// A fingerprint of bytes that must not change while the kernel may look at them (FNV-1a).
 pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

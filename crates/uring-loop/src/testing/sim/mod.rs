@@ -23,9 +23,9 @@
 //!
 //! By file: `world` (the way of a request), `work` (passes), `wait` (enter), `attempt`,
 //! `transfer`, `message`, `datagrams`, `paths` and `cancel` (what each operation does), `prepare`
-//! (checks), `request`, `network`, `unix`, `files`, `tree`, `pipes`, `descriptors`, `buffers`,
-//! `queues`, `real` (descriptors of the real kernel), `memory` (the only unsafe code), `handle`,
-//! `folders` and `peer` (the test's side).
+//! (checks), `request`, `network`, `unix`, `files`, `tree`, `pipes`, `descriptors`, `registered`,
+//! `buffers`, `queues`, `real` (descriptors of the real kernel), `memory` (the only unsafe code),
+//! `handle`, `folders` and `peer` (the test's side).
 
 mod attempt;
 mod buffers;
@@ -49,6 +49,7 @@ mod prepare;
 mod queues;
 mod random;
 mod real;
+mod registered;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -163,6 +164,18 @@ impl Sim {
             overflow: world.completions.overflowed(),
             completions: !world.completions.is_empty(),
         }
+    }
+
+    pub(crate) fn register_buffer_table(&mut self, places: u16) -> io::Result<()> {
+        self.handle.world().registered.make_buffers(places)
+    }
+
+    pub(crate) fn set_buffer(&mut self, place: u16, address: u64, length: u32) -> io::Result<()> {
+        self.handle.world().registered.set_buffer(place, address, length)
+    }
+
+    pub(crate) fn register_file_table(&mut self, places: u16) -> io::Result<()> {
+        self.handle.world().registered.make_files(places)
     }
 
     /// Whether this kernel has an opcode: see [`SimConfig::lacks`].

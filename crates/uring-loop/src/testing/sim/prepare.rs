@@ -23,7 +23,8 @@ pub(super) const MSG_FLAGS_PASS: u32 = 1 << 1;
 const FSYNC_DATASYNC: u32 = 1;
 const UIO_MAXIOV: u32 = 1024;
 
-const KNOWN_FLAGS: u8 = sqe_flags::IO_LINK
+const KNOWN_FLAGS: u8 = sqe_flags::FIXED_FILE
+    | sqe_flags::IO_LINK
     | sqe_flags::IO_HARDLINK
     | sqe_flags::ASYNC
     | sqe_flags::BUFFER_SELECT
@@ -39,6 +40,7 @@ pub(super) fn needs_file(opcode: u8) -> bool {
             | opcode::ASYNC_CANCEL
             | opcode::CLOSE
             | opcode::SOCKET
+            | opcode::FILES_UPDATE
             // It names a process.
             | opcode::WAITID
     ) && !paths::names(opcode)
@@ -68,6 +70,9 @@ pub(super) fn check(sqe: &Sqe) -> Result<(), Errno> {
     if selects && !may_select {
         return Err(libc::EOPNOTSUPP);
     }
+    if sqe.flags & sqe_flags::FIXED_FILE != 0 && !needs_file(sqe.opcode) {
+        return Err(libc::EBADF);
+    }
     if fields_fit(sqe) { Ok(()) } else { Err(libc::EINVAL) }
 }
 
@@ -81,7 +86,8 @@ fn fields_fit(sqe: &Sqe) -> bool {
     let skips = sqe.flags & sqe_flags::CQE_SKIP_SUCCESS != 0;
     match sqe.opcode {
         opcode::NOP => sqe.op_flags & !NOP_INJECT == 0,
-        opcode::READ | opcode::WRITE => sqe.ioprio == 0,
+        opcode::READ | opcode::WRITE | opcode::READ_FIXED | opcode::WRITE_FIXED => sqe.ioprio == 0,
+        opcode::FILES_UPDATE => no_flags && no_file && !no_length,
         opcode::READ_MULTISHOT => {
             let selects = sqe.flags & sqe_flags::BUFFER_SELECT != 0;
             sqe.ioprio == 0 && selects && no_address && no_length
@@ -119,7 +125,10 @@ fn fields_fit(sqe: &Sqe) -> bool {
         opcode::FTRUNCATE => {
             no_flags && no_address && no_length && no_buffer && no_file && sqe.addr3 == 0
         }
-        opcode::CLOSE => no_offset && no_address && no_length && no_flags && no_buffer && no_file,
+        opcode::CLOSE => {
+            let one = sqe.fd == 0 || no_file;
+            no_offset && no_address && no_length && no_flags && no_buffer && one
+        }
         opcode::SHUTDOWN => no_offset && no_address && no_flags && no_buffer && no_file,
         opcode::MSG_RING => {
             let pass = sqe.op_flags & MSG_FLAGS_PASS != 0;

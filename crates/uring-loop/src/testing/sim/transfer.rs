@@ -210,13 +210,13 @@ impl World {
         let Some(Object::File(file)) = request.object else { return Outcome::done(-libc::EBADF) };
         self.files.tree.now = self.now;
         let sqe = request.sqe;
-        let reads = matches!(sqe.opcode, opcode::READ | opcode::READV);
+        let reads = matches!(sqe.opcode, opcode::READ | opcode::READV | opcode::READ_FIXED);
         let pieces = if reads { self.receive_into(request) } else { self.pieces(&sqe) };
         let moved = pieces.and_then(|pieces| {
             let total = length(&pieces);
             let places = pieces.iter().map(|piece| (piece.address, piece.length));
             self.files.check_direct(file, sqe.off, places)?;
-            let most = request.cap(total);
+            let most = self.files.cut(file, request.cap(total)).min(total);
             let count = if reads {
                 let bytes = self.files.read(file, sqe.off, most)?;
                 scatter(&pieces, 0, &bytes)?;

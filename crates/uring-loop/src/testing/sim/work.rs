@@ -203,8 +203,10 @@ impl World {
         }
         let receiving = |request: &&Request| {
             let opcode = request.sqe.opcode;
-            let reads =
-                matches!(opcode, opcode::RECV | opcode::RECVMSG | opcode::READ | opcode::READV);
+            let reads = matches!(
+                opcode,
+                opcode::RECV | opcode::RECVMSG | opcode::READ | opcode::READV | opcode::READ_FIXED
+            );
             reads && request.done == 0
         };
         let requests = self.requests.values().filter(receiving);
@@ -228,6 +230,9 @@ impl World {
     pub(super) fn close_ring(&mut self) {
         self.scribble();
         self.groups = Default::default();
+        for object in self.registered.take() {
+            self.release(object);
+        }
         self.work.clear();
         self.notifications.clear();
         for (id, mut request) in std::mem::take(&mut self.requests) {
@@ -251,8 +256,14 @@ impl World {
             request.ambush.end_multishot = true;
         }
         // A close of what has no `flush` is done while it is submitted (`io_close`).
-        let timeless =
-            matches!(opcode, opcode::ASYNC_CANCEL | opcode::TIMEOUT | opcode::NOP | opcode::CLOSE);
+        let timeless = matches!(
+            opcode,
+            opcode::ASYNC_CANCEL
+                | opcode::TIMEOUT
+                | opcode::NOP
+                | opcode::CLOSE
+                | opcode::FILES_UPDATE
+        );
         if !timeless && self.random.chance(faults.delay.0) {
             let enters = self.random.below(u64::from(faults.delay.1)) as u32 + 1;
             request.set(Fault::Delay(enters), self.passes, self.now);
@@ -322,8 +333,10 @@ pub(super) fn transfers(opcode: u8) -> bool {
         opcode::READ
             | opcode::READV
             | opcode::READ_MULTISHOT
+            | opcode::READ_FIXED
             | opcode::WRITE
             | opcode::WRITEV
+            | opcode::WRITE_FIXED
             | opcode::RECV
             | opcode::RECVMSG
             | opcode::SEND

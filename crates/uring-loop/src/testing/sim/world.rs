@@ -16,6 +16,7 @@ use super::prepare;
 use super::queues::Completions;
 use super::random::Random;
 use super::real::Real;
+use super::registered::Registered;
 use super::request::{Guard, Outcome, Prepared, Request};
 use crate::driver::ring::{Cqe, Sqe, cqe_flags, opcode, sqe_flags};
 
@@ -46,6 +47,7 @@ pub(super) struct World {
     pub(super) descriptors: Descriptors,
     pub(super) ring: std::os::fd::RawFd,
     pub(super) groups: Groups,
+    pub(super) registered: Registered,
     pub(super) real: Real,
     pub(super) log: Vec<Event>,
     /// What the test has planned, by time and then by order.
@@ -90,6 +92,7 @@ impl World {
             descriptors,
             ring,
             groups: Groups::default(),
+            registered: Registered::default(),
             real: Real::default(),
             log: Vec::new(),
             agenda: BTreeMap::new(),

@@ -3,7 +3,8 @@
 
 use super::rig::*;
 use super::twin::{FD, Machine, same};
-use crate::driver::ring::{Sqe, opcode};
+use crate::driver::ring::{Sqe, opcode, sqe_flags};
+use crate::testing::sim::memory;
 
 /// An empty folder of one of the two kernels.
 struct Folder {
@@ -215,6 +216,108 @@ fn direct_access_asks_for_the_same() {
             ..aligned(opcode::READ, 6, 0, 4096)
         };
         said.push(machine.say(odd));
+        said
+    });
+}
+
+#[test]
+fn registered_files_are_told_the_same() {
+    same(|machine| {
+        let file = machine.file(b"hello world");
+        let other = machine.file(b"other");
+        let buffer = Memory::new(5);
+        let fixed =
+            |user_data, place| flagged(read(user_data, place, 0, buffer), sqe_flags::FIXED_FILE);
+        let update = |user_data, place, fd: i32| Sqe {
+            addr: Memory::of(&fd.to_ne_bytes()).address(),
+            off: place,
+            len: 1,
+            ..entry(opcode::FILES_UPDATE, user_data, -1)
+        };
+        let clear = |user_data, place| Sqe { file_index: place + 1, ..close(user_data, 0) };
+        let mut said = vec![machine.say(fixed(1, 0)), machine.say(update(2, 0, file))];
+        machine.ring.register_file_table(4).expect("a table");
+        said.push(format!(
+            "{:?}",
+            machine.ring.register_file_table(4).map_err(|e| e.raw_os_error())
+        ));
+        for step in [
+            fixed(3, 1),
+            update(4, 1, file),
+            fixed(5, 1),
+            update(6, 1, other),
+            fixed(7, 1),
+            update(8, 2, 999_999),
+            update(9, 4, file),
+            Sqe { len: 0, ..update(10, 0, file) },
+            clear(11, 1),
+            fixed(12, 1),
+            clear(13, 1),
+            clear(14, 8),
+            Sqe { fd: 5, ..clear(15, 1) },
+            flagged(entry(opcode::STATX, 16, 0), sqe_flags::FIXED_FILE),
+            fixed(17, -1),
+        ] {
+            said.push(machine.say(step));
+            said.push(format!("{:?}", buffer.bytes()));
+        }
+        said
+    });
+}
+
+#[test]
+fn a_place_that_changes_behind_an_operation_is_no_matter_to_it() {
+    same(|machine| {
+        let (one, two) = (machine.file(b"one"), machine.file(b"two"));
+        let buffers = [Memory::new(3), Memory::new(3)];
+        let update = |user_data, fd: i32| Sqe {
+            addr: Memory::of(&fd.to_ne_bytes()).address(),
+            len: 1,
+            ..entry(opcode::FILES_UPDATE, user_data, -1)
+        };
+        let fixed =
+            |user_data, buffer| flagged(read(user_data, 0, 0, buffer), sqe_flags::FIXED_FILE);
+        machine.ring.register_file_table(1).expect("a table");
+        let clear = Sqe { file_index: 1, ..close(3, 0) };
+        let steps =
+            [update(1, one), fixed(2, buffers[0]), clear, update(4, two), fixed(5, buffers[1])];
+        let mut said = machine.say_all(&steps, 5);
+        said.sort();
+        said.push(format!("{:?}", buffers.map(Memory::bytes)));
+        said
+    });
+}
+
+#[test]
+fn registered_buffers_are_told_the_same() {
+    same(|machine| {
+        let file = machine.file(b"hello world");
+        let page = page_of_words(512);
+        let start = page.as_ptr().expose_provenance() as u64;
+        let fixed = |user_data, place, addr, len| Sqe {
+            addr,
+            len,
+            buf_index: place,
+            ..entry(opcode::READ_FIXED, user_data, file)
+        };
+        let mut said = vec![machine.say(fixed(1, 0, start, 5))];
+        machine.ring.register_buffer_table(2).expect("a table");
+        said.push(machine.say(fixed(2, 0, start, 5)));
+        memory::set_leaked_buffer(&mut machine.ring, 0, page).expect("a place");
+        for step in [
+            fixed(3, 0, start, 5),
+            fixed(4, 0, start + 4090, 5),
+            fixed(5, 0, start + 4094, 5),
+            fixed(6, 1, start, 5),
+            fixed(7, 9, start, 5),
+            Sqe { opcode: opcode::WRITE_FIXED, off: 6, ..fixed(8, 0, start, 5) },
+            Sqe { opcode: opcode::WRITE_FIXED, ..fixed(9, 0, start - 1, 5) },
+        ] {
+            said.push(machine.say(step));
+        }
+        let whole = Memory::new(11);
+        said.push(machine.say(read(10, file, 0, whole)));
+        said.push(format!("{:?}", whole.bytes()));
         said
     });
 }
