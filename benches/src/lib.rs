@@ -1,8 +1,8 @@
 //! Programs that measure: ours, the peers and the hand-written floors.
 //!
-//! * `echo_*`, `exec_*`, `msg_*`, `pool_*` are the measured programs: one binary per peer, a fresh
-//!   process per measurement. What they share is here: [`serve`], [`uring`], [`exec`], [`msg`],
-//!   [`pools`], [`once`], [`pin`].
+//! * `echo_*`, `exec_*`, `file_*`, `msg_*`, `pool_*` are the measured programs: one binary per
+//!   peer, a fresh process per measurement. What they share is here: [`serve`], [`uring`],
+//!   [`exec`], [`files`], [`msg`], [`pools`], [`once`], [`pin`].
 //! * `compare` drives them in interleaved rounds: [`load`], [`process`], [`usage`], [`noise`],
 //!   [`rounds`], [`stats`], [`environment`], [`report`].
 //! * `workload` does one piece of work under one model of concurrency and measures that:
@@ -12,6 +12,7 @@
 
 pub mod environment;
 pub mod exec;
+pub mod files;
 pub mod load;
 pub mod msg;
 pub mod noise;

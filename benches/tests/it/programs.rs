@@ -36,6 +36,31 @@ fn every_executor_measures_every_row() {
 }
 
 #[test]
+fn files_are_read_in_every_row_that_a_program_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = format!("--folder={}", folder.path().display());
+    let programs = [
+        (env!("CARGO_BIN_EXE_file_floor"), false),
+        (env!("CARGO_BIN_EXE_file_glommio"), false),
+        (env!("CARGO_BIN_EXE_file_monoio"), false),
+        (env!("CARGO_BIN_EXE_file_ours"), true),
+        (env!("CARGO_BIN_EXE_file_ours_registered"), false),
+        (env!("CARGO_BIN_EXE_file_std"), true),
+        (env!("CARGO_BIN_EXE_file_tokio"), true),
+    ];
+    for (program, copies) in programs {
+        let rows: [&[&str]; 4] =
+            [&["random", "--depth=1"], &["random", "--depth=32"], &["sequential"], &["copy"]];
+        for row in rows {
+            let arguments = row.iter().copied().chain([SHORT, folder.as_str()]);
+            let metrics = measure_once(Path::new(program), arguments).unwrap();
+            assert_eq!(metrics.contains_key("ns"), row[0] != "copy" || copies, "{program} {row:?}");
+            assert!(metrics.values().all(|value| value.is_finite()), "{program} {metrics:?}");
+        }
+    }
+}
+
+#[test]
 fn messages_pass_in_every_row_that_a_program_has() {
     let rows = ["round-trip", "one-way", "batched", "call"];
     let programs = [

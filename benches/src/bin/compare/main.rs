@@ -50,6 +50,9 @@ enum What {
         after_help = "Rows: lock, lock-contended, semaphore, semaphore-contended, queue, gather"
     )]
     Sync(once::Options),
+    /// Files: direct reads at random and one after the other, copies of small ones
+    #[command(after_help = "Rows: random-1, random-32, random-128, sequential, copy")]
+    Files(once::Options),
     /// Messages between two cores: round trip, stream, batches, calls
     #[command(after_help = "Rows: round-trip, one-way, batched, call")]
     Messages(once::Options),
@@ -81,6 +84,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         What::Idle(_) => "idle",
         What::Exec(_) => "exec",
         What::Sync(_) => "sync",
+        What::Files(_) => "files",
         What::Messages(_) => "messages",
         What::Pools(_) => "pools",
     };
@@ -91,6 +95,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         What::Idle(options) => idle::compare(options, &mut run)?,
         What::Exec(options) => once::exec(options, &mut run)?,
         What::Sync(options) => once::sync(options, &mut run)?,
+        What::Files(options) => once::files(options, &mut run)?,
         What::Messages(options) => once::messages(options, &mut run)?,
         What::Pools(options) => once::pools(options, &mut run)?,
     }

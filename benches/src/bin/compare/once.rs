@@ -1,4 +1,4 @@
-//! `compare exec`, `sync`, `messages`, `pools`: programs that measure themselves once.
+//! `compare exec`, `sync`, `files`, `messages`, `pools`: programs that measure themselves once.
 
 use anyhow::ensure;
 use benches::process::{measure_once, sibling};
@@ -116,6 +116,43 @@ const POOLS: &[Row] = &[
     },
 ];
 
+/// Time per unit, and CPU time of all threads.
+const WORK: &[(&str, &str, f64, usize)] =
+    &[("ns", "us", 1000.0, 2), ("cpu_ns", "CPU us", 1000.0, 2)];
+
+const FILES: &[Row] = &[
+    Row {
+        name: "random-1",
+        title: "direct reads of 4 KiB at random, one at a time",
+        arguments: &["random", "--depth=1"],
+        columns: WORK,
+    },
+    Row {
+        name: "random-32",
+        title: "direct reads of 4 KiB at random, 32 at a time",
+        arguments: &["random", "--depth=32"],
+        columns: WORK,
+    },
+    Row {
+        name: "random-128",
+        title: "direct reads of 4 KiB at random, 128 at a time",
+        arguments: &["random", "--depth=128"],
+        columns: WORK,
+    },
+    Row {
+        name: "sequential",
+        title: "direct reads of 1 MiB, one after the other",
+        arguments: &["sequential"],
+        columns: WORK,
+    },
+    Row {
+        name: "copy",
+        title: "copies of files of 4 KiB, eight at a time",
+        arguments: &["copy"],
+        columns: WORK,
+    },
+];
+
 const SYNC: &[Row] = &[
     Row {
         name: "lock",
@@ -159,6 +196,11 @@ pub(crate) fn exec(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
     let how = run.how;
     let common = vec![format!("--core={}", how.core)];
     Kind { prefix: "exec_", rows: EXEC, usual: &["floor", "tokio"], common }.compare(options, run)
+}
+
+pub(crate) fn files(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
+    let common = vec![format!("--core={}", run.how.core)];
+    Kind { prefix: "file_", rows: FILES, usual: &["floor", "std"], common }.compare(options, run)
 }
 
 pub(crate) fn sync(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
