@@ -100,3 +100,4 @@ mod transcripts;
 mod unblock;
 mod unretrieved;
 mod wait;
+mod wakers;
