@@ -35,8 +35,8 @@ pub enum ReportKind {
     Shutdown,
     /// The exception handler panicked.
     HandlerPanicked,
-    /// A server could not accept a connection, the handler of one ended with an error, or a transport
-    /// failed in a way that is no news of the peer's going.
+    /// A server could not accept a connection, the handler of one ended with an error, or a
+    /// transport failed in a way that is no news of the peer's going.
     ConnectionFailed,
     /// A buffered writer was dropped with bytes in it. In debug mode only.
     Unflushed,

@@ -15,7 +15,8 @@ use crate::ops::net::{Send, SendZeroCopy, no_zero_copy};
 use crate::ops::ring::PollAdd;
 
 /// Future of [`TcpStream::write_all`](super::TcpStream::write_all) and
-/// [`UnixStream::write_all`](super::UnixStream::write_all); it gives the buffer back beside the result.
+/// [`UnixStream::write_all`](super::UnixStream::write_all); it gives the buffer back beside
+/// the result.
 // Its state is what is there, for a state of its own would make it larger:
 //
 // | buffer | key | state |

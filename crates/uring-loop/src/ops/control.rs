@@ -182,7 +182,9 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..99)) {
+        fn any_bytes_are_read_without_a_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..99),
+        ) {
             prop_assert!(headers(&bytes).count() <= bytes.len() / HEADER + 1);
         }
     }

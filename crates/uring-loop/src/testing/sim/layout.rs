@@ -1,5 +1,5 @@
-//! The kernel's structures as bytes: socket addresses, `iovec`, `msghdr`, `cmsghdr`, timespec. Pure; the
-//! bytes come from and go to `memory.rs`.
+//! The kernel's structures as bytes: socket addresses, `iovec`, `msghdr`, `cmsghdr`, timespec.
+//! Pure; the bytes come from and go to `memory.rs`.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 

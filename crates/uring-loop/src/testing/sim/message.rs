@@ -1,5 +1,5 @@
-//! Messages: the header, the address and the control data that SENDMSG and RECVMSG have beside their
-//! bytes.
+//! Messages: the header, the address and the control data that SENDMSG and RECVMSG have beside
+//! their bytes.
 
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 
