@@ -175,7 +175,12 @@ impl Exit {
 
     /// A waiter goes. Its waker may be the one at the operation: the others see to that.
     fn strike(&self, number: u64) {
-        self.waiters.borrow_mut().retain(|(other, _)| *other != number);
+        let mut waiters = self.waiters.borrow_mut();
+        let at = waiters.iter().position(|(other, _)| *other == number);
+        let gone = at.map(|at| waiters.remove(at));
+        drop(waiters);
+        // Its waker may be anything.
+        drop(gone);
         if self.status.get().is_none() && !mutant!("waiter-leaves-without-a-word") {
             self.wake_all();
         }
