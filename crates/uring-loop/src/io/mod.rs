@@ -3,6 +3,7 @@
 //!
 //! * [`ByteStream`]: the trait, in polls; [`ByteStreamExt`] has the same as futures.
 //! * [`Listener`]: where connections come from.
+//! * [`PollIo`]: a stream under the traits of other crates.
 //! * [`split`]: the two directions apart, for two tasks.
 //! * [`duplex`]: two ends of a connection that is nothing but memory.
 //!
@@ -15,6 +16,7 @@ mod ext;
 pub(crate) mod failure;
 mod listener;
 mod memory;
+mod poll_io;
 mod split;
 
 pub(crate) use crate::driver::recvbuf::RecvBuf;
@@ -23,4 +25,5 @@ pub use byte_stream::ByteStream;
 pub use ext::ByteStreamExt;
 pub use listener::Listener;
 pub use memory::{MemoryStream, duplex};
+pub use poll_io::PollIo;
 pub use split::{ReadHalf, WriteHalf, split};

@@ -61,6 +61,8 @@ mod net_zero_copy;
 mod parts;
 mod pipes;
 mod pipes_faults;
+#[cfg(all(feature = "futures-io", feature = "tokio-io"))]
+mod poll_io;
 mod process;
 mod process_end;
 mod process_talk;
