@@ -111,6 +111,12 @@ const RUNNABLE: &[Runnable] = &[
     },
     Runnable {
         package: "uring-loop",
+        name: "14_children",
+        args: &[],
+        says: &["Current date: 2", "Okay. Shutting down."],
+    },
+    Runnable {
+        package: "uring-loop",
         name: "echo",
         args: &["--addr", "127.0.0.1:0", "--seconds", "1"],
         says: &["listening 127.0.0.1:"],
