@@ -38,7 +38,6 @@ pub(crate) enum Medium {
     /// room.
     Socket,
     /// By `IORING_OP_WRITE` (5.6): a pipe takes what fits.
-    #[expect(dead_code, reason = "for the pipes of processes")]
     Pipe,
 }
 
@@ -50,6 +49,8 @@ struct Sending {
     waiting: bool,
     stopped: bool,
     fd: RawFd,
+    /// `RWF_*` of a write.
+    flags: u32,
     /// What went wrong, as errno; 0 for nothing.
     error: i32,
     /// The descriptor, once its stream is gone.
@@ -65,6 +66,7 @@ impl Sending {
             waiting: false,
             stopped: false,
             fd: -1,
+            flags: 0,
             error: 0,
             closes: None,
         }
@@ -102,6 +104,7 @@ impl Resident for Box<Sending> {
                 sqe.opcode = opcode::WRITE;
                 // The current position, as write(2).
                 sqe.off = u64::MAX;
+                sqe.op_flags = self.flags;
             }
         }
     }
@@ -120,6 +123,8 @@ impl Resident for Box<Sending> {
             0.. => {}
             errno if errno == -libc::EAGAIN && !waited => self.waiting = true,
             errno if errno == -libc::EINTR => {}
+            // An old kernel: then without.
+            errno if errno == -libc::EOPNOTSUPP && self.flags != 0 => self.flags = 0,
             errno => self.error = -errno,
         }
         if mutant!("short-send-not-gone-on-with") {
@@ -176,7 +181,8 @@ impl Outgoing {
             return Ok(());
         }
         let mut sending = self.idle.take().unwrap_or_else(|| Box::new(Sending::new()));
-        *sending = Sending { buffer, medium, fd, ..Sending::new() };
+        let flags = if medium == Medium::Pipe { driver.write_flags() } else { 0 };
+        *sending = Sending { buffer, medium, fd, flags, ..Sending::new() };
         self.key.set(Some(driver.place(sending)));
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use crate::blocking::unblock;
@@ -223,7 +224,15 @@ impl PipeReader {
         any
     }
 
-    fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+    pub(super) fn driver(&self) -> &Driver {
+        self.connection.driver()
+    }
+
+    pub(super) fn shared_driver(&self) -> Rc<Driver> {
+        self.connection.shared_driver()
+    }
+
+    pub(super) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
         if !context::take_budget() {
             cx.waker().wake_by_ref();
             return Poll::Pending;

@@ -58,6 +58,11 @@ impl PipeWriter {
         Self::new(fd)
     }
 
+    /// The descriptor is somebody else's to close.
+    pub(super) fn forget(self) {
+        self.fd.forget();
+    }
+
     /// Takes over a descriptor, on this thread's loop.
     ///
     /// # Panics

@@ -6,9 +6,10 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use uring_loop::io::ByteStreamExt;
 use uring_loop::op::opcode;
-use uring_loop::pipe::{PipeReader, PipeWriter, pipe};
-use uring_loop::testing::SimConfig;
+use uring_loop::pipe::{PipeReader, PipeStream, PipeWriter, pipe};
+use uring_loop::testing::{Fault, Faults, SimConfig, check_byte_stream};
 use uring_loop::time::{sleep, timeout};
 use uring_loop::{Builder, run, spawn, unblock, yield_now};
 
@@ -31,7 +32,8 @@ fn everywhere<F: Future<Output = ()>>(piece: impl Fn() -> F) {
 #[track_caller]
 fn on_the_real_one<F: Future<Output = ()>>(builder: Builder, piece: impl Fn() -> F) {
     let mut event_loop = builder.build().expect("a ring");
-    event_loop.run_until_complete(piece()).expect("not cancelled");
+    let limited = async { timeout(Duration::from_secs(60), piece()).await };
+    event_loop.run_until_complete(limited).expect("not cancelled").expect("it waits for ever");
     let pause = async { sleep(5 * MS).await };
     event_loop.run_until_complete(pause).expect("not cancelled");
     let statistics = event_loop.statistics();
@@ -363,6 +365,42 @@ fn named_pipes_wait_for_the_other_side_and_not_the_loop() {
             PipeWriter::open(folder.path()).await.expect_err("a folder is not written");
         });
     }
+}
+
+/// Two pipes, one each way, as the two ends of one connection.
+async fn crossed() -> (PipeStream, PipeStream) {
+    let ((one, to_one), (other, to_other)) = (pipe().expect("room"), pipe().expect("room"));
+    (PipeStream::new(one, to_other), PipeStream::new(other, to_one))
+}
+
+#[test]
+fn two_pipes_keep_the_promises_of_a_stream() {
+    everywhere(|| check_byte_stream(crossed));
+}
+
+#[test]
+fn two_pipes_on_a_kernel_full_of_faults_keep_them() {
+    for seed in 0..6 {
+        let config = SimConfig { send_buffer: 5000, ..SimConfig::seeded(seed) };
+        on_sim_with(small(), config, |sim| {
+            check_byte_stream(async move || {
+                sim.set_faults(Faults::none());
+                let crossed = crossed().await;
+                sim.set_faults(Faults::chaos());
+                crossed
+            })
+        });
+    }
+}
+
+#[test]
+fn what_was_handed_over_is_written_on_a_kernel_without_the_flags() {
+    on_sim_with(small(), SimConfig::seeded(3), |sim| async move {
+        let (one, other) = crossed().await;
+        sim.next(opcode::WRITE, Fault::Fail(nix::errno::Errno::EOPNOTSUPP as i32));
+        one.send(b"handed over".to_vec()).await.expect("open");
+        assert_eq!(&*other.recv().await.expect("open"), b"handed over");
+    });
 }
 
 #[test]

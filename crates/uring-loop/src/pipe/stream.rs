@@ -1,0 +1,127 @@
+//! Two pipes as one stream of bytes.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::task::{Context, Poll, ready};
+
+use super::{PipeReader, PipeWriter};
+use crate::driver::Driver;
+use crate::driver::outgoing::{Medium, Outgoing};
+use crate::driver::recvbuf::RecvBuf;
+use crate::io::ByteStream;
+
+/// A pipe that is read and one that is written, as one [`ByteStream`]: a child's output and input,
+/// say, or stdin and stdout.
+///
+/// Its directions end apart from each other: [`poll_shutdown`](ByteStream::poll_shutdown) closes
+/// the pipe that is written, behind what was handed over.
+///
+/// # Examples
+///
+/// ```
+/// use uring_loop::io::ByteStreamExt;
+/// use uring_loop::pipe::PipeStream;
+/// use uring_loop::process::{Command, Stdio};
+///
+/// uring_loop::run(async {
+///     let mut cat = Command::new("cat");
+///     let mut cat = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+///     let stream = PipeStream::new(cat.stdout.take().unwrap(), cat.stdin.take().unwrap());
+///     stream.send(b"there and back".to_vec()).await?;
+///     assert_eq!(&*stream.recv().await?, b"there and back");
+///     stream.write_eof().await?;
+///     assert!(stream.recv().await?.is_empty(), "it has ended");
+///     assert!(cat.wait().await?.success());
+///     # Ok::<(), std::io::Error>(())
+/// })?
+/// # ;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct PipeStream {
+    reader: PipeReader,
+    /// None once our direction has ended.
+    writer: Cell<Option<PipeWriter>>,
+    outgoing: Outgoing,
+}
+
+impl PipeStream {
+    /// Reads from one and writes to the other.
+    pub fn new(reader: PipeReader, writer: PipeWriter) -> Self {
+        let writer = Cell::new(Some(writer));
+        PipeStream { reader, writer, outgoing: Outgoing::default() }
+    }
+
+    fn driver(&self) -> &Driver {
+        self.reader.driver()
+    }
+
+    /// The descriptor to write to; negative once our direction has ended.
+    fn raw(&self) -> i32 {
+        let writer = self.writer.take();
+        let raw = writer.as_ref().map_or(-1, |writer| writer.as_raw_fd());
+        self.writer.set(writer);
+        raw
+    }
+}
+
+impl ByteStream for PipeStream {
+    fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+        self.reader.poll_recv(cx)
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let sent = ready!(self.outgoing.poll_sent(self.driver(), cx));
+        Poll::Ready(sent.and_then(|()| self.outgoing.check_open()))
+    }
+
+    fn start_send(&self, buffer: Vec<u8>) -> io::Result<()> {
+        self.outgoing.start(self.driver(), self.raw(), Medium::Pipe, buffer)
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.poll_sent(self.driver(), cx)
+    }
+
+    fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.outgoing.poll_sent(self.driver(), cx))?;
+        self.outgoing.mark_shut();
+        drop(self.writer.take());
+        Poll::Ready(Ok(()))
+    }
+
+    fn abort(&self) {
+        self.outgoing.abort(self.driver());
+    }
+
+    fn spare_buffer(&self) -> Vec<u8> {
+        self.outgoing.spare()
+    }
+
+    /// That of the pipe that is read.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.reader.as_fd())
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
+}
+
+impl Drop for PipeStream {
+    fn drop(&mut self) {
+        if let Some(writer) = self.writer.take()
+            && self.outgoing.leave(&self.reader.shared_driver(), &writer)
+        {
+            writer.forget();
+        }
+    }
+}
+
+impl fmt::Debug for PipeStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PipeStream({}, {})", self.reader.as_raw_fd(), self.raw())
+    }
+}
