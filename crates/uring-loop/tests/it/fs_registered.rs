@@ -5,10 +5,10 @@ use std::io::ErrorKind;
 use uring_loop::buf::{AlignedBuf, FixedBuffers};
 use uring_loop::fs::{self, File, OpenOptions};
 use uring_loop::testing::{Event, Fault, SimConfig, opcode};
-use uring_loop::{gather, spawn, yield_now};
+use uring_loop::{EventLoop, gather, spawn, yield_now};
 
 use crate::fs_support::on_both;
-use crate::support::{on_sim, poll_once};
+use crate::support::{forget, in_child, on_sim, open_descriptors, poll_once};
 
 fn submitted(events: &[Event], wanted: u8) -> usize {
     let is = |event: &&Event| matches!(event, Event::Submitted { opcode, .. } if *opcode == wanted);
@@ -185,5 +185,42 @@ fn registered_memory_is_aligned_enough_for_direct_access() {
         let (result, buffer) = file.read_exact_at(buffers.take().expect("free"), 4096).await;
         result.expect("there");
         assert_eq!(buffer[..], [3; 4096]);
+    });
+}
+
+#[test]
+fn what_is_registered_is_waited_for_when_the_loop_goes() {
+    in_child("fs_registered::what_is_registered_is_waited_for_when_the_loop_goes", || {
+        drop(EventLoop::new().expect("a ring")); // What a process keeps for good, it has now.
+        let folder = tempfile::tempdir().expect("a place for temporary files");
+        let path = folder.path().join("x");
+        std::fs::write(&path, vec![5; 1 << 20]).expect("room");
+        let before = open_descriptors();
+        for waits in [false, true] {
+            let mut event_loop = EventLoop::new().expect("a ring");
+            let kept = event_loop.run_until_complete(async {
+                let buffers = FixedBuffers::new(16, 1 << 16).expect("memory");
+                let mut file = File::open(&path).await.expect("there");
+                file.register().await.expect("a place");
+                for n in 0..16_u64 {
+                    let (file, buffer) = (file.clone(), buffers.take().expect("free"));
+                    let mut read = Box::pin(async move { file.read_at(buffer, n << 16).await.0 });
+                    let _ = poll_once(&mut read).await;
+                    match n % 3 {
+                        0 => drop(read),
+                        1 => forget(read), // Its slot is the loop's alone.
+                        _ => drop(spawn(read)),
+                    }
+                }
+                if waits {
+                    yield_now().await;
+                }
+                // Sets and files outlive their loop.
+                (buffers, file)
+            });
+            drop(event_loop);
+            drop(kept);
+        }
+        assert!(open_descriptors() <= before + 2, "those of the forgotten reads at most");
     });
 }
