@@ -1,0 +1,14 @@
+//! TLS streams as users see them. One binary, since each costs a link.
+
+mod conformance;
+mod drops;
+mod end;
+mod faults;
+mod foreign;
+mod handshake;
+mod names;
+mod refusals;
+mod resumption;
+mod sizes;
+mod start_tls;
+mod support;
