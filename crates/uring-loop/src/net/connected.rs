@@ -199,7 +199,8 @@ impl Connected {
                 extras.outgoing.mark_shut();
             }
         }
-        self.connection.shared_driver().submit(ops::net::Shutdown::new(self.raw(), how)).await
+        let op = ops::net::Shutdown::new(self.raw(), how, self.outgoing().lease());
+        self.connection.shared_driver().submit(op).await
     }
 
     /// Whether to send so many bytes without a copy. Not under a write timeout: the buffer could

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use socket2::SockAddr;
 
 use crate::driver::buf::{IoBuf, IoBufMut};
-use crate::driver::fd::Fd;
+use crate::driver::fd::{Fd, Lease};
 use crate::driver::op::MultishotOp;
 use crate::driver::ring::{Cqe, Sqe, opcode, socket_flags};
 use crate::driver::{Driver, Op};
@@ -214,24 +214,26 @@ unsafe impl<B: IoBuf> Op for SendVectored<B> {
     }
 }
 
-/// `IORING_OP_SHUTDOWN` (5.11).
+/// `IORING_OP_SHUTDOWN` (5.11). A worker of the kernel carries it out.
 pub(crate) struct Shutdown {
     fd: RawFd,
     how: i32,
+    _lease: Rc<Lease>,
 }
 
 impl Shutdown {
-    pub(crate) fn new(fd: RawFd, how: std::net::Shutdown) -> Self {
+    pub(crate) fn new(fd: RawFd, how: std::net::Shutdown, lease: Rc<Lease>) -> Self {
         let how = match how {
             std::net::Shutdown::Read => libc::SHUT_RD,
             std::net::Shutdown::Write => libc::SHUT_WR,
             std::net::Shutdown::Both => libc::SHUT_RDWR,
         };
-        Shutdown { fd, how }
+        Shutdown { fd, how, _lease: lease }
     }
 }
 
-// SAFETY: the entry has no pointer; the descriptor is the stream's, closed through the driver.
+// SAFETY: the entry has no pointer; the descriptor is the stream's, which leaves it to the lease if
+// it goes before `complete`.
 unsafe impl Op for Shutdown {
     type Output = io::Result<()>;
 

@@ -52,6 +52,7 @@ mod net;
 mod net_connect;
 mod net_names;
 mod net_send_file;
+mod net_shutdown;
 mod net_tcp;
 mod net_udp;
 mod net_udp_kernel;
