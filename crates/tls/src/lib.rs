@@ -60,6 +60,15 @@
 //! TLS 1.2 and 1.3. No early data (0-RTT), which can be replayed; no renegotiation; encryption is
 //! done by this thread, not by the kernel.
 //!
+//! In a *debug* build, rustls 0.23 panics if a peer sends what cannot be decrypted after this side
+//! has said close_notify; in a release build that is an error like any. A debug build that strangers
+//! talk to should have these lines in its `Cargo.toml`:
+//!
+//! ```toml
+//! [profile.dev.package.rustls]
+//! debug-assertions = false
+//! ```
+//!
 //! Of rustls' types, only the two configurations and those of certificates ([`pki_types`]) are in
 //! the API of this crate, since the next version of rustls has others. They come from
 //! [`rustls`](mod@rustls), as this crate uses it.

@@ -113,6 +113,21 @@ fn bytes_that_were_changed_end_both_directions() {
 }
 
 #[test]
+fn bytes_that_were_changed_behind_our_own_end_are_an_error_like_any() {
+    run(async {
+        let ((client, server), to_near, to_far) = with_somebody_between().await;
+        server.write_eof().await.expect("open");
+        client.send(b"bad".to_vec()).await.expect("open");
+        let mut bytes = to_near.recv().await.expect("it came").to_vec();
+        bytes[10] ^= 1;
+        to_far.send(bytes).await.expect("open");
+        let error = server.recv().await.map(drop).expect_err("it was changed");
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        server.write_eof().await.expect("it stays so");
+    });
+}
+
+#[test]
 fn a_sender_that_waits_for_room_learns_that_tls_has_failed() {
     run(async {
         let ((client, server), to_near, to_far) = with_somebody_between().await;
