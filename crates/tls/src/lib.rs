@@ -61,8 +61,8 @@
 //! done by this thread, not by the kernel.
 //!
 //! In a *debug* build, rustls 0.23 panics if a peer sends what cannot be decrypted after this side
-//! has said close_notify; in a release build that is an error like any. A debug build that strangers
-//! talk to should have these lines in its `Cargo.toml`:
+//! has said close_notify; in a release build that is an error like any. A debug build that
+//! strangers talk to should have these lines in its `Cargo.toml`:
 //!
 //! ```toml
 //! [profile.dev.package.rustls]
