@@ -25,6 +25,7 @@ pub mod rounds;
 pub mod serve;
 pub mod stats;
 pub mod sync;
+pub mod tls;
 pub mod uring;
 pub mod usage;
 pub mod workloads;

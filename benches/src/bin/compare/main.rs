@@ -53,6 +53,9 @@ enum What {
     /// Files: direct reads at random and one after the other, copies of small ones
     #[command(after_help = "Rows: random-1, random-32, random-128, sequential, copy")]
     Files(once::Options),
+    /// TLS over loopback TCP, both ends on one core: handshakes, messages, a long stream
+    #[command(after_help = "Rows: handshake, resumed, round-trip, stream")]
+    Tls(once::Options),
     /// Messages between two cores: round trip, stream, batches, calls
     #[command(after_help = "Rows: round-trip, one-way, batched, call")]
     Messages(once::Options),
@@ -85,6 +88,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         What::Exec(_) => "exec",
         What::Sync(_) => "sync",
         What::Files(_) => "files",
+        What::Tls(_) => "tls",
         What::Messages(_) => "messages",
         What::Pools(_) => "pools",
     };
@@ -96,6 +100,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         What::Exec(options) => once::exec(options, &mut run)?,
         What::Sync(options) => once::sync(options, &mut run)?,
         What::Files(options) => once::files(options, &mut run)?,
+        What::Tls(options) => once::tls(options, &mut run)?,
         What::Messages(options) => once::messages(options, &mut run)?,
         What::Pools(options) => once::pools(options, &mut run)?,
     }

@@ -1,4 +1,5 @@
-//! `compare exec`, `sync`, `files`, `messages`, `pools`: programs that measure themselves once.
+//! `compare exec`, `sync`, `files`, `tls`, `messages`, `pools`: programs that measure themselves
+//! once.
 
 use anyhow::ensure;
 use benches::process::{measure_once, sibling};
@@ -192,6 +193,33 @@ const SYNC: &[Row] = &[
     },
 ];
 
+const TLS: &[Row] = &[
+    Row {
+        name: "handshake",
+        title: "a connection with a whole handshake, a byte, and its end",
+        arguments: &["handshake"],
+        columns: US,
+    },
+    Row {
+        name: "resumed",
+        title: "a connection that resumes a session, a byte, and its end",
+        arguments: &["resumed"],
+        columns: US,
+    },
+    Row {
+        name: "round-trip",
+        title: "100 bytes there and back",
+        arguments: &["round-trip"],
+        columns: US,
+    },
+    Row {
+        name: "stream",
+        title: "a long stream in pieces of 64 KiB, per KiB",
+        arguments: &["stream"],
+        columns: NS,
+    },
+];
+
 pub(crate) fn exec(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
     let how = run.how;
     let common = vec![format!("--core={}", how.core)];
@@ -207,6 +235,11 @@ pub(crate) fn sync(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
     let common = vec![format!("--core={}", run.how.core)];
     let usual = &["tokio", "async_lock"];
     Kind { prefix: "sync_", rows: SYNC, usual, common }.compare(options, run)
+}
+
+pub(crate) fn tls(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
+    let common = vec![format!("--core={}", run.how.core)];
+    Kind { prefix: "tls_", rows: TLS, usual: &["tokio"], common }.compare(options, run)
 }
 
 pub(crate) fn messages(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
