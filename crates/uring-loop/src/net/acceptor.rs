@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::io::ErrorKind::{ConnectionAborted, WouldBlock};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -122,7 +123,8 @@ impl Acceptor {
             };
             match accepted {
                 Ok(fd) => return Poll::Ready(Ok(fd)),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                // Its peer took it back; or there was none after all.
+                Err(error) if matches!(error.kind(), ConnectionAborted | WouldBlock) => {}
                 Err(error) => {
                     if exhausted(&error) && !mutant!("no-pause-without-descriptors") {
                         self.paused_until.set(Some(now() + PAUSE));

@@ -215,6 +215,18 @@ fn connections_come_as_a_stream() {
 }
 
 #[test]
+fn an_accept_that_finds_nobody_waits_for_the_next() {
+    on_sim(SimConfig::seeded(1), |sim| async move {
+        let listener = TcpListener::bind(ANY).expect("free");
+        let address = listener.local_addr().expect("bound");
+        // As a listener in non-blocking mode may answer.
+        sim.next(opcode::ACCEPT, Fault::Fail(libc::EAGAIN));
+        let _peer = sim.peer_connect(address);
+        drop(listener.accept().await.expect("it has connected"));
+    });
+}
+
+#[test]
 fn a_stream_of_connections_pauses_without_descriptors_and_goes_on() {
     on_sim(SimConfig::seeded(1), |sim| async move {
         let listener = TcpListener::bind(ANY).expect("free");
