@@ -335,6 +335,13 @@ async fn make_or_find(path: &Path) -> io::Result<()> {
     match create_dir(path).await {
         Err(error) => match metadata(path).await {
             Ok(metadata) if metadata.is_dir() => Ok(()),
+            // It is there, but what it is the disk does not tell: that is what has gone wrong.
+            Err(unread)
+                if error.kind() == io::ErrorKind::AlreadyExists
+                    && unread.kind() != io::ErrorKind::NotFound =>
+            {
+                Err(unread)
+            }
             _ => Err(error),
         },
         made => made,

@@ -87,6 +87,20 @@ fn an_error_of_the_disk_is_told_and_the_buffer_comes_back() {
 }
 
 #[test]
+fn a_directory_that_the_disk_cannot_look_at_is_not_taken_for_a_file() {
+    on_sim(SimConfig::seeded(1), |sim| async move {
+        fs::create_dir("/there").await.expect("made");
+        sim.next(opcode::STATX, Fault::Fail(EIO));
+        let error = fs::create_dir_all("/there").await.expect_err("scripted");
+        assert_eq!(errno(&error), Some(EIO), "{error}");
+        fs::create_dir_all("/there").await.expect("it is there");
+        fs::write("/file", "").await.expect("room");
+        let error = fs::create_dir_all("/file").await.expect_err("it is a file");
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
+    });
+}
+
+#[test]
 fn what_completes_after_it_was_dropped_is_given_back() {
     for latency in [0, 1_000_000] {
         on_sim(SimConfig::seeded(3), |sim| async move {
