@@ -226,3 +226,20 @@ proptest! {
         prop_assert_eq!(got, sent);
     }
 }
+
+#[test]
+fn a_write_into_a_pipe_of_one_page_ends_though_it_is_refused_now_and_then() {
+    for seed in 0..30 {
+        let faults = Faults::none().again(0.5).short(0.9);
+        let config = SimConfig { send_buffer: 4096, faults, ..SimConfig::seeded(seed) };
+        on_sim(config, |_| async {
+            let (mut reader, mut writer) = pipe().expect("room");
+            // Nobody reads yet, and poll(2) tells of room in fresh pages only.
+            writer.write_all("through").await.0.expect("open");
+            drop(writer);
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes).await.expect("open");
+            assert_eq!(bytes, b"through", "seed {seed}");
+        });
+    }
+}

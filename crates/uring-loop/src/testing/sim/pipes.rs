@@ -104,6 +104,11 @@ impl Pipes {
         !self.pipe(id).reader || self.room(id) >= length.min(ATOMIC)
     }
 
+    /// Whether poll(2) would tell of anything.
+    pub(super) fn tells(&self, id: PipeId, end: End) -> bool {
+        self.events(id, end) != 0
+    }
+
     /// The events that poll(2) would tell of (`pipe_poll`).
     fn events(&self, id: PipeId, end: End) -> u32 {
         const INPUT: i16 = libc::POLLIN | libc::POLLRDNORM;

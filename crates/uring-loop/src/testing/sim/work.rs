@@ -297,7 +297,10 @@ impl World {
         if request.is_disk() {
             return self.strike_disk(opcode);
         }
-        (waits && (accepts || transfers(opcode)) && self.random.chance(again))
+        // Poll does not tell of room in a page that is begun, so who is refused that would wait for
+        // nothing: no kernel refuses it.
+        let told = request.pipe().is_none_or(|(id, end)| self.pipes.tells(id, end));
+        (waits && told && (accepts || transfers(opcode)) && self.random.chance(again))
             .then_some(libc::EAGAIN)
     }
 
