@@ -20,6 +20,7 @@ use crate::ci;
         cargo xtask ci fmt clippy tidy  only these sections\n  \
         cargo xtask tidy                the house rules alone: a second\n  \
         cargo xtask doctor              will an event loop run well on this machine?\n  \
+        cargo xtask sim --seeds 500     programs on kernels where everything goes wrong\n  \
         cargo xtask bench --quick       threads, coroutines, processes: a minute of figures"
 )]
 pub(crate) struct Flags {
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Doctor(DoctorFlags),
     /// Measure five workloads under seven models of concurrency, and say which won and why
     Bench(BenchFlags),
+    /// Run scenarios on simulated kernels where everything goes wrong, seed after seed
+    Sim(SimFlags),
 }
 
 #[derive(Args, Debug)]
@@ -106,6 +109,37 @@ pub(crate) struct BenchFlags {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     /// List what would be run and end
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask sim                                    a hundred seeds\n  \
+    cargo xtask sim --seeds 5000 --start 1000          for a night\n  \
+    cargo xtask sim --seeds 1 --start 17 --scenario files   one run again\n  \
+    cargo xtask sim --kernel --seeds 5                 on this machine's kernel\n\n\
+    A failure says what failed and how to run it again. Exit code 1 means that there was one.")]
+pub(crate) struct SimFlags {
+    /// So many seeds
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) seeds: u64,
+    /// The first seed
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) start: u64,
+    /// Only this scenario
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scenario: Option<String>,
+    /// Start no further seed after so many seconds
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<u64>,
+    /// On the machine's kernel, with what the scenarios do to themselves
+    #[arg(long)]
+    pub(crate) kernel: bool,
+    /// Go on after a failure
+    #[arg(long, short)]
+    pub(crate) keep_going: bool,
+    /// List the scenarios and end
     #[arg(long)]
     pub(crate) list: bool,
 }

@@ -10,6 +10,7 @@ mod ci;
 mod doctor;
 mod flags;
 mod shell;
+mod sim;
 mod tidy;
 mod workspace;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Sim(flags) => sim::run(&flags),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -128,6 +128,12 @@ const RUNNABLE: &[Runnable] = &[
         says: &["20000 tasks asleep", "woken over 1s; late by p50"],
     },
     Runnable {
+        package: "uring-loop",
+        name: "soak",
+        args: &["--seconds", "5"],
+        says: &["nothing is left"],
+    },
+    Runnable {
         package: "pool",
         name: "primes",
         args: &["--processes", "2"],
@@ -141,11 +147,14 @@ const RUNNABLE: &[Runnable] = &[
     },
 ];
 
-const NOT_RUN: &[NotRun] = &[NotRun {
-    package: "shard",
-    name: "messages",
-    reason: "measures, for half a minute, on two cores that nobody else uses",
-}];
+const NOT_RUN: &[NotRun] = &[
+    NotRun {
+        package: "shard",
+        name: "messages",
+        reason: "measures, for half a minute, on two cores that nobody else uses",
+    },
+    NotRun { package: "uring-loop", name: "sim", reason: "the section `sim` runs it" },
+];
 
 /// Examples teach; one that needs longer than this does not.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -6,9 +6,10 @@
 mod asan;
 mod cargo;
 mod examples;
-mod libtest;
+pub(crate) mod libtest;
 mod loom;
 mod mutants;
+mod sim;
 mod sysctl;
 
 use std::fmt::Write as _;
@@ -64,6 +65,7 @@ const SECTIONS: &[Section] = &[
     light("doctest", "the examples in the docs", cargo::doctest),
     light("doc", "the docs build without a warning", cargo::doc),
     light("examples", "every example runs and says what it should", examples::section),
+    light("sim", "scenarios on simulated kernels, seed after seed", sim::section),
     light("loom", "every model of the lock-free parts, and each one did run", loom::section),
     light("asan", "the tests under AddressSanitizer with leak detection", asan::section),
     light("mutants", "every planted fault is caught by the test named for it", mutants::section),

@@ -77,10 +77,16 @@ mod queue_tasks;
 mod refusal;
 mod rungs;
 mod runner;
+mod scenario_runs;
+#[path = "../../examples/sim/scenarios/mod.rs"]
+mod scenarios;
 mod shield;
 mod shutdown;
 mod shutdown_late;
 mod signals;
+mod soak;
+#[path = "../../examples/soak/rounds.rs"]
+mod soak_rounds;
 mod stream;
 mod stream_model;
 mod stream_server;

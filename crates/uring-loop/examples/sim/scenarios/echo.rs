@@ -1,0 +1,90 @@
+//! Many clients of one echo server; some are cancelled, some leave with bytes unread, which resets
+//! their connection.
+
+use std::io;
+use std::net::SocketAddr;
+
+use uring_loop::net::{TcpListener, TcpStream};
+use uring_loop::time::timeout;
+use uring_loop::{race, spawn};
+
+use super::place::{Place, keep, keep_many};
+
+pub(super) async fn run(place: Place) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let clients = keep_many(place.chance.between(3, 16), |_| client(place.clone(), address));
+    race((serve(&place, listener), place.disturb(clients))).await;
+}
+
+async fn serve(place: &Place, listener: TcpListener) {
+    loop {
+        // A faulty kernel has connections that are gone before they are accepted.
+        let Some(stream) = place.ok(listener.accept().await) else { continue };
+        let place = place.clone();
+        drop(spawn(async move { place.ok(echo(&place, stream).await) }));
+    }
+}
+
+async fn echo(place: &Place, mut stream: TcpStream) -> io::Result<()> {
+    loop {
+        if place.chance.one_in(8) {
+            // A receive that is given up loses nothing.
+            if let Ok(bytes) = timeout(place.chance.moment(), stream.recv()).await {
+                let bytes = bytes?;
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                stream.write_all(bytes).await.0?;
+            }
+            continue;
+        }
+        let bytes = stream.recv().await?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        stream.write_all(bytes).await.0?;
+    }
+}
+
+async fn client(place: Place, address: SocketAddr) {
+    let Some(mut stream) = place.ok(TcpStream::connect(address).await) else { return };
+    let sent = place.chance.bytes(place.chance.below(20_000));
+    match place.chance.below(6) {
+        0 => {}
+        // What comes back is not read: a reset.
+        // (Given up at some time, since the server does not read on while nobody reads from it.)
+        1 => drop(timeout(place.chance.moment(), stream.write_all(sent)).await),
+        _ => {
+            place.ok(there_and_back(&place, stream, sent).await);
+        }
+    }
+}
+
+async fn there_and_back(place: &Place, stream: TcpStream, sent: Vec<u8>) -> io::Result<()> {
+    let (mut receive, mut send) = stream.into_split();
+    let (copy, chance) = (sent.clone(), place.chance.clone());
+    let writer = keep(async move {
+        let mut rest = &copy[..];
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(chance.between(1, rest.len().min(7000)));
+            send.write_all(piece.to_vec()).await.0?;
+            rest = behind;
+        }
+        Ok::<_, io::Error>(send)
+    });
+    let mut received = 0;
+    while received < sent.len() {
+        let bytes = receive.recv().await?;
+        if bytes.is_empty() {
+            // A reset is told once; then it was told to the writer.
+            let written = writer.end().await;
+            assert!(place.ends || matches!(written, Ok(Err(_))), "nothing was told");
+            return written.map_err(io::Error::from)?.map(drop);
+        }
+        assert!(sent[received..].starts_with(&bytes), "mangled behind {received} bytes");
+        received += bytes.len();
+    }
+    // Whole: nothing has gone wrong on the way there, either.
+    writer.end().await.map_err(io::Error::from)?.map(drop)
+}
