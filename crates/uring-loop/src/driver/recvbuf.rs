@@ -229,6 +229,7 @@ impl Drop for RecvBuf {
         // with it `record`, stands at least until `pool` is dropped.
         let pool = unsafe { Rc::from_raw(record.pool.get()) };
         match kind {
+            Kind::Pool if mutant!("lent-buffer-kept") => {}
             Kind::Pool => pool.take_back(record),
             Kind::Heap => {
                 // SAFETY: allocated by `heap` with this layout, ours alone, and not looked at

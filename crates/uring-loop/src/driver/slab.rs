@@ -311,7 +311,9 @@ impl Arena {
         slot.head.set_state(State::Free);
         slot.head.waker = None;
         slot.head.about = free;
-        self.free = key.index;
+        if !mutant!("slot-never-used-again") {
+            self.free = key.index;
+        }
         (payload, vtable)
     }
 

@@ -56,6 +56,9 @@ const fn layout_of(class: usize) -> Layout {
 ///
 /// `cell` was allocated by [`Cache::allocate`] with this room and is not used again.
 pub(super) unsafe fn free(cell: NonNull<u8>, room: &Room) {
+    if mutant!("task-memory-never-freed") {
+        return;
+    }
     // SAFETY: the caller's promise.
     unsafe { alloc::dealloc(cell.as_ptr(), room.layout) };
 }

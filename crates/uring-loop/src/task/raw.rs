@@ -171,6 +171,9 @@ impl<F: Future> TaskCell<F> {
     }
 
     unsafe fn drop_future(header: NonNull<Header>) {
+        if mutant!("future-never-dropped") {
+            return;
+        }
         // SAFETY: the caller promises that the future is there and never used again.
         unsafe { ManuallyDrop::drop(&mut (*Self::stage(header)).future) }
     }
