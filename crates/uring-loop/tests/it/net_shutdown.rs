@@ -28,9 +28,11 @@ fn a_shutdown_under_way_does_not_hit_the_next_socket_of_its_number() {
                     })
                     .await;
                     drop(ours);
-                    // One turn: the shutdown is submitted, and the close if it stands behind it.
-                    yield_now().await;
-                    yield_now().await;
+                    // More than the polls of a turn: the shutdown is submitted, and the close if it
+                    // stands behind it, but no time to speak of.
+                    for _ in 0..200 {
+                        yield_now().await;
+                    }
                     let (mut one, mut other) = StdStream::pair().expect("a pair");
                     sleep(Duration::from_millis(1)).await;
                     one.write_all(b"x").unwrap_or_else(|error| panic!("round {round}: {error}"));
