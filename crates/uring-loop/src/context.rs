@@ -125,11 +125,18 @@ pub(crate) fn remove_loop(core: &Core) {
 pub(crate) fn core<R>(what: &str, f: impl FnOnce(&Core) -> R) -> R {
     match with_core(f) {
         Some(result) => result,
-        None => panic!(
-            "{what} needs a running event loop on this thread: call it from inside \
-             `uring_loop::run` or `EventLoop::run_until_complete`"
-        ),
+        None => none_runs(what),
     }
+}
+
+/// By itself, so that whoever has a loop does not put down the words for this.
+#[cold]
+#[track_caller]
+fn none_runs(what: &str) -> ! {
+    panic!(
+        "{what} needs a running event loop on this thread: call it from inside \
+         `uring_loop::run` or `EventLoop::run_until_complete`"
+    )
 }
 
 /// Makes `core` the running loop of this thread until the guard is dropped.
@@ -175,23 +182,55 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// Makes `task` the current one until the guard is dropped, with a fresh budget.
-pub(crate) fn enter_task(task: *const Header, scope: ScopeRef) -> EnteredTask {
+/// Makes `task` the current one until the guard is dropped, with a fresh budget. There is none now:
+/// see [`set_aside`].
+#[inline]
+pub(crate) fn enter_task(task: &Header, scope: ScopeRef) -> EnteredTask {
     CONTEXT.with(|context| {
-        let budget = context.budget.replace(BUDGET);
-        EnteredTask(context.task.replace(task), context.scope.replace(scope), budget)
+        debug_assert!(context.task.get().is_null(), "polls of tasks nest only where it is meant");
+        context.task.set(task);
+        context.scope.set(scope);
+        context.budget.set(BUDGET);
+    });
+    EnteredTask(())
+}
+
+/// While it lives, a task is being polled, or dropped; on unwinding it goes too.
+pub(crate) struct EnteredTask(());
+
+impl Drop for EnteredTask {
+    #[inline]
+    fn drop(&mut self) {
+        CONTEXT.with(|context| {
+            context.task.set(ptr::null());
+            context.scope.set(ScopeRef::NONE);
+        });
+    }
+}
+
+/// Until the guard is dropped, no task is the current one: so another can be polled, or dropped, in
+/// the middle of it.
+pub(crate) fn set_aside() -> SetAside {
+    CONTEXT.with(|context| SetAside {
+        task: context.task.replace(ptr::null()),
+        scope: context.scope.replace(ScopeRef::NONE),
+        budget: context.budget.get(),
     })
 }
 
 /// Restores the task and scope from before; on unwinding too.
-pub(crate) struct EnteredTask(*const Header, ScopeRef, u32);
+pub(crate) struct SetAside {
+    task: *const Header,
+    scope: ScopeRef,
+    budget: u32,
+}
 
-impl Drop for EnteredTask {
+impl Drop for SetAside {
     fn drop(&mut self) {
         CONTEXT.with(|context| {
-            context.task.set(self.0);
-            context.scope.set(self.1);
-            context.budget.set(self.2);
+            context.task.set(self.task);
+            context.scope.set(self.scope);
+            context.budget.set(self.budget);
         });
     }
 }

@@ -45,16 +45,29 @@ const LOOK_EVERY: usize = 16;
 /// The polls of one turn.
 struct Budget {
     polled: usize,
-    /// How many tasks were ready at the start: those have their poll before anything else.
-    first: usize,
+    /// At how many it is looked whether to go on.
+    pause: usize,
+    most: usize,
 }
 
 impl Budget {
-    /// Counts a poll. `true`: it is time to look whether completions wait, which come first now.
+    /// With so many tasks ready at the start, which have their poll before anything else.
+    fn new(ready: usize) -> Self {
+        let most = ready.clamp(BATCH.0, BATCH.1);
+        Budget { polled: 0, pause: ready.next_multiple_of(LOOK_EVERY).min(most), most }
+    }
+
+    /// Counts a poll. `true`: it is time to look whether to go on.
+    #[inline]
     fn one_more(&mut self) -> bool {
-        let look = self.polled >= self.first && self.polled.is_multiple_of(LOOK_EVERY);
         self.polled += 1;
-        look
+        self.polled == self.pause
+    }
+
+    /// Goes on to the next pause. `false`: the turn has had its share.
+    fn goes_on(&mut self) -> bool {
+        self.pause = self.most.min(self.pause + LOOK_EVERY);
+        self.polled < self.most
     }
 }
 
@@ -305,6 +318,7 @@ impl Core {
         self.stop_after.get() != NEVER
     }
 
+    /// Whether a stop takes effect now. It does so between generations only.
     fn stopped(&self) -> bool {
         self.stopping()
             && self.tasks.between_generations()
@@ -391,31 +405,23 @@ impl Core {
     }
 
     fn run_ready(&self) {
-        let ready = self.tasks.ready();
-        let batch = ready.clamp(BATCH.0, BATCH.1);
-        let mut budget = Budget { polled: 0, first: ready.min(batch) };
-        // A stop takes effect between generations, so it is looked for there only.
-        while budget.polled < batch && !self.stopped() {
-            let some = self.tasks.left_of_generation().min(batch - budget.polled);
-            let polled = self.run_some(some, &mut budget);
-            self.tasks.polled_of_generation(polled);
-            if polled < some || some == 0 {
+        let mut budget = Budget::new(self.tasks.ready());
+        loop {
+            if self.tasks.between_generations()
+                && (self.tasks.generation() >= self.stop_after.get()
+                    || !self.tasks.begin_generation())
+            {
+                return;
+            }
+            self.poll_one();
+            // Completions come first now.
+            if budget.one_more() && (self.driver.hints().any() || !budget.goes_on()) {
                 return;
             }
         }
     }
 
-    /// Polls so many tasks, fewer if completions wait. Tells how many.
-    fn run_some(&self, some: usize, budget: &mut Budget) -> usize {
-        for polled in 1..=some {
-            self.poll_one();
-            if budget.one_more() && self.driver.hints().any() {
-                return polled;
-            }
-        }
-        some
-    }
-
+    #[inline]
     fn poll_one(&self) {
         if self.watched {
             self.poll_one_watched();

@@ -13,7 +13,7 @@
 //! request back: `request.rs`.
 
 use std::cell::Cell;
-use std::mem::offset_of;
+use std::mem::{self, offset_of};
 use std::ptr;
 
 use super::{Origin, Scope, TASK};
@@ -124,10 +124,10 @@ impl ScopeRef {
 /// What a link does with a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum LinkKind {
-    /// Takes it, unless something below does.
-    Catcher,
     /// Takes it, and hands it to the task it awaits.
     Join,
+    /// Takes it, unless something below does.
+    Catcher,
     /// Lets it through to what is below, and is itself an origin.
     Origin,
     /// Lets it through to its branches. Its children are branches, all of them.
@@ -184,6 +184,7 @@ impl Link {
         link.parent.set(parent);
         if let Some(children) = parent.children() {
             let first = children.0.replace(this);
+            link.prev.set(ptr::null());
             link.next.set(first);
             // SAFETY: links in the list are alive.
             if let Some(first) = unsafe { first.as_ref() } {
@@ -218,7 +219,8 @@ impl Link {
 
     #[inline]
     pub(super) fn unlink(&self) {
-        let (prev, next) = (self.prev.replace(ptr::null()), self.next.replace(ptr::null()));
+        // They stay as they are: `attach` writes both.
+        let (prev, next) = (self.prev.get(), self.next.get());
         // SAFETY: neighbours in the list are alive.
         if let Some(next) = unsafe { next.as_ref() } {
             next.prev.set(prev);
@@ -262,10 +264,12 @@ impl Link {
     /// Replaces the waker unless it would wake the same task.
     #[inline]
     pub(crate) fn set_waker(&self, waker: &std::task::Waker) {
-        let old = self.waker.take();
-        self.waker.set(Some(match old {
+        let waker = match self.waker.take() {
+            None => LocalWaker::new(waker),
             Some(old) if old.will_wake(waker) => old,
-            _ => LocalWaker::new(waker),
-        }));
+            Some(_) => LocalWaker::new(waker),
+        };
+        // It was taken out: there is none to drop.
+        mem::forget(self.waker.replace(Some(waker)));
     }
 }

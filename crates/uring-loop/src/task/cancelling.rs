@@ -2,9 +2,11 @@
 //!
 //! How they travel below the task is in `cancel/`.
 
+use std::task::Waker;
+
 use super::raw::Header;
 use super::state::flags;
-use crate::cancel::{Cancelled, Reason, TASK, hand_outward, is_above};
+use crate::cancel::{Cancelled, Link, Reason, ScopeRef, TASK, hand_outward, is_above};
 use crate::context;
 use crate::turn::Core;
 
@@ -113,9 +115,44 @@ impl Header {
         self.set(flags::ABORT);
     }
 
-    /// The task is complete and its awaiter has come for the output: whether the awaiter was asked
-    /// to end meanwhile, and this task has ended as cancelled. Then so does the awaiter.
+    /// The output is not to be had yet: the awaiter has its place below the scope being polled, and
+    /// is woken. What was asked of it meanwhile it hands to this task.
+    #[inline(never)]
+    pub(super) fn wait_under(&self, scope: ScopeRef, waker: &Waker) {
+        if !self.join.is_under(scope) {
+            assert!(!context::is_task(self), "a task that awaits itself would wait for ever");
+            // SAFETY: the link lies in the task's heap cell, which the handle of whoever awaits it
+            // keeps alive, and `release_handle` detaches it.
+            unsafe { Link::attach(&raw const self.join, scope) };
+        }
+        // One that is done and has callbacks to run is not asked: the request goes back.
+        if self.join.is_asked() && !self.has(flags::COMPLETE) {
+            self.take_over_request();
+        }
+        self.join.set_waker(waker);
+    }
+
+    #[cold]
+    fn take_over_request(&self) {
+        if let Some(request) = self.join.take_request() {
+            self.join.forward(true);
+            self.join.note_forwarded(request.origin());
+            self.cancel(request.into_reason());
+        }
+    }
+
+    /// The awaiter takes the output, which is a value.
     #[inline]
+    pub(super) fn leave_with_value(&self) {
+        if self.join.has_forwarded() {
+            self.answers_its_awaiter(false);
+        } else {
+            self.join.detach();
+        }
+    }
+
+    /// The awaiter has come for the output, which is a failure: whether it was asked to end
+    /// meanwhile, and this task has ended as cancelled. Then so does the awaiter.
     pub(super) fn goes_on_outward(&self, cancelled: bool) -> bool {
         if cancelled || self.join.has_forwarded() {
             return self.answers_its_awaiter(cancelled);

@@ -343,14 +343,6 @@ impl<T> Task<T> {
         self.is_done() && (!callbacks::any(self.header()) || mutant!("awaiter-overtakes-callbacks"))
     }
 
-    /// Whether a task whose output may be taken has ended as cancelled.
-    fn ended_cancelled(&self) -> bool {
-        assert!(!self.header().has(flags::TAKEN), "a Task is not polled after it was ready");
-        // SAFETY: complete, not taken, and of this type (`from_raw`).
-        let output: &Result<T, JoinError> = unsafe { &*raw::output(self.header).cast() };
-        matches!(output, Err(JoinError::Cancelled(_)))
-    }
-
     /// Looks at the result without taking it. `None`: the task has not ended, callbacks of it have
     /// still to run, or the result was taken.
     ///
@@ -409,40 +401,43 @@ impl<T> Task<T> {
 impl<T> Future for Task<T> {
     type Output = Result<T, JoinError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let header = self.header();
-        if self.is_ready() {
-            // Looked at where it lies, so that it is moved once: to the caller.
-            if header.goes_on_outward(self.ended_cancelled()) {
-                drop(self.take_output());
-                return Poll::Pending;
-            }
-            // SAFETY: `T` is the output's type (`from_raw`).
-            return Poll::Ready(unsafe { raw::take_output(self.header) });
+        if !self.is_ready() {
+            header.wait_under(context::scope(), cx.waker());
+            return Poll::Pending;
         }
-        let scope = context::scope();
-        if !header.join.is_under(scope) {
-            assert!(!context::is_task(header), "a task that awaits itself would wait for ever");
-            self.attach(scope);
+        assert!(!header.has(flags::TAKEN), "a Task is not polled after it was ready");
+        // SAFETY: complete, not taken, and of this type (`from_raw`).
+        let output: &Result<T, JoinError> = unsafe { &*raw::output(self.header).cast() };
+        let Ok(value) = output else { return self.poll_failed() };
+        header.leave_with_value();
+        header.set(flags::TAKEN);
+        // SAFETY: nobody looks at it again, now that it counts as taken.
+        Poll::Ready(Ok(unsafe { std::ptr::read(value) }))
+    }
+}
+
+impl<T> Task<T> {
+    /// Is awaited, and has ended without a value.
+    #[inline(never)]
+    fn poll_failed(&self) -> Poll<Result<T, JoinError>> {
+        let failed = self.take_output();
+        let cancelled = matches!(failed, Err(JoinError::Cancelled(_)));
+        match self.header().goes_on_outward(cancelled) {
+            true => Poll::Pending,
+            false => Poll::Ready(failed),
         }
-        // One that is done and has callbacks to run is not asked: the request goes back.
-        if header.join.is_asked()
-            && !self.is_done()
-            && let Some(request) = header.join.take_request()
-        {
-            header.join.forward(true);
-            header.join.note_forwarded(request.origin());
-            header.cancel(request.into_reason());
-        }
-        header.join.set_waker(cx.waker());
-        Poll::Pending
     }
 }
 
 impl<T> Drop for Task<T> {
+    #[inline]
     fn drop(&mut self) {
         let join = &self.header().join;
-        if join.forward(false) {
+        if join.has_forwarded() {
+            join.forward(false);
             went_with_its_holder(join.origin(), context::task_id());
         }
         // SAFETY: the handle's reference, on the task's thread.

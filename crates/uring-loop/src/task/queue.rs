@@ -21,6 +21,7 @@ use super::raw::{self, Header, Home};
 use super::references;
 use super::state::flags;
 use super::task_ref::TaskRef;
+use crate::context;
 use crate::wake::LocalWaker;
 
 /// The tasks of one loop.
@@ -30,7 +31,7 @@ pub(crate) struct Tasks {
     tail: Cell<*const Header>,
     ready: Cell<usize>,
     generation: Cell<u64>,
-    /// How many of the ready tasks belong to this generation, as of its last break.
+    /// How many of the ready tasks belong to this generation.
     left: Cell<usize>,
     owned: Cell<*const Header>,
     alive: Cell<usize>,
@@ -79,23 +80,20 @@ impl Tasks {
         self.generation.get()
     }
 
-    /// Whether that generation has been polled to its end; not to be asked in the middle of it.
+    /// Whether that generation has been polled to its end, or is in its last poll.
     pub(crate) fn between_generations(&self) -> bool {
         self.left.get() == 0
     }
 
-    /// How many tasks are left of the generation in progress, or are in the one that begins now.
-    pub(crate) fn left_of_generation(&self) -> usize {
-        if self.left.get() == 0 && self.ready.get() > 0 {
-            self.left.set(self.ready.get());
-            self.generation.set(self.generation.get() + 1);
+    /// Begins the next generation, once the last has been polled. `false`: nothing is ready.
+    pub(crate) fn begin_generation(&self) -> bool {
+        let ready = self.ready.get();
+        if ready == 0 {
+            return false;
         }
-        self.left.get()
-    }
-
-    /// So many tasks of the generation were polled: a break.
-    pub(crate) fn polled_of_generation(&self, polled: usize) {
-        self.left.set((self.left.get() - polled).min(self.ready.get()));
+        self.left.set(ready);
+        self.generation.set(self.generation.get() + 1);
+        true
     }
 
     /// How many tasks are not complete.
@@ -134,10 +132,12 @@ impl Tasks {
         location: &'static Location<'static>,
         flags: u16,
     ) -> NonNull<Header> {
-        self.spawned.set(self.spawned.get() + 1);
-        // 0 means "not a task" in a node; after 2^32 tasks ids repeat, which only eyes see.
-        let id = (self.spawned.get() as u32).max(1);
-        let home = Home { door: self.door, loop_id: self.loop_id, id, flags };
+        let home = || {
+            self.spawned.set(self.spawned.get() + 1);
+            // 0 means "not a task" in a node; after 2^32 tasks ids repeat, which only eyes see.
+            let id = (self.spawned.get() as u32).max(1);
+            Home { door: self.door, loop_id: self.loop_id, id, flags }
+        };
         // SAFETY: handed on.
         let header = unsafe { raw::allocate(future, home, location, &self.cache) };
         // SAFETY: just made.
@@ -162,7 +162,8 @@ impl Tasks {
     /// `header` is fresh from [`add`](Self::add), and this loop runs on this thread.
     pub(crate) unsafe fn start_eagerly(&self, header: NonNull<Header>) {
         self.polls.set(self.polls.get() + 1);
-        // SAFETY: alive, not complete, and not being polled, since it is fresh.
+        let _outer = context::set_aside();
+        // SAFETY: alive, not complete, and not being polled, since it is fresh; none is current.
         if unsafe { raw::step(header) } {
             // SAFETY: the loop's reference stands until `forget`.
             self.forget(unsafe { header.as_ref() });
@@ -210,25 +211,42 @@ impl Tasks {
         Some(head)
     }
 
-    /// Polls the oldest ready task once. `false`: none was ready.
-    pub(crate) fn run_one(&self) -> bool {
-        let Some(header) = self.pop() else { return false };
+    /// Polls the oldest task of this generation once, if there is one left.
+    #[inline]
+    pub(crate) fn run_one(&self) {
+        let Some(header) = self.pop() else { return };
+        // Those of this generation are the oldest.
+        self.left.set(self.left.get() - 1);
         // SAFETY: popped, hence alive.
         let task = unsafe { header.as_ref() };
-        if task.has(flags::COMPLETE) {
-            self.drop_popped(task);
-            return true;
+        if task.has(flags::COMPLETE | flags::CANCEL | flags::ABORT) {
+            return self.run_asked(header);
         }
         self.polls.set(self.polls.get() + 1);
-        // SAFETY: a live task of this loop, not complete; tasks are stepped from here only, and
-        // turns do not nest.
+        // SAFETY: a live task of this loop, not complete and not asked to end; tasks are stepped
+        // from here only, and turns do not nest.
         if unsafe { raw::step(header) } {
             self.forget(task);
         }
-        true
+    }
+
+    /// Goes on with a task, just popped, that was asked to end or has ended meanwhile.
+    #[cold]
+    fn run_asked(&self, header: NonNull<Header>) {
+        // SAFETY: popped, hence alive.
+        let task = unsafe { header.as_ref() };
+        if task.has(flags::COMPLETE) {
+            return self.drop_popped(task);
+        }
+        self.polls.set(self.polls.get() + 1);
+        // SAFETY: as in `run_one`.
+        if unsafe { raw::step_asked(header) } {
+            self.forget(task);
+        }
     }
 
     /// Lets go of a task that has just completed.
+    #[inline]
     pub(super) fn forget(&self, task: &Header) {
         let (prev, next) = (task.owned_prev.get(), task.owned_next.get());
         // SAFETY: neighbours in the list are alive.
@@ -242,6 +260,17 @@ impl Tasks {
             }
         }
         self.alive.set(self.alive.get() - 1);
+        if self.watched.get() || task.has(flags::CALLBACK | flags::SCHEDULED) {
+            return self.forget_slowly(task);
+        }
+        // SAFETY: the loop's reference, on its thread.
+        unsafe { references::release_local(task) };
+    }
+
+    /// The rest of it, for a task that is a callback, or stands in the run queue, or somebody waits
+    /// for the next to end.
+    #[inline(never)]
+    fn forget_slowly(&self, task: &Header) {
         if task.has(flags::CALLBACK) {
             self.callbacks.set(self.callbacks.get() - 1);
         }
@@ -290,10 +319,10 @@ impl Tasks {
             // SAFETY: popped, hence alive; every task is complete now.
             self.drop_popped(unsafe { header.as_ref() });
         }
+        self.left.set(0);
     }
 
     /// A task that was completed while it was in the queue leaves it.
-    #[cold]
     fn drop_popped(&self, task: &Header) {
         task.clear(flags::SCHEDULED);
         if task.take(flags::RELEASE_ON_POP) {

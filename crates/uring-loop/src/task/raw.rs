@@ -218,13 +218,16 @@ pub(crate) struct Home {
 ///
 /// The future may borrow: the caller sees to it that the task is complete (its future dropped, its
 /// output taken) before what it borrows is gone.
+#[inline]
 pub(super) unsafe fn allocate<F: Future>(
     future: F,
-    home: Home,
+    home: impl FnOnce() -> Home,
     location: &'static Location<'static>,
     cache: &Cache,
 ) -> NonNull<Header> {
     let place = cache.allocate(const { TaskCell::<F>::VTABLE.room }).cast::<TaskCell<F>>();
+    // Asked for now: what is known before a call has to be kept over it.
+    let home = home();
     let cell = TaskCell {
         header: Header {
             node: Node::new(home.id, home.loop_id),
@@ -333,19 +336,14 @@ impl Header {
 /// # Safety
 ///
 /// `header` is a live task of the loop running here, is not complete, is not being polled, and is
-/// not in the run queue (its flag may still say so).
+/// not in the run queue (its flag may still say so). If it was asked to end, this is
+/// [`step_asked`]'s. No other task is the current one.
+#[inline]
 pub(super) unsafe fn step(header: NonNull<Header>) -> bool {
     // SAFETY: the caller's promise; the loop's reference stands until `complete`.
     let this = unsafe { header.as_ref() };
     // It comes from the queue. The flags are written once for that and for what follows.
     let before = this.flags.get() & !flags::SCHEDULED;
-    let unstarted = before & (flags::CANCEL | flags::STARTED) == flags::CANCEL;
-    if unstarted || before & flags::ABORT != 0 {
-        // As asyncio: a task that is cancelled before its first step never takes it.
-        this.flags.set(before | flags::ABORT);
-        // SAFETY: not complete, not being polled.
-        return unsafe { park_asked(header) };
-    }
     this.flags.set(before | flags::RUNNING | flags::STARTED);
     let polled = {
         let _entered = context::enter_task(this, ScopeRef::task(this));
@@ -362,6 +360,26 @@ pub(super) unsafe fn step(header: NonNull<Header>) -> bool {
         return false;
     }
     // SAFETY: not complete, and its poll has returned.
+    unsafe { park_asked(header) }
+}
+
+/// [`step`] for a task that was asked to end.
+///
+/// # Safety
+///
+/// As [`step`].
+#[cold]
+pub(super) unsafe fn step_asked(header: NonNull<Header>) -> bool {
+    // SAFETY: the caller's promise.
+    let this = unsafe { header.as_ref() };
+    if this.has(flags::STARTED) && !this.has(flags::ABORT) {
+        // SAFETY: handed on.
+        return unsafe { step(header) };
+    }
+    // As asyncio: a task that is cancelled before its first step never takes it.
+    this.set(flags::ABORT);
+    this.clear(flags::SCHEDULED);
+    // SAFETY: not complete, not being polled.
     unsafe { park_asked(header) }
 }
 
@@ -420,6 +438,7 @@ pub(super) unsafe fn discard(header: NonNull<Header>) {
     let this = unsafe { header.as_ref() };
     this.set(flags::RUNNING);
     let dropped = {
+        let _outer = context::set_aside();
         let _entered = context::enter_task(this, ScopeRef::task(this));
         // SAFETY: not complete, so the future is there; it is not used again.
         catch_unwind(AssertUnwindSafe(|| unsafe { (this.vtable.drop_future)(header) }))
@@ -446,9 +465,10 @@ fn finish(this: &Header, header: NonNull<Header>) {
     if !this.shared.unique() {
         this.shared.close();
     }
-    if now & (flags::EXTRAS | flags::FAILED) == 0 || !finish_extras(this, header) {
-        hand_over(this, header);
+    if now & (flags::EXTRAS | flags::FAILED) != 0 && finish_extras(this, header) {
+        return;
     }
+    hand_over(this, header);
 }
 
 /// A task with extras, or one that failed, is complete. `true`: callbacks come first, and hand the

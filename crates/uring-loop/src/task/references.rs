@@ -19,13 +19,24 @@ pub(super) unsafe fn release_handle(header: NonNull<Header>) {
     // SAFETY: we still hold the reference.
     let this = unsafe { header.as_ref() };
     this.join.detach();
-    this.join.waker.set(None);
-    this.clear(flags::HANDLE);
-    if this.has(flags::COMPLETE) && !this.has(flags::TAKEN) && !callbacks::any(this) {
-        drop_output(this, header);
+    // Once the output is taken, there is neither a waker nor anything that a callback waits for.
+    if this.has(flags::TAKEN) {
+        this.clear(flags::HANDLE);
+    } else {
+        release_untaken(this, header);
     }
     // SAFETY: ours to give up.
     unsafe { release_local(this) };
+}
+
+/// The handle of a task goes, and nobody has taken the output.
+#[inline(never)]
+fn release_untaken(this: &Header, header: NonNull<Header>) {
+    this.join.waker.set(None);
+    this.clear(flags::HANDLE);
+    if this.has(flags::COMPLETE) && !callbacks::any(this) {
+        drop_output(this, header);
+    }
 }
 
 /// Gives up a local reference.
@@ -47,7 +58,8 @@ pub(crate) unsafe fn release_local(header: &Header) {
 ///
 /// The caller gave up the last local reference, on the task's thread.
 unsafe fn release_last_local(header: &Header) {
-    debug_assert!(header.has(flags::COMPLETE | flags::TAKEN));
+    debug_assert!(header.has(flags::COMPLETE) && header.has(flags::TAKEN));
+    debug_assert!(header.join.waker.take().is_none(), "whoever ended the task woke it");
     if header.has(flags::EXTRAS) {
         let remove = |core: &Core| core.tasks.extras.remove(header);
         drop(context::with_loop(header.node.loop_id, remove));

@@ -80,9 +80,7 @@ impl Core {
         let Some(task) = self.tasks.next_ready() else { return };
         self.driver.note_time(self.clock.roughly());
         let _stale = context::take_noted_wait();
-        let run = || {
-            self.tasks.run_one();
-        };
+        let run = || self.tasks.run_one();
         let timed = || match &self.debug {
             Some(debug) => debug.time(&task, run),
             None => run(),
