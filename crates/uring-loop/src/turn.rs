@@ -1,15 +1,17 @@
 //! The joint: the insides of a loop, and its turn.
 //!
-//! This is the one file that knows the driver, the tasks and the timers. A turn has five steps,
-//! in [`Core::turn`], and enters the kernel at most once.
+//! This file and those of `turn/` are the only ones that know the driver, the tasks and the timers.
+//! A turn has five steps, in [`Core::turn`], and enters the kernel at most once. How a loop begins
+//! and ends is here, and when it stops; `arrivals.rs` has the first step, `park.rs` the fourth,
+//! `make.rs` how tasks are made.
 
-use std::any::TypeId;
+mod arrivals;
+mod make;
+mod park;
+
 use std::cell::{Cell, RefCell};
-use std::future::Future;
 use std::io;
-use std::panic::Location;
 use std::path::PathBuf;
-use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -17,21 +19,18 @@ use std::time::Duration;
 use crate::cancel::Origin;
 use crate::context;
 use crate::debug::{Debug, Limits};
-use crate::driver::ring::{Ring, Wait};
+use crate::driver::ring::Ring;
 use crate::driver::{self, Driver, Entered, InFlight, bufpool};
-use crate::handle::{Gate, RemoteCall};
+use crate::handle::Gate;
 use crate::interrupt::CtrlC;
 use crate::net::names::{self, Names};
 use crate::promise::FailedPromises;
 use crate::report::{Handler, Report, ReportKind};
 use crate::signal::Ears;
 use crate::spin::Spin;
-use crate::task::Task;
 use crate::task::door::Door;
-use crate::task::inbox::{Node, Taken};
+use crate::task::inbox::Taken;
 use crate::task::queue::Tasks;
-use crate::task::raw::Header;
-use crate::task::state::flags;
 use crate::time::clock::Clock;
 use crate::time::wheel::Timers;
 use crate::trace::Trace;
@@ -70,10 +69,6 @@ impl Budget {
         self.polled < self.most
     }
 }
-
-/// Most entries of the door that are seen to in one turn, so that threads that send without pause
-/// hold up neither timers nor completions.
-const ARRIVALS: usize = 1024;
 
 /// Ids of loops; never used twice (a program that makes four billion loops stops).
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
@@ -181,101 +176,6 @@ impl Core {
         })
     }
 
-    pub(crate) fn spawn<F>(
-        &self,
-        future: F,
-        location: &'static Location<'static>,
-    ) -> Task<F::Output>
-    where
-        F: Future + 'static,
-        F::Output: 'static,
-    {
-        if self.options.eager && context::loop_id() == self.id {
-            return self.spawn_eager(future, location);
-        }
-        self.make(future, location, flags::SCHEDULED)
-    }
-
-    /// Makes a task, which is only started if the flags say that it is scheduled.
-    fn make<F>(
-        &self,
-        future: F,
-        location: &'static Location<'static>,
-        flags: u16,
-    ) -> Task<F::Output>
-    where
-        F: Future + 'static,
-        F::Output: 'static,
-    {
-        let fallible = TypeId::of::<F::Output>() == TypeId::of::<io::Result<()>>();
-        let flags = flags | if fallible { flags::FALLIBLE } else { 0 };
-        // SAFETY: future and output borrow nothing.
-        let header = unsafe { self.tasks.add(future, location, flags) };
-        // SAFETY: fresh from `add`, with this output.
-        let task = unsafe { Task::from_raw(header) };
-        self.inherit(task.header());
-        task
-    }
-
-    /// Gives a new task the task-locals of the one that starts it.
-    #[inline]
-    fn inherit(&self, child: &Header) {
-        if context::task_has_extras() {
-            self.inherit_locals(child);
-        }
-    }
-
-    #[cold]
-    fn inherit_locals(&self, child: &Header) {
-        let locals = context::with_task(|core, parent| {
-            core.tasks.extras.look(parent, |extras| extras.locals.clone())
-        });
-        if let Some(locals) = locals.flatten().filter(|locals| !locals.is_empty()) {
-            self.tasks.extras.edit(child, |extras| extras.locals = locals);
-        }
-    }
-
-    /// Spawns what is to be shown and counted as a callback.
-    pub(crate) fn spawn_callback(
-        &self,
-        future: impl Future<Output = ()> + 'static,
-        location: &'static Location<'static>,
-    ) -> Task<()> {
-        let task = self.make(future, location, flags::SCHEDULED);
-        self.tasks.mark_callback(task.header());
-        task
-    }
-
-    /// Starts a task and takes its first step at once. The loop runs.
-    pub(crate) fn spawn_eager<F>(
-        &self,
-        future: F,
-        location: &'static Location<'static>,
-    ) -> Task<F::Output>
-    where
-        F: Future + 'static,
-        F::Output: 'static,
-    {
-        let task = self.make(future, location, 0);
-        // SAFETY: fresh, and the loop runs here.
-        unsafe { self.tasks.start_eagerly(NonNull::from(task.header())) };
-        task
-    }
-
-    /// Starts the main task.
-    ///
-    /// # Safety
-    ///
-    /// As [`Tasks::add`].
-    pub(crate) unsafe fn spawn_main<F: Future>(
-        &self,
-        future: F,
-        location: &'static Location<'static>,
-    ) -> Task<F::Output> {
-        // SAFETY: handed on; then fresh from `add`, with this output.
-        unsafe { Task::from_raw(self.tasks.add(future, location, flags::SCHEDULED)) }
-    }
-
     /// An id for an origin of cancel requests; not 0, which is the task.
     pub(crate) fn next_origin(&self) -> Origin {
         let next = self.origin.get().wrapping_add(1).max(1);
@@ -346,64 +246,6 @@ impl Core {
         }
     }
 
-    /// Sees to what other threads sent, oldest first, but not to more than a turn can bear.
-    fn open_door(&self) {
-        if !self.has_arrivals() && self.door.inbox.knocked() {
-            self.take_arrivals();
-        }
-        // After the door's notice was taken back: a signal whose notice went with it is heard here.
-        self.ears.hear();
-        for _ in 0..ARRIVALS {
-            // Not borrowed while it is seen to: a call may do anything.
-            let Some(node) = self.arrived.borrow_mut().next() else { return };
-            // SAFETY: fresh from the door.
-            if let Some(call) = unsafe { self.receive(node) } {
-                (call.run)(self);
-            }
-        }
-    }
-
-    /// Takes over all that lies in the door. What had been taken before is seen to.
-    fn take_arrivals(&self) {
-        self.door.inbox.wake_up();
-        let left = self.arrived.replace(self.door.inbox.take());
-        debug_assert!(left.is_empty(), "entries of the door are lost");
-    }
-
-    fn has_arrivals(&self) -> bool {
-        !self.arrived.borrow().is_empty()
-    }
-
-    /// Makes a woken task ready, or gives the call that `node` is.
-    ///
-    /// # Safety
-    ///
-    /// `node` was just taken from this loop's door.
-    unsafe fn receive(&self, node: *mut Node) -> Option<Box<RemoteCall>> {
-        // SAFETY: nodes in a door are alive until taken; which kind, the id says.
-        let id = unsafe { &*node }.id;
-        if id == 0 {
-            // SAFETY: id 0 is a leaked `RemoteCall`, ours since it was taken.
-            let call = unsafe { Box::from_raw(node.cast::<RemoteCall>()) };
-            return (call.node.loop_id == self.id).then_some(call);
-        }
-        let header = NonNull::new(node.cast::<Header>()).expect("a node is not null");
-        // SAFETY: another id is a task's header, taken from our door.
-        unsafe { self.tasks.receive(header) };
-        None
-    }
-
-    /// The loop goes: tasks in the door are let go of, calls dropped.
-    fn empty_door(&self) {
-        while self.has_arrivals() || self.door.inbox.knocked() {
-            while let Some(node) = { self.arrived.borrow_mut().next() } {
-                // SAFETY: fresh from the door.
-                drop(unsafe { self.receive(node) });
-            }
-            self.take_arrivals();
-        }
-    }
-
     fn run_ready(&self) {
         let mut budget = Budget::new(self.tasks.ready());
         loop {
@@ -442,79 +284,6 @@ impl Core {
             waker.wake();
         }
         self.due.replace(due);
-    }
-
-    /// The one enter of a turn, if there is any reason for it.
-    fn enter(&self) -> Entered {
-        if self.tasks.ready() > 0 || self.stopping() || self.has_arrivals() {
-            if self.driver.unsubmitted() || self.driver.hints().any() {
-                return self.enter_kernel(Wait::Poll);
-            }
-            return Entered::Normally;
-        }
-        #[cfg(any(test, feature = "testing"))]
-        if let Some(sim) = self.driver.simulated() {
-            return self.enter_simulated(&sim);
-        }
-        if self.clock.is_virtual() && self.may_jump() {
-            return self.enter_or_jump();
-        }
-        if self.spin.until(|| self.driver.hints().any() || self.door.inbox.knocked())
-            || !self.door.inbox.try_sleep()
-        {
-            self.door.inbox.wake_up();
-            return self.enter_kernel(Wait::Poll);
-        }
-        driver::count(&self.parks);
-        let next = [self.timers.next(), self.next_look()].into_iter().flatten().min();
-        let entered = self.enter_kernel(match next {
-            Some(deadline) if !self.clock.is_virtual() => Wait::Until(deadline),
-            _ => Wait::Forever,
-        });
-        if self.door.inbox.wake_up() {
-            driver::count(&self.wakes);
-        }
-        entered
-    }
-
-    /// A simulated kernel has the only clock: the loop's follows it.
-    #[cfg(any(test, feature = "testing"))]
-    fn enter_simulated(&self, sim: &crate::testing::SimHandle) -> Entered {
-        if !self.door.inbox.try_sleep() {
-            self.door.inbox.wake_up();
-            return self.enter_kernel(Wait::Poll);
-        }
-        driver::count(&self.parks);
-        let deadline = self.timers.next().filter(|_| self.holds.get() == 0);
-        let entered = self.enter_kernel(deadline.map_or(Wait::Forever, Wait::Until));
-        self.clock.advance_to(sim.now());
-        self.door.inbox.wake_up();
-        entered
-    }
-
-    fn enter_kernel(&self, wait: Wait) -> Entered {
-        match self.shown_park(wait, || self.driver.enter(wait)) {
-            Ok(entered) => entered,
-            Err(_) if self.driver.closing() => crate::sys::fork::refuse(),
-            Err(error) => panic!("io_uring_enter failed in a way that no retry can mend: {error}"),
-        }
-    }
-
-    /// Whether a virtual clock has somewhere to go and nobody who holds it.
-    fn may_jump(&self) -> bool {
-        self.timers.next().is_some() && self.holds.get() == 0 && !self.driver.holds_clock()
-    }
-
-    /// A look without waiting; if it brings nothing, the virtual clock jumps to the next timer.
-    fn enter_or_jump(&self) -> Entered {
-        let entered = self.enter_kernel(Wait::Poll);
-        let reaped = self.driver.reap(self.door.bell());
-        // Completion work comes in bounded batches: nothing reaped is not nothing left.
-        let quiet = reaped == 0 && !self.driver.hints().any() && !self.door.inbox.knocked();
-        if quiet && self.tasks.ready() == 0 && self.may_jump() {
-            self.clock.advance_to(self.timers.next().unwrap_or(0));
-        }
-        entered
     }
 
     /// The end: every task is dropped, the door emptied, the kernel asked to let go of all.

@@ -62,7 +62,7 @@ pub(super) const CONFINED: &[Confined] = &[
             "crates/uring-loop/src/handle.rs",
             // `pre_exec`, whose caller makes the promise.
             "crates/uring-loop/src/process/command.rs",
-            "crates/uring-loop/src/turn.rs",
+            "crates/uring-loop/src/turn/",
             "crates/uring-loop/src/sync/lock.rs",
             "crates/uring-loop/src/sync/rwlock.rs",
             "crates/uring-loop/src/sync/waitlist.rs",

@@ -41,6 +41,8 @@ mod shutdown;
 pub(crate) mod slab;
 mod sockets;
 pub(crate) mod source;
+mod submission;
+mod waiting;
 mod watch;
 
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
@@ -49,18 +51,15 @@ use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 use crate::sys::fork;
-use crate::wake::LocalWaker;
 pub use chain::{Chain, Chained, Hard};
-use completion::reclaim;
 pub use in_flight::{InFlight, InFlightKind};
-use op::{Many, MultishotOp, Once, Resident, VtableOf};
 pub use op::{Op, Submit};
-use ring::{Cqe, Ring, Sqe, Wait, opcode, sqe_flags};
+use ring::{Ring, Sqe, Wait, opcode};
 pub(crate) use slab::Key;
-use slab::{Arena, Kind, Payload, Stages, State};
+use slab::{Arena, Kind};
+pub(crate) use waiting::Next;
 pub(crate) use watch::Watch;
 
 /// The ring of a loop, as owned operations.
@@ -145,62 +144,6 @@ impl Driver {
         &self.counters
     }
 
-    /// Runs `op` on the ring.
-    ///
-    /// # Cancel safety
-    ///
-    /// Weak: a dropped operation is cancelled, but it may have taken effect, and what it yields
-    /// late is given back (see the table in `driver/op.rs`).
-    pub fn submit<T: Op>(self: &Rc<Self>, op: T) -> Submit<T> {
-        Submit::new(self.clone(), op)
-    }
-
-    /// Submits an op: from here on it lies in a slot.
-    pub(crate) fn start<T: Op>(&self, op: T) -> Key {
-        self.place(Once(op))
-    }
-
-    /// The same for an op that completes many times.
-    pub(crate) fn start_multishot<T: MultishotOp>(&self, op: T) -> Key {
-        self.place(Many { op, queue: VecDeque::new() })
-    }
-
-    fn place<R: Resident>(&self, resident: R) -> Key {
-        let (key, sqe) = self.settle(resident);
-        let mut inner = self.inner();
-        if inner.closing {
-            self.complete_unsubmitted(&mut inner, key);
-        } else {
-            self.push(&mut inner, sqe);
-        }
-        drop(inner);
-        self.show_submitted(key);
-        key
-    }
-
-    /// The first half of [`start`](Self::start): the op lies in its slot, and here is its entry.
-    fn start_later<T: Op>(&self, op: T) -> (Key, Sqe) {
-        self.settle(Once(op))
-    }
-
-    /// Moves a resident into a slot and has it fill in its entry, which is to be pushed next.
-    fn settle<R: Resident>(&self, resident: R) -> (Key, Sqe) {
-        let (key, payload) =
-            self.inner().arena.insert(const { &VtableOf::<R>::VTABLE }, self.now.get());
-        let mut sqe = Sqe::default();
-        // SAFETY: the payload was free, and it stays where it is until the slot is removed, which
-        // takes a completion that has not been asked for yet.
-        unsafe {
-            op::store(payload, resident);
-            (*op::locate::<R>(payload)).prepare(&mut sqe);
-        }
-        sqe.user_data = key.user_data();
-        if let Some(head) = self.inner().arena.get(key) {
-            head.set_opcode(sqe.opcode);
-        }
-        (key, sqe)
-    }
-
     /// Whether this process is a forked child of the one that the ring belongs to.
     pub(crate) fn forked(&self) -> bool {
         self.fork_generation != fork::generation()
@@ -213,194 +156,9 @@ impl Driver {
         }
     }
 
-    /// A loop that shuts down takes nothing new: as if cancelled at once.
-    fn complete_unsubmitted(&self, inner: &mut Inner, key: Key) {
-        self.refuse_in_fork();
-        inner.arena.finish(key);
-        if let Some(head) = inner.arena.get(key) {
-            head.keep_result(Cqe { user_data: 0, result: -libc::ECANCELED, flags: 0 });
-        }
-    }
-
-    /// Submits the next entry of an op that takes several.
-    fn submit_next_stage(&self, key: Key, stages: Stages) {
-        let payload = self.inner().arena.payload(key);
-        let mut sqe = Sqe::default();
-        // SAFETY: the slot holds what `stages` was made for, and stays: its owner cannot take it
-        // before the terminal completion, which the entry prepared here has yet to bring.
-        unsafe { (stages.prepare)(payload, &mut sqe) };
-        sqe.user_data = key.user_data();
-        let mut inner = self.inner();
-        self.push(&mut inner, sqe);
-    }
-
-    /// Puts an entry on the submission queue; if that is full, hands the queue over first.
-    fn push(&self, inner: &mut Inner, sqe: Sqe) {
-        count(&self.counters.submissions);
-        if inner.backlog.is_empty() {
-            if inner.ring.push(&sqe) {
-                return;
-            }
-            count(&self.counters.flushes);
-            // An error here (EBUSY, EAGAIN) leaves the queue full; the turn's enter will meet it
-            // again, after a reap.
-            let _ = inner.ring.enter(Wait::Submit);
-            if inner.ring.push(&sqe) {
-                return;
-            }
-        }
-        count(&self.counters.backlogged);
-        inner.backlog.push_back(sqe);
-    }
-
-    /// Pushes an entry that nobody waits for.
-    fn push_silent(&self, inner: &mut Inner, mut sqe: Sqe) {
-        sqe.user_data = (Kind::Ignore as u64) << 56;
-        sqe.flags |= sqe_flags::CQE_SKIP_SUCCESS;
-        self.push(inner, sqe);
-    }
-
-    fn push_cancel(&self, inner: &mut Inner, key: Key) {
-        if mutant!("cancel-lost-when-full") && !inner.backlog.is_empty() {
-            return;
-        }
-        let sqe =
-            Sqe { opcode: opcode::ASYNC_CANCEL, fd: -1, addr: key.user_data(), ..Sqe::default() };
-        self.push_silent(inner, sqe);
-    }
-
-    /// Waits for the terminal completion and turns it into the output.
-    pub(crate) fn poll_op<T: Op>(&self, key: Key, cx: &mut Context<'_>) -> Poll<T::Output> {
-        match self.poll_terminal(key, cx) {
-            // SAFETY: the slot was filled by `place` with a `Once<T>`: keys come from `start::<T>`
-            // and go to `poll_op::<T>` within one type, `Submit<T>` or a stream's.
-            Poll::Ready((mut payload, cqe)) => unsafe {
-                Poll::Ready(op::take::<Once<T>>(&raw mut payload).0.complete(cqe))
-            },
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    fn poll_terminal(&self, key: Key, cx: &mut Context<'_>) -> Poll<(Payload, Cqe)> {
-        // The clone of a waker need not say that it wakes the same (`Waker::noop` does not).
-        let mut noted = false;
-        loop {
-            let mut inner = self.inner();
-            let head = inner.arena.get(key).expect("a future's key is good until it is ready");
-            if head.state() == State::Done {
-                let cqe = head.cqe(0);
-                let (payload, _) = inner.arena.remove(key);
-                return Poll::Ready((payload, cqe));
-            }
-            if noted || head.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                return Poll::Pending;
-            }
-            drop(inner);
-            self.set_waker(key, cx);
-            noted = true;
-        }
-    }
-
-    /// Notes whom to wake. A waker's clone and drop are foreign code: not under the borrow.
-    pub(super) fn set_waker(&self, key: Key, cx: &Context<'_>) {
-        self.refuse_in_fork();
-        self.refuse_after_leak(key);
-        let fresh = LocalWaker::new(cx.waker());
-        let mut inner = self.inner();
-        let stale = inner.arena.get(key).map(|head| head.waker.replace(fresh));
-        drop(inner);
-        drop(stale);
-    }
-
     /// Whether the loop has shut down, or belongs to a parent process.
     pub(crate) fn closing(&self) -> bool {
         self.inner().closing
-    }
-
-    /// Takes the next item of a multishot op. After `Last` the op has ended and the key is dead.
-    pub(crate) fn poll_item<T: MultishotOp>(
-        &self,
-        key: Key,
-        cx: &mut Context<'_>,
-    ) -> Poll<Next<T::Item>> {
-        let mut inner = self.inner();
-        if inner.arena.get(key).is_none() {
-            panic!("a stream's key is good until its last item");
-        }
-        let payload = inner.arena.payload(key);
-        // SAFETY: the slot holds a `Many<T>`, as in `poll_op`; the kernel uses nothing of `queue`.
-        let queued = unsafe { &mut (*op::locate::<Many<T>>(payload)).queue }.pop_front();
-        drop(inner);
-        if let Some(cqe) = queued {
-            // SAFETY: as above; `item` runs without the borrow, and the slot stays: only this
-            // stream's owner removes it, who is calling.
-            let op = unsafe { &mut (*op::locate::<Many<T>>(payload)).op };
-            return Poll::Ready(Next::More(op.item(cqe)));
-        }
-        match self.poll_terminal(key, cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready((mut payload, cqe)) => {
-                // SAFETY: as above, and the op is done.
-                let mut resident = unsafe { op::take::<Many<T>>(&raw mut payload) };
-                Poll::Ready(Next::Last(resident.op.item(cqe)))
-            }
-        }
-    }
-
-    /// The future of `key` is gone: cancels the op if the kernel still has it.
-    pub(crate) fn abandon(&self, key: Key) {
-        self.let_go(key, true);
-    }
-
-    /// The owner of `key` is gone, and the op is to come to its own end.
-    pub(crate) fn leave(&self, key: Key) {
-        self.let_go(key, false);
-    }
-
-    fn let_go(&self, key: Key, cancels: bool) {
-        let mut inner = self.inner();
-        let Some(head) = inner.arena.get(key) else { return };
-        match head.state() {
-            State::InFlight => {
-                let waker = head.waker.take();
-                inner.arena.orphan(key);
-                if mutant!("slot-freed-at-drop") {
-                    let (payload, vtable) = inner.arena.remove(key);
-                    drop(inner);
-                    let cqe = Cqe { user_data: 0, result: -libc::ECANCELED, flags: 0 };
-                    return reclaim(payload, vtable, cqe);
-                }
-                let cancels = cancels || mutant!("left-op-cancelled");
-                if cancels && !inner.closing {
-                    self.push_cancel(&mut inner, key);
-                }
-                drop(inner);
-                drop(waker);
-            }
-            State::Done => {
-                let cqe = head.cqe(0);
-                let waker = head.waker.take();
-                let (payload, vtable) = inner.arena.remove(key);
-                drop(inner);
-                drop(waker);
-                reclaim(payload, vtable, cqe);
-            }
-            State::Free | State::Orphan => {}
-        }
-    }
-
-    /// Whether the terminal completion has come, so that `poll_op` would be ready.
-    pub(crate) fn is_done(&self, key: Key) -> bool {
-        self.inner().arena.get(key).is_some_and(|head| head.state() == State::Done)
-    }
-
-    /// Asks the kernel to end an op whose future goes on waiting.
-    pub(crate) fn cancel(&self, key: Key) {
-        let mut inner = self.inner();
-        let in_flight = inner.arena.get(key).is_some_and(|head| head.state() == State::InFlight);
-        if in_flight && !inner.closing {
-            self.push_cancel(&mut inner, key);
-        }
     }
 
     /// Closes a descriptor behind every operation pushed so far (`IORING_OP_CLOSE`, 5.6).
@@ -498,49 +256,6 @@ impl Driver {
     pub(crate) fn buffer_usage(&self) -> Option<(u16, u16)> {
         self.buffers.usage()
     }
-
-    /// Gives `f` the resident of `key` in place, with its terminal completion if that has come.
-    ///
-    /// # Safety
-    ///
-    /// The slot holds an `R`, of which the kernel uses nothing that `f` touches. `f` runs under
-    /// the borrow: it calls no foreign code.
-    unsafe fn with_resident<R: Resident, V>(
-        &self,
-        key: Key,
-        f: impl FnOnce(&mut R, Option<Cqe>, &Option<LocalWaker>) -> V,
-    ) -> Option<V> {
-        let mut inner = self.inner();
-        let payload = inner.arena.get(key).is_some().then(|| inner.arena.payload(key))?;
-        let head = inner.arena.get(key)?;
-        let done = (head.state() == State::Done).then(|| head.cqe(key.user_data()));
-        // SAFETY: the caller's promise.
-        Some(f(unsafe { &mut *op::locate::<R>(payload) }, done, &head.waker))
-    }
-
-    /// Moves the resident of a done slot out.
-    ///
-    /// # Safety
-    ///
-    /// The slot holds an `R`.
-    unsafe fn take_resident<R: Resident>(&self, key: Key) -> Option<R> {
-        let mut inner = self.inner();
-        if inner.arena.get(key)?.state() != State::Done {
-            return None;
-        }
-        let (mut payload, _) = inner.arena.remove(key);
-        drop(inner);
-        // SAFETY: the caller's promise; the kernel has let go.
-        Some(unsafe { op::take::<R>(&raw mut payload) })
-    }
-}
-
-/// An item of a multishot op.
-#[derive(Debug)]
-pub(crate) enum Next<T> {
-    More(T),
-    /// The op has ended with it; arm a new one for more.
-    Last(T),
 }
 
 /// How an enter came back.
@@ -552,28 +267,6 @@ pub(crate) enum Entered {
 }
 
 impl Inner {
-    /// Moves what waits in the backlog to the queue. A chain goes over as a whole: the kernel
-    /// ends one where an enter ends.
-    fn refill(&mut self) {
-        while !self.backlog.is_empty() {
-            let chained = self.backlog.iter().take_while(|sqe| chain::is_linked(sqe)).count() + 1;
-            if chained > 1 && (chained as u32) > self.room() {
-                return;
-            }
-            for sqe in self.backlog.iter().take(chained) {
-                if !self.ring.push(sqe) {
-                    return;
-                }
-            }
-            self.backlog.drain(..chained);
-        }
-    }
-
-    /// Entries that the submission queue takes before it is full.
-    fn room(&self) -> u32 {
-        self.ring.capacity() - self.ring.unsubmitted()
-    }
-
     /// This is a forked child: the ring and all that is in flight belong to the parent. The
     /// child forgets them without touching the shared memory (which it has not mapped).
     fn disown(&mut self) {

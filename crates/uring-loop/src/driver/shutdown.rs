@@ -8,9 +8,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::completion::reclaim;
 use super::ring::{Ring, Sqe, Wait, cancel_flags, opcode};
 use super::slab::{Key, State};
-use super::{Driver, Entered, InFlight, reclaim};
+use super::{Driver, Entered, InFlight};
 use crate::sys::clock::{monotonic_ns, saturating_ns};
 
 impl Driver {
