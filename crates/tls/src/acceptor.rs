@@ -11,12 +11,12 @@ use rustls::server::{NoClientAuth, ServerConnection, WebPkiClientVerifier};
 use rustls::{Connection, ServerConfig};
 use uring_loop::io::ByteStream;
 
-use crate::connector::supported;
 use crate::error::{explain, unusable};
 use crate::facts::Version;
 use crate::handshake::shake;
 use crate::identity::Identity;
 use crate::names::ByName;
+use crate::protocols::Protocols;
 use crate::provider::{provider, ticketer};
 use crate::stream::TlsStream;
 use crate::trust::Trust;
@@ -104,8 +104,7 @@ impl From<Arc<ServerConfig>> for TlsAcceptor {
 pub struct AcceptorBuilder {
     default: Option<Identity>,
     named: Vec<(String, Identity)>,
-    alpn: Vec<Vec<u8>>,
-    versions: Vec<Version>,
+    protocols: Protocols,
     clients: Clients,
     trust: Trust,
 }
@@ -144,7 +143,7 @@ impl AcceptorBuilder {
     #[must_use]
     #[doc(alias = "set_alpn_protocols")]
     pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
-        self.alpn = protocols.into_iter().map(|name| name.as_ref().to_vec()).collect();
+        self.protocols.set_application(protocols);
         self
     }
 
@@ -152,7 +151,7 @@ impl AcceptorBuilder {
     #[must_use]
     #[doc(alias = "minimum_version")]
     pub fn versions(mut self, versions: &[Version]) -> Self {
-        self.versions = versions.to_vec();
+        self.protocols.set_versions(versions);
         self
     }
 
@@ -226,11 +225,11 @@ impl AcceptorBuilder {
         }
         let clients = verifier(self.clients, self.trust, &provider)?;
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&supported(&self.versions))
+            .with_protocol_versions(&self.protocols.versions())
             .map_err(|error| unusable(error.to_string()))?
             .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::new(names));
-        config.alpn_protocols = self.alpn;
+        config.alpn_protocols = self.protocols.application;
         if let Some(ticketer) = ticketer() {
             config.ticketer = ticketer;
         }

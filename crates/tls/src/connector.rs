@@ -13,6 +13,7 @@ use crate::error::{explain, unusable};
 use crate::facts::Version;
 use crate::handshake::shake;
 use crate::identity::Identity;
+use crate::protocols::Protocols;
 use crate::provider::provider;
 use crate::stream::TlsStream;
 use crate::trust::Trust;
@@ -121,8 +122,7 @@ impl From<Arc<ClientConfig>> for TlsConnector {
 pub struct ConnectorBuilder {
     trust: Trust,
     identity: Option<Identity>,
-    alpn: Vec<Vec<u8>>,
-    versions: Vec<Version>,
+    protocols: Protocols,
     fresh: bool,
 }
 
@@ -188,7 +188,7 @@ impl ConnectorBuilder {
     #[must_use]
     #[doc(alias = "set_alpn_protocols")]
     pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
-        self.alpn = protocols.into_iter().map(|name| name.as_ref().to_vec()).collect();
+        self.protocols.set_application(protocols);
         self
     }
 
@@ -196,7 +196,7 @@ impl ConnectorBuilder {
     #[must_use]
     #[doc(alias = "minimum_version")]
     pub fn versions(mut self, versions: &[Version]) -> Self {
-        self.versions = versions.to_vec();
+        self.protocols.set_versions(versions);
         self
     }
 
@@ -216,7 +216,7 @@ impl ConnectorBuilder {
     pub fn build(self) -> io::Result<TlsConnector> {
         let roots = self.trust.or_mozilla().into_store()?;
         let config = ClientConfig::builder_with_provider(provider()?)
-            .with_protocol_versions(&supported(&self.versions))
+            .with_protocol_versions(&self.protocols.versions())
             .map_err(|error| unusable(error.to_string()))?
             .with_root_certificates(roots);
         let mut config = match self.identity {
@@ -227,18 +227,10 @@ impl ConnectorBuilder {
             }
             None => config.with_no_client_auth(),
         };
-        config.alpn_protocols = self.alpn;
+        config.alpn_protocols = self.protocols.application;
         if self.fresh {
             config.resumption = Resumption::disabled();
         }
         Ok(TlsConnector::new(Arc::new(config)))
     }
-}
-
-/// All versions, if none is named.
-pub(crate) fn supported(versions: &[Version]) -> Vec<&'static rustls::SupportedProtocolVersion> {
-    if versions.is_empty() {
-        return rustls::ALL_VERSIONS.to_vec();
-    }
-    versions.iter().map(|version| version.supported()).collect()
 }

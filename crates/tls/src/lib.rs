@@ -84,6 +84,7 @@ mod facts;
 mod handshake;
 mod identity;
 mod names;
+mod protocols;
 mod provider;
 mod session;
 mod stream;

@@ -39,8 +39,13 @@ impl Driver {
         has.get() & bit != 0
     }
 
-    /// Does without these opcodes from now on, as on a kernel that lacks them.
+    /// Does without these opcodes from now on, as on a kernel that lacks them. (A simulated one lacks
+    /// them from now on, and refuses those that nobody asked about.)
     pub(crate) fn do_without(&self, opcodes: &[u8]) {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(sim) = self.simulated() {
+            sim.do_without(opcodes);
+        }
         let bits = opcodes.iter().fold(0, |bits, opcode| bits | 1 << opcode);
         let Abilities { asked, has, .. } = &self.abilities;
         asked.set(asked.get() | bits);

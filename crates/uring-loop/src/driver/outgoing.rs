@@ -29,7 +29,8 @@ use super::fd::{Fd, Lease};
 use super::op::{self, Resident};
 use super::ring::{Cqe, Sqe, opcode};
 use super::{Driver, Key};
-use crate::ops::net::{MOST, Shutdown};
+use crate::ops::net::Shutdown;
+use crate::ops::owned;
 
 /// How a descriptor is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,9 +93,7 @@ impl Resident for Box<Sending> {
             sqe.op_flags = u32::from(libc::POLLOUT as u16);
             return;
         }
-        let rest = &self.buffer[self.sent..];
-        sqe.addr = rest.as_ptr() as u64;
-        sqe.len = rest.len().min(MOST) as u32;
+        owned::point_to(sqe, &self.buffer[self.sent..]);
         match self.medium {
             Medium::Socket => {
                 sqe.opcode = opcode::SEND;

@@ -188,6 +188,46 @@ impl<S> fmt::Debug for PollIo<S> {
 // Nothing is pinned in it.
 impl<S> Unpin for PollIo<S> {}
 
+/// What the two crates' traits have under the same names, for an `impl` of theirs: only the sorts of
+/// trait differ.
+#[cfg(any(feature = "futures-io", feature = "tokio-io"))]
+macro_rules! buf_read_methods {
+    () => {
+        fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+            PollIo::poll_fill_buf(self.get_mut(), cx)
+        }
+
+        fn consume(self: Pin<&mut Self>, count: usize) {
+            PollIo::consume(self.get_mut(), count);
+        }
+    };
+}
+
+#[cfg(any(feature = "futures-io", feature = "tokio-io"))]
+macro_rules! write_methods {
+    () => {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            PollIo::poll_write(self.get_mut(), cx, bytes)
+        }
+
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            pieces: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            PollIo::poll_write_vectored(self.get_mut(), cx, pieces)
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            PollIo::poll_flush(self.get_mut(), cx)
+        }
+    };
+}
+
 #[cfg(feature = "futures-io")]
 mod futures {
     use std::io::{self, IoSlice};
@@ -209,35 +249,11 @@ mod futures {
     }
 
     impl<S: ByteStream> AsyncBufRead for PollIo<S> {
-        fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-            PollIo::poll_fill_buf(self.get_mut(), cx)
-        }
-
-        fn consume(self: Pin<&mut Self>, count: usize) {
-            PollIo::consume(self.get_mut(), count);
-        }
+        buf_read_methods!();
     }
 
     impl<S: ByteStream> AsyncWrite for PollIo<S> {
-        fn poll_write(
-            self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            bytes: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            PollIo::poll_write(self.get_mut(), cx, bytes)
-        }
-
-        fn poll_write_vectored(
-            self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            pieces: &[IoSlice<'_>],
-        ) -> Poll<io::Result<usize>> {
-            PollIo::poll_write_vectored(self.get_mut(), cx, pieces)
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            PollIo::poll_flush(self.get_mut(), cx)
-        }
+        write_methods!();
 
         fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
             self.get_mut().poll_shutdown(cx)
@@ -274,38 +290,14 @@ mod with_tokio {
     }
 
     impl<S: ByteStream> AsyncBufRead for PollIo<S> {
-        fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-            PollIo::poll_fill_buf(self.get_mut(), cx)
-        }
-
-        fn consume(self: Pin<&mut Self>, count: usize) {
-            PollIo::consume(self.get_mut(), count);
-        }
+        buf_read_methods!();
     }
 
     impl<S: ByteStream> AsyncWrite for PollIo<S> {
-        fn poll_write(
-            self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            bytes: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            PollIo::poll_write(self.get_mut(), cx, bytes)
-        }
-
-        fn poll_write_vectored(
-            self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            pieces: &[IoSlice<'_>],
-        ) -> Poll<io::Result<usize>> {
-            PollIo::poll_write_vectored(self.get_mut(), cx, pieces)
-        }
+        write_methods!();
 
         fn is_write_vectored(&self) -> bool {
             true
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            PollIo::poll_flush(self.get_mut(), cx)
         }
 
         fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -11,11 +11,7 @@ use crate::driver::Op;
 use crate::driver::buf::{IoBuf, IoBufMut};
 use crate::driver::fd::Fd;
 use crate::driver::ring::{Cqe, Sqe, opcode, sqe_flags};
-
-/// The most that one entry moves: the kernel's `MAX_RW_COUNT`.
-const MOST: usize = 0x7fff_f000;
-/// The most pieces of one vectored entry (`UIO_MAXIOV`).
-const IOV_MAX: usize = 1024;
+use crate::ops::owned::{self, IOV_MAX};
 
 /// An offset that means none: of a pipe or a terminal, or the position that the kernel keeps with
 /// the open file (io_uring_enter(2)).
@@ -77,11 +73,8 @@ pub(crate) struct Read<B> {
 
 /// Fills in a read into the room of `buffer` behind its first `skip` bytes.
 fn prepare_read(sqe: &mut Sqe, file: Target, buffer: &mut impl IoBufMut, skip: usize, offset: u64) {
-    let (start, room) = buffer.spare();
-    let skip = skip.min(room);
+    owned::point_to_room(sqe, buffer, skip);
     file.put_with_buffer(sqe, opcode::READ, opcode::READ_FIXED);
-    sqe.addr = start.wrapping_add(skip) as u64;
-    sqe.len = (room - skip).min(MOST) as u32;
     sqe.off = offset;
 }
 
@@ -94,13 +87,9 @@ unsafe impl<B: IoBufMut> Op for Read<B> {
         prepare_read(sqe, self.file, &mut self.buffer, 0, self.offset);
     }
 
-    fn complete(mut self, cqe: Cqe) -> Self::Output {
-        let read = cqe.into_result().map(|read| read as usize);
-        if let Ok(read) = read {
-            // SAFETY: the kernel wrote so many bytes, at most what `spare` offered.
-            unsafe { self.buffer.set_filled(read) };
-        }
-        (read, self.buffer)
+    fn complete(self, cqe: Cqe) -> Self::Output {
+        // SAFETY: the entry was pointed to the room of this buffer, from its start.
+        unsafe { owned::filled(cqe, self.buffer, 0) }
     }
 }
 
@@ -120,14 +109,9 @@ unsafe impl<B: IoBufMut> Op for ReadRest<B> {
     }
 
     fn complete(self, cqe: Cqe) -> Self::Output {
-        let mut buffer = self.read.buffer;
-        let read = cqe.into_result().map(|read| read as usize);
-        if let Ok(read) = read {
-            // SAFETY: the kernel wrote so many bytes behind the first `skip`, at most what `spare`
-            // offered; whoever made this op has had those filled before.
-            unsafe { buffer.set_filled(self.skip + read) };
-        }
-        (read, buffer)
+        // SAFETY: the entry was pointed to the room of this buffer behind the first `skip` bytes;
+        // whoever made this op has had those filled before.
+        unsafe { owned::filled(cqe, self.read.buffer, self.skip) }
     }
 }
 
@@ -140,8 +124,7 @@ pub(crate) struct Write<B> {
 
 fn prepare_write(sqe: &mut Sqe, file: Target, bytes: &[u8], offset: u64) {
     file.put_with_buffer(sqe, opcode::WRITE, opcode::WRITE_FIXED);
-    sqe.addr = bytes.as_ptr() as u64;
-    sqe.len = bytes.len().min(MOST) as u32;
+    owned::point_to(sqe, bytes);
     sqe.off = offset;
 }
 
@@ -243,17 +226,7 @@ unsafe impl<B: IoBuf> Op for WriteVectored<B> {
     type Output = (io::Result<usize>, Vec<B>);
 
     fn prepare(&mut self, sqe: &mut Sqe) {
-        let mut skip = self.skip;
-        for bytes in self.buffers.iter().map(IoBuf::bytes) {
-            let skipped = skip.min(bytes.len());
-            skip -= skipped;
-            if skipped < bytes.len() && self.slices.len() < IOV_MAX {
-                self.slices.push(libc::iovec {
-                    iov_base: bytes[skipped..].as_ptr().cast_mut().cast(),
-                    iov_len: bytes.len() - skipped,
-                });
-            }
-        }
+        self.slices = owned::slices(&self.buffers, self.skip);
         prepare_vectored(sqe, opcode::WRITEV, self.file, &self.slices, self.offset);
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod control;
 pub(crate) mod fs;
 pub(crate) mod message;
 pub(crate) mod net;
+pub(crate) mod owned;
 pub(crate) mod paths;
 pub(crate) mod pipe;
 pub(crate) mod proc;

@@ -11,6 +11,7 @@ use crate::driver::fd::{Fd, Lease};
 use crate::driver::op::MultishotOp;
 use crate::driver::ring::{Cqe, Sqe, opcode, socket_flags};
 use crate::driver::{Driver, Op};
+use crate::ops::owned;
 
 /// `IORING_OP_ACCEPT` with `IORING_ACCEPT_MULTISHOT` (5.19): connections as they come.
 pub(crate) struct Accept {
@@ -72,9 +73,6 @@ pub(crate) struct Send<B> {
     pub(crate) buffer: B,
 }
 
-/// The most that one entry sends; its length is 32 bits, the kernel's limit is `MAX_RW_COUNT`.
-pub(crate) const MOST: usize = 0x7fff_f000;
-
 // SAFETY: the entry points into the buffer that `self` owns (`IoBuf`); the descriptor is the
 // stream's, closed through the driver.
 unsafe impl<B: IoBuf> Op for Send<B> {
@@ -82,11 +80,9 @@ unsafe impl<B: IoBuf> Op for Send<B> {
     const HOLDS_CLOCK: bool = false;
 
     fn prepare(&mut self, sqe: &mut Sqe) {
-        let bytes = &self.buffer.bytes()[self.offset as usize..];
+        owned::point_to(sqe, &self.buffer.bytes()[self.offset as usize..]);
         sqe.opcode = opcode::SEND;
         sqe.fd = self.fd;
-        sqe.addr = bytes.as_ptr() as u64;
-        sqe.len = bytes.len().min(MOST) as u32;
         sqe.op_flags = (libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as u32;
     }
 
@@ -111,11 +107,9 @@ unsafe impl<B: IoBuf> Op for SendZeroCopy<B> {
     const HOLDS_CLOCK: bool = false;
 
     fn prepare(&mut self, sqe: &mut Sqe) {
-        let bytes = &self.buffer.bytes()[self.offset as usize..];
+        owned::point_to(sqe, &self.buffer.bytes()[self.offset as usize..]);
         sqe.opcode = opcode::SEND_ZC;
         sqe.fd = self.fd;
-        sqe.addr = bytes.as_ptr() as u64;
-        sqe.len = bytes.len().min(MOST) as u32;
         sqe.ioprio = socket_flags::ZERO_COPY_REPORT_USAGE;
         sqe.op_flags = (libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as u32;
     }
@@ -147,20 +141,14 @@ unsafe impl<B: IoBufMut> Op for Recv<B> {
     const HOLDS_CLOCK: bool = false;
 
     fn prepare(&mut self, sqe: &mut Sqe) {
-        let (pointer, length) = self.buffer.spare();
+        owned::point_to_room(sqe, &mut self.buffer, 0);
         sqe.opcode = opcode::RECV;
         sqe.fd = self.fd;
-        sqe.addr = pointer as u64;
-        sqe.len = length.min(MOST) as u32;
     }
 
-    fn complete(mut self, cqe: Cqe) -> (io::Result<usize>, B) {
-        let received = cqe.into_result().map(|received| received as usize);
-        if let Ok(received) = received {
-            // SAFETY: the kernel wrote so many bytes, at most what `spare` offered.
-            unsafe { self.buffer.set_filled(received) };
-        }
-        (received, self.buffer)
+    fn complete(self, cqe: Cqe) -> (io::Result<usize>, B) {
+        // SAFETY: the entry was pointed to the room of this buffer, from its start.
+        unsafe { owned::filled(cqe, self.buffer, 0) }
     }
 }
 
@@ -188,18 +176,7 @@ unsafe impl<B: IoBuf> Op for SendVectored<B> {
     const HOLDS_CLOCK: bool = false;
 
     fn prepare(&mut self, sqe: &mut Sqe) {
-        const IOV_MAX: usize = 1024;
-        let mut skip = self.offset;
-        for bytes in self.buffers.iter().map(IoBuf::bytes) {
-            let skipped = skip.min(bytes.len());
-            skip -= skipped;
-            if skipped < bytes.len() && self.slices.len() < IOV_MAX {
-                self.slices.push(libc::iovec {
-                    iov_base: bytes[skipped..].as_ptr().cast_mut().cast(),
-                    iov_len: bytes.len() - skipped,
-                });
-            }
-        }
+        self.slices = owned::slices(&self.buffers, self.offset);
         self.message.msg_iov = self.slices.as_mut_ptr();
         self.message.msg_iovlen = self.slices.len();
         sqe.opcode = opcode::SENDMSG;

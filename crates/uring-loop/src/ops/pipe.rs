@@ -7,9 +7,7 @@ use crate::driver::Op;
 use crate::driver::buf::{IoBuf, IoBufMut};
 use crate::driver::ring::{Cqe, Sqe, opcode};
 use crate::driver::source::OWN_POSITION;
-
-/// The most that one entry moves (`MAX_RW_COUNT` of the kernel).
-const MOST: usize = 0x7fff_f000;
+use crate::ops::owned;
 
 /// `IORING_OP_READ` (5.6) into an owned buffer.
 pub(crate) struct Read<B> {
@@ -24,21 +22,15 @@ unsafe impl<B: IoBufMut> Op for Read<B> {
     const HOLDS_CLOCK: bool = false;
 
     fn prepare(&mut self, sqe: &mut Sqe) {
-        let (pointer, length) = self.buffer.spare();
+        owned::point_to_room(sqe, &mut self.buffer, 0);
         sqe.opcode = opcode::READ;
         sqe.fd = self.fd;
         sqe.off = OWN_POSITION;
-        sqe.addr = pointer as u64;
-        sqe.len = length.min(MOST) as u32;
     }
 
-    fn complete(mut self, cqe: Cqe) -> (io::Result<usize>, B) {
-        let read = cqe.into_result().map(|read| read as usize);
-        if let Ok(read) = read {
-            // SAFETY: the kernel wrote so many bytes, at most what `spare` offered.
-            unsafe { self.buffer.set_filled(read) };
-        }
-        (read, self.buffer)
+    fn complete(self, cqe: Cqe) -> (io::Result<usize>, B) {
+        // SAFETY: the entry was pointed to the room of this buffer, from its start.
+        unsafe { owned::filled(cqe, self.buffer, 0) }
     }
 }
 
@@ -58,12 +50,10 @@ unsafe impl<B: IoBuf> Op for Write<B> {
     const HOLDS_CLOCK: bool = false;
 
     fn prepare(&mut self, sqe: &mut Sqe) {
-        let bytes = &self.buffer.bytes()[self.offset..];
+        owned::point_to(sqe, &self.buffer.bytes()[self.offset..]);
         sqe.opcode = opcode::WRITE;
         sqe.fd = self.fd;
         sqe.off = OWN_POSITION;
-        sqe.addr = bytes.as_ptr() as u64;
-        sqe.len = bytes.len().min(MOST) as u32;
         sqe.op_flags = self.flags;
     }
 
@@ -94,18 +84,7 @@ unsafe impl<B: IoBuf> Op for WriteVectored<B> {
     const HOLDS_CLOCK: bool = false;
 
     fn prepare(&mut self, sqe: &mut Sqe) {
-        const IOV_MAX: usize = 1024;
-        let mut skip = self.offset;
-        for bytes in self.buffers.iter().map(IoBuf::bytes) {
-            let skipped = skip.min(bytes.len());
-            skip -= skipped;
-            if skipped < bytes.len() && self.slices.len() < IOV_MAX {
-                self.slices.push(libc::iovec {
-                    iov_base: bytes[skipped..].as_ptr().cast_mut().cast(),
-                    iov_len: bytes.len() - skipped,
-                });
-            }
-        }
+        self.slices = owned::slices(&self.buffers, self.offset);
         sqe.opcode = opcode::WRITEV;
         sqe.fd = self.fd;
         sqe.off = OWN_POSITION;

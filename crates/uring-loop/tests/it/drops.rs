@@ -25,7 +25,7 @@ pub(crate) enum End {
     Select,
 }
 
-const ENDS: [End; 3] = [End::Drop, End::Forget, End::Select];
+pub(crate) const ENDS: [End; 3] = [End::Drop, End::Forget, End::Select];
 /// More turns than any operation here takes with the faults given.
 pub(crate) const TURNS: usize = 8;
 

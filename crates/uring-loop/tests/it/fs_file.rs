@@ -10,7 +10,7 @@ use uring_loop::testing::{SimConfig, opcode};
 use uring_loop::{gather, spawn};
 
 use crate::fs_support::{on_both, on_kernel};
-use crate::support::{on_sim, run_limited};
+use crate::support::{on_sim, on_sim_with, run_limited, small};
 
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at % 251) as u8).collect()
@@ -209,8 +209,8 @@ fn a_files_length_is_changed_and_told() {
 
 #[test]
 fn a_kernel_without_truncation_has_it_done_by_other_means() {
-    let config = SimConfig { lacks: vec![opcode::FTRUNCATE], ..SimConfig::seeded(1) };
-    on_sim(config, |sim| async move {
+    let lacking = small().without(&[opcode::FTRUNCATE]);
+    on_sim_with(lacking, SimConfig::seeded(1), |sim| async move {
         let file = File::create("/x").await.expect("made");
         file.write_all_at("0123", 0).await.0.expect("room");
         file.set_len(2).await.expect("cut");

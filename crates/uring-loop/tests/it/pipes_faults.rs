@@ -1,21 +1,19 @@
 //! Pipes on a simulated kernel where things go wrong: short, late, interrupted, out of order, and
 //! dropped at every point.
 
-use std::future::{Future, ready};
 use std::io;
-use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use nix::errno::Errno;
 use proptest::prelude::*;
 use uring_loop::op::opcode;
 use uring_loop::pipe::pipe;
+use uring_loop::spawn;
 use uring_loop::testing::{Fault, Faults, SimConfig, SimHandle};
 use uring_loop::time::sleep;
-use uring_loop::{spawn, yield_now};
 
-use crate::support::{forget, on_sim, on_sim_with, poll_once, small};
+use crate::drops::{ENDS, End, run_for};
+use crate::support::{on_sim, on_sim_with, small};
 
 const READS: [u8; 2] = [opcode::READ_MULTISHOT, opcode::READ];
 
@@ -78,39 +76,12 @@ fn an_empty_pool_does_not_stop_a_reader() {
     });
 }
 
-/// How a future ends before it is ready.
-#[derive(Clone, Copy, Debug)]
-enum End {
-    Drop,
-    Forget,
-    Select,
-}
-
-async fn run_for<F: Future>(future: F, turns: usize, end: End) -> Option<F::Output> {
-    let mut future = Box::pin(future);
-    for _ in 0..turns {
-        if let Poll::Ready(output) = poll_once(&mut future).await {
-            return Some(output);
-        }
-        yield_now().await;
-    }
-    match end {
-        End::Drop => drop(future),
-        End::Forget => forget(future),
-        End::Select => match select(future, ready(())).await {
-            Either::Left((output, _)) => return Some(output),
-            Either::Right(((), rest)) => drop(rest),
-        },
-    }
-    None
-}
-
 /// Every end, after every number of turns, with every lateness and lost races of cancels.
 fn every_point(mut case: impl FnMut(SimConfig, &'static [u8], Option<u32>, usize, End)) {
     for turns in 0..6 {
         for late in [0, 1, 3] {
             for lost in [0.0, 1.0] {
-                for end in [End::Drop, End::Forget, End::Select] {
+                for end in ENDS {
                     for lacks in [&[][..], &[opcode::READ_MULTISHOT]] {
                         let faults = Faults::none().lose_cancel(lost);
                         let seed = (turns * 10 + late) as u64;

@@ -39,9 +39,6 @@ pub struct SimConfig {
     pub start: u64,
     /// What goes wrong by chance.
     pub faults: Faults,
-    /// Opcodes that this kernel does not have: what asks first is told so, what does not fails
-    /// with EINVAL.
-    pub lacks: Vec<u8>,
     /// Refuse to be set up at all, with this errno.
     pub refuse: Option<i32>,
 }
@@ -61,7 +58,6 @@ impl Default for SimConfig {
             zero_copy: false,
             start: 0,
             faults: Faults::none(),
-            lacks: Vec::new(),
             refuse: None,
         }
     }

@@ -274,6 +274,11 @@ impl SimHandle {
         world.agenda.insert(place, Box::new(action));
     }
 
+    /// This kernel does not have these opcodes.
+    pub(crate) fn do_without(&self, opcodes: &[u8]) {
+        self.world().lacks = opcodes.to_vec();
+    }
+
     // Faults.
 
     /// The next operation of this opcode to be submitted meets `fault`. Several faults for one

@@ -178,9 +178,9 @@ impl Sim {
         self.handle.world().registered.make_files(places)
     }
 
-    /// Whether this kernel has an opcode: see [`SimConfig::lacks`].
+    /// Whether this kernel has an opcode: see [`SimHandle::do_without`].
     pub(crate) fn supports(&self, opcode: u8) -> bool {
-        !self.handle.world_quietly().config.lacks.contains(&opcode)
+        !self.handle.world_quietly().lacks.contains(&opcode)
     }
 
     /// Registers a ring of provided buffers.
