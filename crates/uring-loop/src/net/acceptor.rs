@@ -1,6 +1,10 @@
 //! Accepting connections, of whatever family: one multishot accept that stays armed, and the pause
 //! after one that found no descriptors.
 //!
+//! On a listener in non-blocking mode, one that another program made, the kernel does not wait but
+//! answers EAGAIN. There a poll comes before each accept that has found nobody: to ask again at
+//! once would be a loop that never rests.
+//!
 //! The operation wakes whoever has polled it last. Several may wait, so each that got something, or
 //! goes, wakes the next of them.
 
@@ -11,13 +15,14 @@ use std::future::poll_fn;
 use std::io;
 use std::io::ErrorKind::{ConnectionAborted, WouldBlock};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::context;
 use crate::driver::fd::Fd;
 use crate::driver::{Driver, Key, Next};
 use crate::ops::net::{Accept, exhausted};
+use crate::ops::ring::PollAdd;
 use crate::time::{now, sleep_until};
 use crate::wake::LocalWaker;
 
@@ -32,6 +37,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A listening socket. Dropping it closes what it has accepted and nobody took.
 pub(super) struct Acceptor {
     accepting: Cell<Key>,
+    /// What `accepting` names is no accept but a poll: there was nobody.
+    polling: Cell<bool>,
     /// Nothing is asked for before this.
     paused_until: Cell<Option<Instant>>,
     /// Who waits, by number, in the order of beginning.
@@ -44,6 +51,7 @@ impl Acceptor {
     pub(super) fn new(fd: Fd) -> Self {
         Acceptor {
             accepting: Cell::new(Key::NONE),
+            polling: Cell::new(false),
             paused_until: Cell::new(None),
             waiting: RefCell::default(),
             next_number: Cell::new(1),
@@ -107,6 +115,12 @@ impl Acceptor {
         }
         let driver = self.fd.driver();
         loop {
+            if self.polling.get() {
+                // Whatever came of it, the next accept tells.
+                let _ = ready!(driver.poll_op::<PollAdd>(self.accepting.get(), cx));
+                self.polling.set(false);
+                self.accepting.set(Key::NONE);
+            }
             if self.accepting.get().is_none() {
                 let accept = Accept { driver: driver.clone(), fd: self.fd.as_raw_fd() };
                 self.accepting.set(driver.start_multishot(accept));
@@ -123,8 +137,10 @@ impl Acceptor {
             };
             match accepted {
                 Ok(fd) => return Poll::Ready(Ok(fd)),
-                // Its peer took it back; or there was none after all.
-                Err(error) if matches!(error.kind(), ConnectionAborted | WouldBlock) => {}
+                // Its peer took it back.
+                Err(error) if error.kind() == ConnectionAborted => {}
+                // There was none after all.
+                Err(error) if error.kind() == WouldBlock => self.await_one(),
                 Err(error) => {
                     if exhausted(&error) && !mutant!("no-pause-without-descriptors") {
                         self.paused_until.set(Some(now() + PAUSE));
@@ -133,6 +149,15 @@ impl Acceptor {
                     return Poll::Ready(Err(io::Error::new(error.kind(), text)));
                 }
             }
+        }
+    }
+
+    /// Nobody came. If the accept has ended with that, a poll tells when somebody does.
+    fn await_one(&self) {
+        if self.accepting.get().is_none() && !mutant!("nobody-there-asked-again-at-once") {
+            let poll = PollAdd::readable(self.fd.as_raw_fd());
+            self.accepting.set(self.fd.driver().start(poll));
+            self.polling.set(true);
         }
     }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, join};
 use uring_loop::net::{Keepalive, TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
-use uring_loop::spawn;
 use uring_loop::testing::{Fault, SimConfig, opcode};
 use uring_loop::time::{now, sleep, timeout};
+use uring_loop::{EventLoop, spawn};
 
 use crate::net_unix::on_both;
 use crate::support::{on_sim, run_limited};
@@ -224,6 +224,40 @@ fn an_accept_that_finds_nobody_waits_for_the_next() {
         let _peer = sim.peer_connect(address);
         drop(listener.accept().await.expect("it has connected"));
     });
+}
+
+#[test]
+fn an_accept_that_finds_nobody_again_and_again_leaves_the_loop_at_rest() {
+    on_sim(SimConfig::seeded(1), |sim| async move {
+        let listener = TcpListener::bind(ANY).expect("free");
+        let address = listener.local_addr().expect("bound");
+        for _ in 0..50 {
+            sim.next(opcode::ACCEPT, Fault::Fail(libc::EAGAIN));
+        }
+        let before = sim.enters();
+        timeout(Duration::from_secs(3600), listener.accept()).await.expect_err("nobody came");
+        assert!(sim.enters() - before < 10, "{} enters in vain", sim.enters() - before);
+        let _peer = sim.peer_connect(address);
+        drop(listener.accept().await.expect("it has connected"));
+    });
+}
+
+#[test]
+fn a_listener_in_non_blocking_mode_is_waited_at_without_turning() {
+    let mut event_loop = EventLoop::new().expect("a ring");
+    let run = event_loop.run_until_complete(async {
+        let theirs = std::net::TcpListener::bind(ANY).expect("free");
+        theirs.set_nonblocking(true).expect("it is ours");
+        let address = theirs.local_addr().expect("bound");
+        let listener = TcpListener::from_owned_fd(theirs.into());
+        let waiting = timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(waiting.is_err(), "nobody came");
+        let (accepted, connected) = join!(listener.accept(), TcpStream::connect(address));
+        drop((accepted.expect("a client"), connected.expect("it listens")));
+    });
+    run.expect("not stopped");
+    let turns = event_loop.statistics().turns;
+    assert!(turns < 50, "{turns} turns for one connection");
 }
 
 #[test]
