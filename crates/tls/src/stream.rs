@@ -365,6 +365,13 @@ impl<S: ByteStream + 'static> ByteStream for TlsStream<S> {
         self.carrier().abort();
     }
 
+    fn has_unread(&self) -> bool {
+        let early = self.early.take();
+        let any = early.is_some();
+        self.early.set(early);
+        any || self.carrier().has_unread()
+    }
+
     fn spare_buffer(&self) -> Vec<u8> {
         self.spare.take()
     }

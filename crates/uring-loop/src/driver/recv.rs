@@ -56,6 +56,8 @@ pub(crate) trait Sort: 'static {
     fn private(pool: &Rc<BufPool>, fd: RawFd, options: Self::Options) -> Self::Private;
     /// The oldest of what waits. Runs under the borrow of the driver: nothing foreign.
     fn take(streaming: &mut Self::Streaming) -> Option<Self::Item>;
+    /// Whether something waits in it.
+    fn holds(streaming: &Self::Streaming) -> bool;
     /// What stands for the end, where there is one.
     fn end(pool: &Rc<BufPool>) -> Option<Self::Item>;
     fn is_end(item: &Self::Item) -> bool;
@@ -119,6 +121,31 @@ impl<S: Sort> Receiver<S> {
     /// Whether it holds nothing and knows nothing of the descriptor that the kernel does not.
     pub(crate) fn idle(&self) -> bool {
         self.key.get().is_none() && self.mode.get() != Mode::Ended
+    }
+
+    /// Whether something has come, be it the end, that nobody has taken.
+    pub(crate) fn holds(&self, driver: &Driver) -> bool {
+        let key = self.key.get();
+        match self.mode.get() {
+            _ if key.is_none() => false,
+            Mode::Private | Mode::Once | Mode::Steady => driver.is_done(key),
+            Mode::Waiting | Mode::Polled | Mode::Ended => false,
+            Mode::Streaming => {
+                // SAFETY: in this mode the slot holds an `S::Streaming`, whose memory the kernel
+                // doesn't use.
+                let held = unsafe {
+                    driver.with_resident(key, |streaming: &mut S::Streaming, _, _| {
+                        S::holds(streaming)
+                    })
+                };
+                held.unwrap_or(false)
+            }
+        }
+    }
+
+    /// Whether it has met the end.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.mode.get() == Mode::Ended
     }
 
     /// Whether each read is to have a poll before it.

@@ -109,6 +109,10 @@ impl<S: Source> Sort for Bytes<S> {
         chain.pop(pool).or_else(|| Some(RecvBuf::copied(pool, &spill.take()?)))
     }
 
+    fn holds(streaming: &Streaming<S>) -> bool {
+        streaming.chain.count() > 0 || streaming.spill.is_some()
+    }
+
     fn end(pool: &Rc<BufPool>) -> Option<RecvBuf> {
         Some(RecvBuf::empty(pool))
     }

@@ -207,6 +207,10 @@ impl Sort for Datagrams {
         Some(parse(bytes, *room))
     }
 
+    fn holds(streaming: &Streaming) -> bool {
+        streaming.chain.count() > 0 || !streaming.spill.is_empty()
+    }
+
     fn end(_: &Rc<BufPool>) -> Option<Received> {
         None
     }

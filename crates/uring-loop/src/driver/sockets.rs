@@ -62,6 +62,15 @@ impl Driver {
         fd.try_clone_to_owned().map(std::os::fd::IntoRawFd::into_raw_fd)
     }
 
+    /// Whether bytes wait in the kernel to be received.
+    pub(crate) fn has_unread(&self, fd: BorrowedFd<'_>) -> bool {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(sim) = self.simulated() {
+            return sim.has_unread(fd.as_raw_fd());
+        }
+        sys::socket::has_unread(fd)
+    }
+
     /// Whether the sockets are simulated.
     pub(crate) fn is_simulated(&self) -> bool {
         #[cfg(any(test, feature = "testing"))]

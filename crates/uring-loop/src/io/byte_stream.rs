@@ -90,6 +90,13 @@ pub trait ByteStream {
         true
     }
 
+    /// Whether bytes have come that nobody has received. A socket that is closed with such resets
+    /// the connection: [`ByteStreamExt::close`](super::ByteStreamExt::close) says what that costs,
+    /// and what helps. A kind of stream that cannot be reset has no need to say.
+    fn has_unread(&self) -> bool {
+        false
+    }
+
     /// An empty vector to fill for the next send: with the memory of one that was sent, if the
     /// stream has kept any.
     fn spare_buffer(&self) -> Vec<u8> {
@@ -148,6 +155,10 @@ macro_rules! forward {
 
             fn can_half_close(&self) -> bool {
                 self.deref().can_half_close()
+            }
+
+            fn has_unread(&self) -> bool {
+                self.deref().has_unread()
             }
 
             fn spare_buffer(&self) -> Vec<u8> {

@@ -2,8 +2,9 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::time::Duration;
 
-use super::ByteStream;
+use super::{ByteStream, linger};
 use crate::driver::recvbuf::RecvBuf;
 
 /// What a [`ByteStream`] does, as futures.
@@ -79,6 +80,56 @@ pub trait ByteStreamExt: ByteStream {
     #[doc(alias = "shutdown")]
     fn write_eof(&self) -> impl Future<Output = io::Result<()>> {
         poll_fn(|cx| self.poll_shutdown(cx))
+    }
+
+    /// Closes the stream so that the peer gets everything: flushes, ends our direction, then takes
+    /// what the peer still sends, and drops it, until it has ended its own.
+    ///
+    /// *Dropping* a stream closes it at once, which is right where the peer is not going to send
+    /// any more, or has said all it had to. But a socket that is closed with bytes unread, or that
+    /// bytes come to afterwards, resets the connection: what is still to be sent is thrown away,
+    /// and the peer may find an error instead of the answer it was sent before. So a server that
+    /// refuses a request without having read it closes in this way.
+    ///
+    /// # Errors
+    ///
+    /// Those of the stream; `TimedOut` if the peer has not ended its direction when `patience` is
+    /// over. The stream is closed in any case, and then it is closed at once.
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs on this thread.
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak: the stream goes, as if it were dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use uring_loop::io::{ByteStreamExt, duplex};
+    ///
+    /// uring_loop::run(async {
+    ///     let (server, client) = duplex(4096);
+    ///     let client = uring_loop::spawn(async move {
+    ///         client.send("a long request".into()).await?;
+    ///         client.recv().await.map(|answer| answer.to_vec())
+    ///     });
+    ///     server.send("no".into()).await?;
+    ///     server.close(Duration::from_secs(1)).await?; // without having read a byte
+    ///     assert_eq!(client.await??, b"no");
+    ///     Ok::<(), std::io::Error>(())
+    /// })?
+    /// # ; Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "linger")]
+    #[doc(alias = "lingering_close")]
+    fn close(self, patience: Duration) -> impl Future<Output = io::Result<()>>
+    where
+        Self: Sized,
+    {
+        async move { linger::close(&self, patience).await }
     }
 }
 

@@ -14,6 +14,7 @@ mod address;
 mod byte_stream;
 mod ext;
 pub(crate) mod failure;
+pub(crate) mod linger;
 mod listener;
 mod memory;
 mod poll_io;

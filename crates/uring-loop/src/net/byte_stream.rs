@@ -72,6 +72,10 @@ macro_rules! byte_stream {
                 self.connected().outgoing().abort(self.connected().driver());
             }
 
+            fn has_unread(&self) -> bool {
+                self.connected().has_unread()
+            }
+
             fn spare_buffer(&self) -> Vec<u8> {
                 self.connected().outgoing().spare()
             }

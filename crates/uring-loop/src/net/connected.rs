@@ -82,6 +82,14 @@ impl Connected {
         self.connection.receiver.armed() || self.extras().is_some_and(Extras::has_rest)
     }
 
+    /// Whether bytes have come that nobody has received, here or in the kernel.
+    pub(super) fn has_unread(&self) -> bool {
+        let receiver = &self.connection.receiver;
+        self.extras().is_some_and(Extras::has_rest)
+            || receiver.holds(self.driver())
+            || (!receiver.has_ended() && self.driver().has_unread(self.as_fd()))
+    }
+
     async fn recv_into<B: IoBufMut>(&self, buffer: &mut B) -> io::Result<usize> {
         let mut bytes = self.recv().await?;
         let count = fill(buffer, &bytes);

@@ -37,6 +37,12 @@ use crate::time::timeout;
 ///
 /// Dropping the stream cancels what is in flight and closes the socket; bytes that were handed
 /// over by [`ByteStream::start_send`](crate::io::ByteStream::start_send) are sent before it closes.
+///
+/// # Unread bytes
+///
+/// If the peer has sent what nobody received, or goes on sending, closing resets the connection,
+/// and the peer may not get what was sent to it last. Where that matters,
+/// [close](crate::io::ByteStreamExt::close) the stream instead of dropping it.
 pub struct TcpStream(Connected);
 
 stream_methods!(TcpStream);

@@ -101,7 +101,9 @@ impl Transport {
         self.reading.is_wanted() && !self.is_closing()
     }
 
-    /// Calls no more with what comes, sends what was written, then closes the connection.
+    /// Calls no more with what comes, sends what was written, then closes the connection: with what
+    /// nobody has read as a [`StreamWriter`](crate::stream::StreamWriter) does, and
+    /// [`connection_lost`](super::Protocol::connection_lost) is called behind that.
     pub fn close(&self) {
         self.outlet.close();
     }

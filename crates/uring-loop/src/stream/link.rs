@@ -5,8 +5,11 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::context;
 use crate::io::failure::Failure;
+use crate::io::linger::close_forgotten;
 use crate::io::{Address, ByteStream, RecvBuf};
+use crate::task::spawn;
 
 pub(crate) struct Link {
     /// None once it is closed.
@@ -74,6 +77,12 @@ impl Link {
         self.read_failed.borrow().as_ref().map(Failure::error)
     }
 
+    /// Whether bytes have come that nobody has received, so that to let go of the stream would
+    /// reset the connection.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.stream().is_some_and(|stream| stream.has_unread())
+    }
+
     /// From now on the reader finds the end behind what it has.
     pub(crate) fn stop_reading(&self) {
         self.deaf.set(true);
@@ -88,5 +97,17 @@ impl Link {
         let stream = self.stream.take();
         drop(stream);
         self.stop_reading();
+    }
+}
+
+impl Drop for Link {
+    /// The reader was the last that knew the stream. Its writer is gone without having seen that
+    /// there was something to read.
+    fn drop(&mut self) {
+        let Some(stream) = self.stream.get_mut().take() else { return };
+        let failed = self.read_failed.get_mut().is_some() || mutant!("unread-bytes-reset");
+        if !failed && stream.has_unread() && context::with_core(|_| ()).is_some() {
+            drop(spawn(close_forgotten(stream)).named("the end of a stream"));
+        }
     }
 }

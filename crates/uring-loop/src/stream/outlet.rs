@@ -5,7 +5,9 @@
 //! *open*: bytes gather in `pending`; whoever drives it ([`Outlet::poll_send`]) hands all
 //! of them over to the stream whenever that has taken the last lot. Writes of one turn so go out
 //! together. *ending*: an end of our direction was asked for; it follows the last byte. *closing*:
-//! nothing is read any more, and the stream is let go of behind the last byte. *lost*: nothing is
+//! nothing is read any more, and the stream is let go of behind the last byte. *lingering*: it
+//! would be, but there are bytes that nobody has read, and so the peer would find a reset instead
+//! of the last bytes; what comes is dropped for a while first (`io/linger.rs`). *lost*: nothing is
 //! sent any more, since it was closed or aborted, its writer is gone, or sending failed. What is
 //! written from then on is dropped. A failure leaves the stream to its reader: what the peer said
 //! before it went may be of interest.
@@ -21,6 +23,7 @@ use std::task::{Context, Poll, Waker, ready};
 use super::Link;
 use crate::io::ByteStream;
 use crate::io::failure::Failure;
+use crate::io::linger::Linger;
 use crate::sync::Event;
 
 /// Above this many bytes a writer should wait, unless it is said otherwise: 64 KiB, as in asyncio.
@@ -51,6 +54,8 @@ struct State {
     /// Writes after the loss.
     vain: u32,
     sender: Sender,
+    /// Taken out while it is polled.
+    linger: Option<Box<Linger>>,
 }
 
 /// How far the end of our direction has come.
@@ -102,6 +107,7 @@ impl Outlet {
                 lost: None,
                 vain: 0,
                 sender: Sender::Nobody,
+                linger: None,
             }),
             writable: Event::new(),
             ended: Event::new(),
@@ -178,7 +184,8 @@ impl Outlet {
         if std::mem::replace(&mut state.closing, true) {
             return;
         }
-        let over = state.lost.is_some() || (state.is_idle() && state.end != End::Asked);
+        let over = state.lost.is_some()
+            || (state.is_idle() && state.end != End::Asked && !self.link.has_unread());
         self.settle(state);
         if over {
             self.lose(Loss::Closed);
@@ -196,7 +203,7 @@ impl Outlet {
         if state.end == End::No {
             state.end = End::Asked;
         }
-        let over = state.is_idle() && self.is_alone();
+        let over = state.is_idle() && self.is_alone() && !self.link.has_unread();
         self.settle(state);
         if over {
             self.lose(Loss::Closed);
@@ -327,13 +334,35 @@ impl Outlet {
             return Poll::Ready(Ok(()));
         }
         if closing || left {
+            let last = closing || alone;
+            if last {
+                ready!(self.poll_linger(stream, cx));
+            }
             self.lose(Loss::Closed);
-            if closing {
+            if last {
                 self.link.close();
             }
             return Poll::Ready(Ok(()));
         }
         Poll::Pending
+    }
+
+    /// Waits until the stream can be let go of without a reset, or for as long as is decent. What
+    /// comes of it is of no interest: everything was sent, and nobody reads.
+    fn poll_linger(&self, stream: &dyn ByteStream, cx: &mut Context<'_>) -> Poll<()> {
+        let begun = self.state.borrow_mut().linger.take();
+        let mut linger = match begun {
+            Some(linger) => linger,
+            None if stream.has_unread() && !mutant!("unread-bytes-reset") => {
+                Box::new(Linger::behind_the_scenes())
+            }
+            None => return Poll::Ready(()),
+        };
+        let polled = linger.poll(stream, cx);
+        if polled.is_pending() {
+            self.state.borrow_mut().linger = Some(linger);
+        }
+        polled.map(drop)
     }
 
     fn hand_over(&self, stream: &dyn ByteStream) -> io::Result<()> {

@@ -258,8 +258,8 @@ impl Server {
         self.shared.close();
     }
 
-    /// Closes every connection there is, once what was written to it is sent: its reader finds the
-    /// end.
+    /// Closes every connection there is, once what was written to it is sent, as
+    /// [`StreamWriter::close`] does: its reader finds the end.
     pub fn close_clients(&self) {
         for outlet in self.shared.outlets() {
             outlet.close();

@@ -22,6 +22,12 @@ use crate::task::{spawn, yield_now};
 /// writer that was not closed sends what was written and ends our direction; the connection closes
 /// when its reader is gone too.
 ///
+/// If the peer has sent what nobody has read, closing a socket there and then would reset the
+/// connection, and the peer could miss what was written last. So in that case our direction ends
+/// first, and the connection closes when the peer has ended its own too, has been silent for 2
+/// seconds, or after 30; what still comes is dropped. Tasks of the loop see to that: they last no
+/// longer than the loop, and [`abort`](Self::abort) waits for nothing.
+///
 /// # Examples
 ///
 /// ```
@@ -124,7 +130,8 @@ impl StreamWriter {
         self.outlet.link.stream().is_some_and(|stream| stream.can_half_close())
     }
 
-    /// Closes the connection, for the reader too, once everything written is sent.
+    /// Closes the connection, for the reader too, once everything written is sent; the [type's
+    /// docs](Self) say what becomes of what nobody has read.
     ///
     /// # Panics
     ///

@@ -82,6 +82,14 @@ pub(crate) fn set_gro(fd: BorrowedFd<'_>, join: bool) -> io::Result<()> {
     })
 }
 
+/// Whether bytes wait to be received (`FIONREAD`, tcp(7), unix(7)). Of what cannot say, no.
+pub(crate) fn has_unread(fd: BorrowedFd<'_>) -> bool {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the call writes an `int`, for which there is room.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    result == 0 && count > 0
+}
+
 /// A bound Unix socket.
 pub(crate) fn unix_bind(name: &SockAddr, kind: Type) -> io::Result<RawFd> {
     let socket = Socket::new(Domain::UNIX, kind, None)?;

@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use crate::io::{ByteStream, ByteStreamExt, split};
 use crate::{join, spawn, yield_now};
@@ -51,6 +52,7 @@ where
     a_slow_reader_holds_the_sender(make().await).await;
     sending_to_nobody_fails(make().await).await;
     an_abort_ends_it(make().await).await;
+    closed_in_order_it_loses_nothing_though_the_peer_was_not_heard(make().await).await;
 }
 
 fn pattern(length: usize, seed: usize) -> Vec<u8> {
@@ -287,4 +289,20 @@ async fn an_abort_ends_it<S: ByteStream>((one, other): (S, S)) {
         }
     }
     assert!(got <= 1024 * KIB, "bytes that nobody sent");
+}
+
+async fn closed_in_order_it_loses_nothing_though_the_peer_was_not_heard<S: ByteStream>(
+    (one, other): (S, S),
+) {
+    one.send(pattern(50 * KIB, 6)).await.expect("open");
+    other.send(pattern(20 * KIB, 7)).await.expect("open");
+    let reads = async {
+        assert!(receive(&one, 20 * KIB).await == pattern(20 * KIB, 7), "mangled");
+        if one.can_half_close() {
+            assert_ended(&one).await;
+        }
+        drop(one);
+    };
+    let (closed, ()) = join((other.close(Duration::from_secs(60)), reads)).await;
+    closed.expect("both directions have ended");
 }

@@ -49,6 +49,7 @@ mod join_select;
 mod locals;
 mod loop_api;
 mod net;
+mod net_close;
 mod net_connect;
 mod net_names;
 mod net_send_file;

@@ -133,6 +133,12 @@ impl SimHandle {
         Ok(world.descriptors.open(object))
     }
 
+    /// Whether bytes wait to be received at a socket of the program under test (`FIONREAD`).
+    pub(crate) fn has_unread(&self, fd: RawFd) -> bool {
+        let socket = self.socket_of(fd);
+        socket.is_ok_and(|socket| self.world_quietly().network.has_unread(socket))
+    }
+
     /// bind(2) of a TCP socket of the program under test.
     pub(crate) fn bind(&self, fd: RawFd, address: SocketAddr) -> io::Result<()> {
         let socket = self.socket_of(fd)?;

@@ -1,0 +1,123 @@
+//! Closing so that the peer gets what was sent last.
+//!
+//! A socket that is closed with bytes unread, or that bytes come to after it was closed, makes the
+//! kernel answer with a reset (RFC 1122, 4.2.2.13; `tcp_close` in net/ipv4/tcp.c). With that it
+//! throws away what it had still to send, and the peer may throw away what it has received and its
+//! program has not read: an answer that was "sent" is lost. A server that refuses an upload without
+//! reading it to its end meets this every time.
+//!
+//! The way round it is as old: end our direction, take what still comes and drop it, and close when
+//! the peer has ended too, or a limit is reached. nginx (`lingering_close`) and Apache's httpd
+//! (`ap_lingering_close`) do so; asyncio does not.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use super::ByteStream;
+use crate::time::{Sleep, now, sleep_until};
+
+/// How long a peer may be silent, and how long it may go on, behind a connection that nobody here
+/// is interested in any more. The figures are those of Apache's httpd (`SECONDS_TO_LINGER`,
+/// `MAX_SECS_TO_LINGER`).
+const SILENCE: Duration = Duration::from_secs(2);
+const ALTOGETHER: Duration = Duration::from_secs(30);
+
+/// A stream that is about to close. It drops what comes, from its first poll on.
+pub(crate) struct Linger {
+    silence: Duration,
+    end: Instant,
+    /// When bytes came last.
+    heard: Instant,
+    timer: Pin<Box<Sleep>>,
+    /// Our direction has ended.
+    shut: bool,
+    /// The peer's has.
+    ended: bool,
+}
+
+impl Linger {
+    /// For a stream that nobody waits for.
+    pub(crate) fn behind_the_scenes() -> Self {
+        Self::new(SILENCE, ALTOGETHER)
+    }
+
+    /// For so long in all, and so long without a byte.
+    fn new(silence: Duration, altogether: Duration) -> Self {
+        let heard = now();
+        let end = after(heard, altogether);
+        let timer = Box::pin(sleep_until(end.min(after(heard, silence))));
+        Linger { silence, end, heard, timer, shut: false, ended: false }
+    }
+
+    /// Ready when both directions have ended; `TimedOut` if that takes too long.
+    pub(crate) fn poll(
+        &mut self,
+        stream: &dyn ByteStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Both at a time: a peer that does not read our last bytes before its own are taken would
+        // wait for us as we do for it.
+        while !self.ended {
+            let Poll::Ready(bytes) = stream.poll_recv(cx) else { break };
+            self.ended = bytes?.is_empty();
+            self.heard = now();
+        }
+        if !self.shut {
+            let shut = match stream.can_half_close() {
+                true => stream.poll_shutdown(cx),
+                false => stream.poll_flush(cx),
+            };
+            if let Poll::Ready(result) = shut {
+                result?;
+                self.shut = true;
+            }
+        }
+        if self.shut && self.ended {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_limit(cx).map(Err)
+    }
+
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            let limit = self.end.min(after(self.heard, self.silence));
+            if limit <= now() {
+                let text = "the peer did not end the connection in time";
+                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            self.timer.as_mut().set(sleep_until(limit));
+        }
+    }
+}
+
+/// A limit beyond what a clock can say is one that no program lives to see.
+fn after(moment: Instant, time: Duration) -> Instant {
+    moment.checked_add(time).unwrap_or(moment + Duration::from_secs(1 << 32))
+}
+
+/// Closes a stream; see [`ByteStreamExt::close`](super::ByteStreamExt::close).
+pub(super) async fn close(stream: &dyn ByteStream, patience: Duration) -> io::Result<()> {
+    let mut linger = Linger::new(patience, patience);
+    poll_fn(|cx| linger.poll(stream, cx)).await
+}
+
+/// Closes a stream that nobody knows any more. What comes of it is of no interest.
+pub(crate) async fn close_forgotten(stream: Rc<dyn ByteStream>) {
+    let mut linger = Linger::behind_the_scenes();
+    let _ = poll_fn(|cx| linger.poll(&*stream, cx)).await;
+}
+
+impl fmt::Debug for Linger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Linger")
+            .field("shut", &self.shut)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
