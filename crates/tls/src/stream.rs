@@ -309,6 +309,10 @@ impl<S: ByteStream + 'static> ByteStream for TlsStream<S> {
         }
     }
 
+    fn give_up_recv(&self) {
+        self.carrier().give_up_recv();
+    }
+
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check_open()?;
         self.waiting(self.poll_reserve(cx), cx)

@@ -47,6 +47,11 @@ pub trait ByteStream {
     /// Those of the stream, such as `ConnectionReset`.
     fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>>;
 
+    /// Whoever was told to wait for bytes waits no more. A read timeout runs from the first
+    /// [`poll_recv`](Self::poll_recv) that is pending, and begins anew after this. Futures that
+    /// poll say it when they are dropped while they wait.
+    fn give_up_recv(&self) {}
+
     /// Ready when a buffer may be handed over: when the kernel has taken the last one. (A kind of
     /// stream that keeps a bounded queue of its own may be ready earlier.)
     ///
@@ -131,6 +136,10 @@ macro_rules! forward {
         impl<S: ByteStream + ?Sized> ByteStream for $pointer {
             fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
                 self.deref().poll_recv(cx)
+            }
+
+            fn give_up_recv(&self) {
+                self.deref().give_up_recv();
             }
 
             fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -2,6 +2,8 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::{ByteStream, linger};
@@ -35,7 +37,7 @@ pub trait ByteStreamExt: ByteStream {
     ///
     /// Strict: dropping it loses no byte.
     fn recv(&self) -> impl Future<Output = io::Result<RecvBuf>> {
-        poll_fn(|cx| self.poll_recv(cx))
+        Receiving { stream: self, waits: false }
     }
 
     /// Waits until a buffer may be handed over, and does so. It does not wait for what becomes of
@@ -134,3 +136,27 @@ pub trait ByteStreamExt: ByteStream {
 }
 
 impl<S: ByteStream + ?Sized> ByteStreamExt for S {}
+
+/// Future of [`ByteStreamExt::recv`].
+struct Receiving<'a, S: ByteStream + ?Sized> {
+    stream: &'a S,
+    waits: bool,
+}
+
+impl<S: ByteStream + ?Sized> Future for Receiving<'_, S> {
+    type Output = io::Result<RecvBuf>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = self.stream.poll_recv(cx);
+        self.waits = polled.is_pending();
+        polled
+    }
+}
+
+impl<S: ByteStream + ?Sized> Drop for Receiving<'_, S> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.stream.give_up_recv();
+        }
+    }
+}

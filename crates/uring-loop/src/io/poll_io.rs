@@ -24,6 +24,12 @@ const MOST: usize = 256 << 10;
 /// send come together. Who looks at the reading side first, as HTTP libraries do, would take the
 /// end for that of a message he is still sending. So while somebody waits for a flush, the end is
 /// held back once, until that had its turn.
+///
+/// # Read timeouts
+///
+/// These traits cannot say that somebody stops waiting. So a read timeout of a socket runs on from
+/// the first read that had to wait, through pauses in which nobody reads, until bytes come: call
+/// [`ByteStream::give_up_recv`] on [`get_ref`](Self::get_ref) where a pause is not to count.
 pub struct PollIo<S> {
     stream: S,
     chunk: Option<RecvBuf>,

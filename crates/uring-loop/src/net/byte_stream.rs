@@ -37,6 +37,12 @@ macro_rules! byte_stream {
                 self.connected().poll_recv(cx)
             }
 
+            fn give_up_recv(&self) {
+                if !mutant!("given-up-polls-use-up-the-limit") {
+                    self.connected().done(Side::Read);
+                }
+            }
+
             fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 let outgoing = self.connected().outgoing();
                 let sent =

@@ -88,6 +88,7 @@ impl Transport {
     /// held when a few buffers are full. Doing it twice is fine.
     pub fn pause_reading(&self) {
         self.reading.pause(true);
+        self.outlet.link.give_up_recv();
     }
 
     /// Calls again with what comes, beginning with what has come.

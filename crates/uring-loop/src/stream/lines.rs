@@ -1,5 +1,6 @@
 //! The lines of a stream, one after the other.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -18,12 +19,29 @@ use super::{ReadError, StreamReader};
 pub struct Lines<'a> {
     reader: &'a mut StreamReader,
     offset: usize,
+    waits: bool,
 }
 
 impl<'a> Lines<'a> {
     pub(super) fn new(reader: &'a mut StreamReader) -> Self {
         reader.settle();
-        Lines { reader, offset: 0 }
+        Lines { reader, offset: 0, waits: false }
+    }
+}
+
+impl Lines<'_> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let polled = self.reader.poll_fill(cx);
+        self.waits = polled.is_pending();
+        polled
+    }
+}
+
+impl Drop for Lines<'_> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.reader.give_up();
+        }
     }
 }
 
@@ -37,7 +55,7 @@ impl Stream for Lines<'_> {
             let item = match found {
                 Found::Line(length) => Ok(this.reader.take_line(length)),
                 Found::Overrun(consumed) => Err(this.reader.drop_line(consumed)),
-                Found::NeedsMore => match ready!(this.reader.poll_fill(cx)) {
+                Found::NeedsMore => match ready!(this.poll_fill(cx)) {
                     Ok(true) => continue,
                     Ok(false) if this.reader.buffered() == 0 => return Poll::Ready(None),
                     Ok(false) => Ok(this.reader.take_line(this.reader.buffered())),

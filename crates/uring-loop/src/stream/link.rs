@@ -73,6 +73,13 @@ impl Link {
         }
     }
 
+    /// Whoever waited for bytes waits no more.
+    pub(crate) fn give_up_recv(&self) {
+        if let Some(stream) = self.stream() {
+            stream.give_up_recv();
+        }
+    }
+
     pub(crate) fn read_error(&self) -> Option<io::Error> {
         self.read_failed.borrow().as_ref().map(Failure::error)
     }

@@ -1,8 +1,9 @@
 //! Reading lines, so many bytes, or what there is.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -26,6 +27,30 @@ pub struct StreamReader {
     input: Input,
     limit: usize,
     ended: bool,
+}
+
+/// Waits for more bytes than there are.
+struct Fill<'a> {
+    reader: &'a mut StreamReader,
+    waits: bool,
+}
+
+impl Future for Fill<'_> {
+    type Output = io::Result<bool>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = self.reader.poll_fill(cx);
+        self.waits = polled.is_pending();
+        polled
+    }
+}
+
+impl Drop for Fill<'_> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.reader.give_up();
+        }
+    }
 }
 
 /// What a look for a separator came to.
@@ -74,7 +99,12 @@ impl StreamReader {
     }
 
     async fn fill(&mut self) -> io::Result<bool> {
-        poll_fn(|cx| self.poll_fill(cx)).await
+        Fill { reader: self, waits: false }.await
+    }
+
+    /// Whoever waited for more waits no more.
+    pub(super) fn give_up(&self) {
+        self.link.give_up_recv();
     }
 
     /// Waits until there are bytes or the stream has ended.

@@ -116,6 +116,31 @@ fn calls_come_in_order_and_the_loss_last() {
 }
 
 #[test]
+fn a_read_timeout_does_not_run_while_reading_is_paused() {
+    on_sim(SimConfig::seeded(0), |sim| async move {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("free");
+        let peer = sim.peer_connect(listener.local_addr().expect("bound")).expect("it listens");
+        let mut stream = listener.accept().await.expect("accepted");
+        stream.set_read_timeout(Some(Duration::from_secs(10)));
+        let diary = Diary::default();
+        let calls = diary.calls.clone();
+        let (transport, _task) = connect(diary, stream).await;
+        for pause in [5, 3600] {
+            sleep(Duration::from_secs(8)).await;
+            transport.pause_reading();
+            sleep(Duration::from_secs(pause)).await;
+            transport.resume_reading();
+        }
+        sleep(Duration::from_secs(8)).await;
+        peer.send("one").expect("open");
+        sleep(Duration::from_secs(9)).await;
+        assert_eq!(calls.borrow().join(", "), "made, one");
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(calls.borrow().join(", "), "made, one, lost: TimedOut");
+    });
+}
+
+#[test]
 fn our_direction_may_stay_open_behind_the_peers_end() {
     on_sim(SimConfig::seeded(0), |sim| async move {
         let one = run(&sim, Diary { stays: true, ..Diary::default() }).await;

@@ -513,3 +513,31 @@ fn an_idle_reader_holds_no_buffer_of_the_loop() {
         assert_eq!(line.await.expect("open"), b"half a line\n");
     });
 }
+
+#[test]
+fn a_read_timeout_begins_anew_with_each_read() {
+    const SOME: Duration = Duration::from_secs(8);
+    on_sim(SimConfig::seeded(0), |sim| async move {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("free");
+        let peer = sim.peer_connect(listener.local_addr().expect("bound")).expect("it listens");
+        let mut stream = listener.accept().await.expect("a peer");
+        stream.set_read_timeout(Some(Duration::from_secs(10)));
+        for _ in 0..2 {
+            timeout(SOME, ByteStreamExt::recv(&stream)).await.expect_err("nothing came");
+            sleep(SOME).await;
+        }
+        let (mut reader, _writer) = wrap(stream);
+        for _ in 0..2 {
+            timeout(SOME, reader.read_line()).await.expect_err("nothing came");
+            sleep(SOME).await;
+        }
+        for _ in 0..2 {
+            timeout(SOME, reader.lines().next()).await.expect_err("nothing came");
+            sleep(SOME).await;
+        }
+        peer.send("a line\nand").expect("open");
+        assert_eq!(reader.read_line().await.expect("in time"), b"a line\n");
+        let late = timeout(2 * SOME, reader.read_line()).await.expect("its own limit is nearer");
+        assert!(late.expect_err("too late").to_string().contains("silent"));
+    });
+}
