@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::context;
-use crate::signal::Signals;
+use crate::signal::{SignalKind, Signals};
 use crate::sys::clock::saturating_ns;
 use crate::task::Task;
 use crate::time::Sleep;
@@ -139,9 +139,13 @@ impl Callback {
 
     /// One that runs at every signal.
     #[track_caller]
-    pub(crate) fn on_signal(mut signals: Signals, mut f: impl FnMut() + 'static) -> Self {
+    pub(crate) fn on_signal(
+        mut signals: Signals,
+        kind: SignalKind,
+        mut f: impl FnMut() + 'static,
+    ) -> Self {
         let location = Location::caller();
-        let name = signals.kind().to_string();
+        let name = kind.to_string();
         let listen = async move {
             loop {
                 signals.recv().await;

@@ -1,6 +1,7 @@
 //! Which signal.
 
 use std::fmt;
+use std::iter;
 
 use nix::sys::signal::Signal;
 
@@ -57,6 +58,16 @@ impl SignalKind {
     /// Its number.
     pub const fn number(self) -> i32 {
         self.0
+    }
+}
+
+/// One kind is a set of kinds, for [`signals`](super::signals).
+impl IntoIterator for SignalKind {
+    type Item = SignalKind;
+    type IntoIter = iter::Once<SignalKind>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        iter::once(self)
     }
 }
 

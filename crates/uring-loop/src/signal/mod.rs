@@ -13,10 +13,12 @@ mod kind;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 pub(crate) use ear::{Ear, Ears};
+use futures_core::Stream;
 pub use kind::SignalKind;
 
 use crate::callback::Callback;
@@ -24,12 +26,12 @@ use crate::context;
 use crate::sys::signal::{Listening, count};
 use crate::task::door;
 
-/// Listens to signals of one kind on this thread's loop.
+/// Listens to signals of one kind, or of several, on this thread's loop.
 ///
 /// # Errors
 ///
 /// `InvalidInput` for a signal that cannot be handled (SIGKILL, SIGSTOP) or that reports a fault of
-/// the program (SIGSEGV and its like).
+/// the program (SIGSEGV and its like), and for no signal at all.
 ///
 /// # Panics
 ///
@@ -51,47 +53,110 @@ use crate::task::door;
 /// # ;
 /// # Ok::<(), std::io::Error>(())
 /// ```
+/// Several kinds in one stream:
+///
+/// ```
+/// use uring_loop::signal::{SignalKind, signals};
+///
+/// uring_loop::run(async {
+///     let mut ends = signals([SignalKind::INTERRUPT, SignalKind::TERMINATE])?;
+///     # unsafe extern "C" { safe fn raise(number: i32) -> i32; }
+///     # raise(SignalKind::TERMINATE.number());
+///     let kind = ends.recv().await;
+///     println!("ending, because of {kind}");
+///     # assert_eq!(kind, SignalKind::TERMINATE);
+///     # Ok::<(), std::io::Error>(())
+/// })?
+/// # ;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[doc(alias = "signalfd")]
 #[track_caller]
-pub fn signals(kind: SignalKind) -> io::Result<Signals> {
+pub fn signals(kinds: impl IntoIterator<Item = SignalKind>) -> io::Result<Signals> {
     let ear = context::core("signals", |core| core.ears.open(core.door()));
-    let listening = Listening::to(kind.number(), door::ring_listeners)?;
-    Ok(Signals { seen: count(kind.number()), listening, ear })
+    let mut heard: Vec<Heard> = Vec::new();
+    for kind in kinds {
+        if heard.iter().all(|other| other.kind() != kind) {
+            let listening = Listening::to(kind.number(), door::ring_listeners)?;
+            heard.push(Heard { seen: count(kind.number()), listening });
+        }
+    }
+    if heard.is_empty() {
+        let text = "signals of no kind: none would ever come";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(Signals { heard, next: 0, ear })
 }
 
-/// Signals of one kind, made by [`signals`].
+/// Signals of one kind or several, made by [`signals`]; also a [`Stream`] of them, which never
+/// ends.
+///
+/// What has come is kept until it is given out, whoever waits or does not: between two calls, or
+/// for a call that was dropped. Signals of one kind that come meanwhile are given out as one; those
+/// of different kinds each by itself, in no order.
 pub struct Signals {
-    listening: Listening,
-    /// The count of the last signal that was given out.
-    seen: u32,
+    heard: Vec<Heard>,
+    /// Whose turn it is: a kind that comes all the time keeps no other back.
+    next: usize,
     ear: Rc<Ear>,
 }
 
+/// One kind.
+struct Heard {
+    listening: Listening,
+    /// The count of the last signal that was given out.
+    seen: u32,
+}
+
+impl Heard {
+    fn kind(&self) -> SignalKind {
+        SignalKind::from_number(self.listening.number())
+    }
+
+    /// Whether one has come since the last was given out. It is given out now.
+    fn take(&mut self) -> bool {
+        let now = count(self.listening.number());
+        std::mem::replace(&mut self.seen, now) != now
+    }
+}
+
 impl Signals {
-    /// Waits for the next signal: one that has come since the last was given out, or that comes.
+    /// Waits for the next signal, one that has come since the last of its kind was given out or
+    /// one that comes, and tells its kind.
     ///
     /// # Cancel safety
     ///
     /// Strict: a signal that was not given out is given out by the next call.
-    pub async fn recv(&mut self) {
-        poll_fn(|cx| self.poll_recv(cx)).await;
+    pub async fn recv(&mut self) -> SignalKind {
+        poll_fn(|cx| self.poll_recv(cx)).await
     }
 
     /// The same as a poll function.
-    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // First the ear, then the count: a signal between them is seen in the count.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<SignalKind> {
+        // First the ear, then the counts: a signal between them is seen in the count.
         self.ear.listen(cx.waker());
-        let now = count(self.listening.number());
-        if std::mem::replace(&mut self.seen, now) == now {
-            return Poll::Pending;
+        for turn in 0..self.heard.len() {
+            let at = (self.next + turn) % self.heard.len();
+            if self.heard[at].take() {
+                self.next = at + 1;
+                self.ear.cover();
+                return Poll::Ready(self.heard[at].kind());
+            }
         }
-        self.ear.cover();
-        Poll::Ready(())
+        Poll::Pending
     }
 
     /// What it listens to.
-    pub fn kind(&self) -> SignalKind {
-        SignalKind::from_number(self.listening.number())
+    pub fn kinds(&self) -> impl Iterator<Item = SignalKind> {
+        self.heard.iter().map(Heard::kind)
+    }
+}
+
+impl Stream for Signals {
+    type Item = SignalKind;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SignalKind>> {
+        self.poll_recv(cx).map(Some)
     }
 }
 
@@ -103,7 +168,8 @@ impl Drop for Signals {
 
 impl fmt::Debug for Signals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Signals({})", self.kind())
+        f.write_str("Signals")?;
+        f.debug_set().entries(self.kinds()).finish()
     }
 }
 
@@ -121,7 +187,7 @@ impl fmt::Debug for Signals {
 ///
 /// Weak: a signal that comes between two calls is not seen. Keep [`signals`] for that.
 pub async fn ctrl_c() -> io::Result<()> {
-    signals(SignalKind::INTERRUPT)?.recv().await;
+    let _ = signals(SignalKind::INTERRUPT)?.recv().await;
     Ok(())
 }
 
@@ -154,6 +220,5 @@ pub async fn ctrl_c() -> io::Result<()> {
 #[doc(alias = "add_signal_handler")]
 #[track_caller]
 pub fn on_signal(kind: SignalKind, f: impl FnMut() + 'static) -> io::Result<Callback> {
-    let signals = signals(kind)?;
-    Ok(Callback::on_signal(signals, f))
+    Ok(Callback::on_signal(signals(kind)?, kind, f))
 }

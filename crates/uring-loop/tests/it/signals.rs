@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use nix::sys::signal::{SigHandler, Signal, raise, signal};
 use uring_loop::signal::{SignalKind, ctrl_c, on_signal, signals};
 use uring_loop::time::{sleep, timeout};
@@ -92,6 +93,90 @@ fn every_listener_on_every_loop_hears_every_signal() {
         heard.wait().expect("it heard too");
         other.stop();
     });
+}
+
+#[test]
+fn a_stream_of_several_kinds_gives_out_each_and_tells_which() {
+    in_child("signals::a_stream_of_several_kinds_gives_out_each_and_tells_which", || {
+        run(async {
+            let kinds = [SignalKind::USER1, SignalKind::HANGUP, SignalKind::USER1];
+            let mut some = signals(kinds).expect("they can be handled");
+            assert_eq!(some.kinds().collect::<Vec<_>>(), kinds[..2], "each once");
+            assert_eq!(format!("{some:?}"), "Signals{SIGUSR1, SIGHUP}");
+            for _ in 0..3 {
+                send(Signal::SIGUSR1);
+                send(Signal::SIGHUP);
+            }
+            let first = some.recv().await;
+            let second = some.next().await.expect("it never ends");
+            assert_ne!(first, second);
+            assert!([first, second].iter().all(|kind| kinds.contains(kind)));
+            let again = timeout(Duration::from_millis(20), some.recv()).await;
+            assert!(again.is_err(), "each of them once");
+            // One that comes all the time keeps the other from nothing.
+            send(Signal::SIGUSR1);
+            assert_eq!(some.recv().await, SignalKind::USER1);
+            send(Signal::SIGUSR1);
+            send(Signal::SIGHUP);
+            assert_eq!(some.recv().await, SignalKind::HANGUP);
+            assert_eq!(some.recv().await, SignalKind::USER1);
+        })
+        .expect("a ring");
+    });
+}
+
+#[test]
+fn a_wait_that_is_dropped_at_any_point_takes_no_signal_with_it() {
+    in_child("signals::a_wait_that_is_dropped_at_any_point_takes_no_signal_with_it", || {
+        run(async {
+            let kinds = [SignalKind::USER1, SignalKind::USER2];
+            let mut some = signals(kinds).expect("they can be handled");
+            for turns in 0..4 {
+                // It comes before, during or after the wait that is given up.
+                for at in 0..=turns {
+                    {
+                        let mut waiting = Box::pin(some.recv());
+                        let mut given = false;
+                        for turn in 0..turns {
+                            if turn == at {
+                                send(Signal::SIGUSR2);
+                            }
+                            given |= poll_once(&mut waiting).await.is_ready();
+                            if given {
+                                break;
+                            }
+                            yield_now().await;
+                        }
+                        if given {
+                            continue;
+                        }
+                    }
+                    if at == turns {
+                        send(Signal::SIGUSR2);
+                    }
+                    let next = timeout(Duration::from_secs(10), some.recv()).await;
+                    assert_eq!(next, Ok(SignalKind::USER2), "{turns} {at}");
+                }
+            }
+            // Woken, and then dropped without a poll.
+            let mut waiting = Box::pin(some.recv());
+            assert!(poll_once(&mut waiting).await.is_pending());
+            send(Signal::SIGUSR1);
+            yield_now().await;
+            drop(waiting);
+            assert_eq!(some.recv().await, SignalKind::USER1);
+        })
+        .expect("a ring");
+    });
+}
+
+#[test]
+fn no_kind_at_all_is_refused() {
+    run(async {
+        let error = signals([]).expect_err("nothing would come");
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    })
+    .expect("a ring");
 }
 
 #[test]
