@@ -52,6 +52,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
+use crate::ops::proc::LastWait;
 use crate::sys::fork;
 pub use chain::{Chain, Chained, Hard};
 pub use in_flight::{InFlight, InFlightKind};
@@ -73,6 +74,7 @@ pub struct Driver {
     watch: OnceCell<Rc<dyn Watch>>,
     abilities: abilities::Abilities,
     tables: registered::Tables,
+    last_wait: LastWait,
     fork_generation: u32,
     #[cfg(any(test, feature = "testing"))]
     sim: Option<crate::testing::SimHandle>,
@@ -127,6 +129,7 @@ impl Driver {
             watch: OnceCell::new(),
             abilities: abilities::Abilities::unknown(),
             tables: registered::Tables::default(),
+            last_wait: LastWait::new(),
             fork_generation: fork::generation(),
         })
     }
@@ -142,6 +145,11 @@ impl Driver {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How children that were killed are reaped when the loop is over.
+    pub(crate) fn last_wait(&self) -> &LastWait {
+        &self.last_wait
     }
 
     /// Whether this process is a forked child of the one that the ring belongs to.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::process::ExitStatus;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,9 +13,36 @@ use crate::driver::ring::{Cqe, Sqe, opcode};
 use crate::driver::{Driver, Op};
 use crate::sys::process;
 
-/// How long a killed child is waited for, by blocking, when its loop ends first: it dies at once,
-/// if the kernel has not got it in hand.
+/// How long killed children are waited for, by blocking, when their loop ends first: a child dies
+/// at once, if the kernel has not got it in hand. All children of a loop share this: they were
+/// killed together, so what one was given the others have had too.
 const DYING: Duration = Duration::from_millis(100);
+/// What each has all the same: it may have been killed just now.
+const LEAST: Duration = Duration::from_millis(1);
+
+/// The patience with killed children that a loop has left at its end.
+#[derive(Debug)]
+pub(crate) struct LastWait(Cell<Duration>);
+
+impl LastWait {
+    pub(crate) const fn new() -> Self {
+        LastWait(Cell::new(DYING))
+    }
+
+    /// Reaps a child whose loop is over. One that was killed is given the time to end, and uses the
+    /// patience up if it does not.
+    pub(crate) fn reap(&self, pidfd: RawFd, killed: bool) -> io::Result<Option<ExitStatus>> {
+        if !killed {
+            return process::try_wait(pidfd);
+        }
+        let patience = if mutant!("each-child-waited-for-anew") { DYING } else { self.0.get() };
+        let status = process::reap(pidfd, patience.max(LEAST));
+        if matches!(status, Ok(None)) {
+            self.0.set(Duration::ZERO);
+        }
+        status
+    }
+}
 
 /// `IORING_OP_WAITID` (6.7): waits for the end of a child and reaps it. Below that a poll of its
 /// pidfd tells of the end (5.3), and waitid(2) reaps, which does not wait any more then.
@@ -35,14 +62,9 @@ impl ChildExit {
         ChildExit { pidfd, killed, by_poll, info: MaybeUninit::zeroed() }
     }
 
-    /// How long to block for the end of a child whose loop has ended first.
-    pub(crate) fn patience(killed: bool) -> Duration {
-        if killed { DYING } else { Duration::ZERO }
-    }
-
     fn cut_short(self) -> io::Result<ExitStatus> {
-        let patience = Self::patience(self.killed.get());
-        let status = process::reap(self.pidfd.as_raw_fd(), patience)?;
+        let last_wait = self.pidfd.driver().last_wait();
+        let status = last_wait.reap(self.pidfd.as_raw_fd(), self.killed.get())?;
         status.ok_or_else(|| io::Error::from_raw_os_error(libc::ECANCELED))
     }
 }

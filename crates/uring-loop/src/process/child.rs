@@ -192,3 +192,41 @@ impl fmt::Debug for Child {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use nix::sys::signal::{Signal, kill};
+    use nix::sys::wait::waitpid;
+    use nix::unistd::Pid;
+
+    use super::Child;
+    use crate::EventLoop;
+    use crate::process::Command;
+
+    #[test]
+    fn killed_children_that_do_not_die_share_one_wait_at_the_end_of_the_loop() {
+        let mut event_loop = EventLoop::new().expect("a ring");
+        let start = || Command::new("sleep").arg("1000").spawn().expect("it is there");
+        let children = async { (0..40).map(|_| start()).collect::<Vec<Child>>() };
+        let mut children = event_loop.run_until_complete(children).expect("not stopped");
+        let numbers: Vec<_> =
+            children.iter().map(|child| Pid::from_raw(child.id() as i32)).collect();
+        // As if the kernel had them in hand.
+        children.iter().for_each(|child| child.exit.mark_killed());
+        let kept = children.split_off(20);
+        drop(children); // Their end is waited for by the loop.
+        let begin = Instant::now();
+        drop(event_loop);
+        drop(kept);
+        let took = begin.elapsed();
+        for number in numbers {
+            kill(number, Signal::SIGKILL).expect("it runs");
+            waitpid(number, None).expect("our child");
+        }
+        assert!(took >= Duration::from_millis(100), "they are given time: {took:?}");
+        // One after the other would be 4 s.
+        assert!(took < Duration::from_secs(2), "{took:?} for all of them");
+    }
+}

@@ -213,7 +213,7 @@ impl Drop for Exit {
         }
         if self.driver().closing() {
             // No loop is left to wait. What was killed ends now; what runs on is not ours any more.
-            let _ = sys::process::reap(self.raw(), ChildExit::patience(self.killed.get()));
+            let _ = self.driver().last_wait().reap(self.raw(), self.killed.get());
         } else {
             self.arm();
         }

@@ -9,7 +9,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 use std::ptr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::check;
 
@@ -75,13 +75,21 @@ pub(crate) fn try_wait(pidfd: RawFd) -> io::Result<Option<ExitStatus>> {
 
 /// The same for a child that ends any moment: it is waited for so long, by blocking.
 pub(crate) fn reap(pidfd: RawFd, patience: Duration) -> io::Result<Option<ExitStatus>> {
-    let mut poll = libc::pollfd { fd: pidfd, events: libc::POLLIN, revents: 0 };
-    let milliseconds = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
-    if milliseconds > 0 {
-        // SAFETY: one entry. Whatever it comes to, the next call tells.
+    let end = Instant::now() + patience;
+    loop {
+        if let Some(status) = try_wait(pidfd)? {
+            return Ok(Some(status));
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        let milliseconds = i32::try_from(left.as_millis()).unwrap_or(i32::MAX).max(1);
+        let mut poll = libc::pollfd { fd: pidfd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry. Whatever it comes to, a signal's coming (EINTR) too, is looked at
+        // next: children that end together send many.
         unsafe { libc::poll(&raw mut poll, 1, milliseconds) };
     }
-    try_wait(pidfd)
 }
 
 /// What `waitid` has written about a child that ended, as the older calls code it (wait(2)).
