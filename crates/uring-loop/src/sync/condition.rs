@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::lock::{Lock, LockGuard};
+use super::lock::{Lock, LockGuard, OwnedLockGuard};
 use super::wait::{Wait, wait_moving};
 use super::waitlist::{Grant, MoveFirst, WaitList};
 
@@ -83,6 +83,17 @@ impl Condition {
         wait_moving(&self.waiters, &lock.waiters, wait).await
     }
 
+    /// As [`wait`](Self::wait), with a guard that borrows nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: as [`wait`](Self::wait).
+    pub async fn wait_owned<T: ?Sized>(&self, guard: OwnedLockGuard<T>) -> OwnedLockGuard<T> {
+        let lock = guard.into_locked();
+        self.wait(LockGuard::handed(&lock)).await.leave_locked();
+        OwnedLockGuard::handed(lock)
+    }
+
     /// Waits until `predicate` holds for the guarded value: at once, if it does.
     ///
     /// The predicate is asked under the lock, before the first wait and after each notification.
@@ -98,6 +109,43 @@ impl Condition {
     ) -> LockGuard<'a, T> {
         while !predicate(&mut guard) {
             guard = self.wait(guard).await;
+        }
+        guard
+    }
+
+    /// As [`wait_for`](Self::wait_for), with a guard that borrows nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: as [`wait`](Self::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use uring_loop::spawn;
+    /// use uring_loop::sync::{Condition, Lock};
+    ///
+    /// uring_loop::run(async {
+    ///     let (lock, changed) = (Rc::new(Lock::new(0)), Rc::new(Condition::new()));
+    ///     let guard = lock.clone().lock_owned().await;
+    ///     let waiting = changed.clone();
+    ///     let task = spawn(async move { *waiting.wait_for_owned(guard, |value| *value > 0).await });
+    ///     let mut value = lock.lock().await;
+    ///     *value = 5;
+    ///     changed.notify_all(&value);
+    ///     drop(value);
+    ///     assert_eq!(task.await.unwrap(), 5);
+    /// })
+    /// # .unwrap();
+    /// ```
+    pub async fn wait_for_owned<T: ?Sized>(
+        &self,
+        mut guard: OwnedLockGuard<T>,
+        mut predicate: impl FnMut(&mut T) -> bool,
+    ) -> OwnedLockGuard<T> {
+        while !predicate(&mut guard) {
+            guard = self.wait_owned(guard).await;
         }
         guard
     }

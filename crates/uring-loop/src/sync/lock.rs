@@ -2,8 +2,9 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::ops::{Deref, DerefMut};
+use std::ptr;
 use std::rc::Rc;
 
 use super::wait::{Wait, wait};
@@ -212,7 +213,7 @@ impl<'a, T: ?Sized> LockGuard<'a, T> {
     }
 
     /// The lock stays locked: the caller makes a guard of the other kind.
-    fn leave_locked(self) {
+    pub(super) fn leave_locked(self) {
         mem::forget(self);
     }
 }
@@ -238,6 +239,21 @@ impl<T: ?Sized> DerefMut for LockGuard<'_, T> {
 impl<T: ?Sized> Drop for LockGuard<'_, T> {
     fn drop(&mut self) {
         self.lock.unlock();
+    }
+}
+
+impl<T: ?Sized> OwnedLockGuard<T> {
+    /// Of a lock that was handed to the caller.
+    pub(super) fn handed(lock: Rc<Lock<T>>) -> Self {
+        debug_assert!(lock.locked());
+        OwnedLockGuard { lock }
+    }
+
+    /// The lock, which stays locked: the caller makes a guard of it again.
+    pub(super) fn into_locked(self) -> Rc<Lock<T>> {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `this` is neither dropped nor used again, so the count moves from there to here.
+        unsafe { ptr::read(&raw const this.lock) }
     }
 }
 

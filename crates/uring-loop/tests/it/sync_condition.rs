@@ -304,3 +304,55 @@ fn a_wait_that_is_cancelled_gives_no_guard_and_the_catcher_may_lock_again() {
         assert_eq!(shared.1.statistics().waiters, 0);
     });
 }
+
+#[test]
+fn waiting_with_a_guard_that_borrows_nothing_is_the_same() {
+    run_limited(async {
+        let (lock, changed) = (Rc::new(Lock::new(1)), Rc::new(Condition::new()));
+        let guard = lock.clone().lock_owned().await;
+        let condition = changed.clone();
+        let waiting = spawn(async move {
+            let mut value = condition.wait_owned(guard).await;
+            *value *= 10;
+            value
+        });
+        yield_now().await;
+        let mut value = lock.lock().await;
+        *value += 1;
+        changed.notify(&value, 1);
+        yield_now().await;
+        assert!(!waiting.is_done(), "the lock is not its yet");
+        drop(value);
+        let value = waiting.await.expect("no panic");
+        assert!(lock.try_lock().is_none(), "it has the lock again");
+        assert_eq!(*value, 20);
+        drop(value);
+        assert_eq!(*lock.try_lock().expect("given back"), 20);
+        assert_eq!(Rc::strong_count(&lock), 1, "a guard has kept the lock");
+    });
+}
+
+#[test]
+fn a_wait_with_such_a_guard_that_is_dropped_gives_the_lock_up_and_the_notification_on() {
+    run_limited(async {
+        let (lock, changed) = (Rc::new(Lock::new(())), Condition::new());
+        // Before its first poll it holds the lock, and gives it back.
+        let waiting = changed.wait_owned(lock.clone().lock_owned().await);
+        assert!(lock.locked());
+        drop(waiting);
+        assert!(!lock.locked());
+        // In line, and notified with another behind it.
+        let mut first = Box::pin(changed.wait_owned(lock.clone().lock_owned().await));
+        assert!(crate::support::poll_once(&mut first).await.is_pending());
+        let mut second = Box::pin(changed.wait_owned(lock.clone().lock_owned().await));
+        assert!(crate::support::poll_once(&mut second).await.is_pending());
+        changed.notify(&lock.lock().await, 1);
+        drop(first);
+        drop(second.await);
+        assert!(!lock.locked());
+        // For a value that is right already it does not wait.
+        let guard = changed.wait_for_owned(lock.clone().lock_owned().await, |()| true).await;
+        drop(guard);
+        assert_eq!(Rc::strong_count(&lock), 1, "a guard has kept the lock");
+    });
+}
