@@ -10,7 +10,7 @@ use std::time::Duration;
 use uring_loop::io::{ByteStream, ByteStreamExt as _};
 use uring_loop::testing::{Faults, SimConfig, simulate};
 use uring_loop::time::{sleep, timeout};
-use uring_loop::{spawn, yield_now};
+use uring_loop::{EventLoop, spawn, yield_now};
 
 use crate::support::{ends, pattern, read_to_end, shaken, tcp};
 
@@ -148,4 +148,44 @@ fn a_stream_dropped_where_no_task_runs_closes_all_the_same() {
         drop(client);
     });
     drop(kept);
+}
+
+#[test]
+fn a_stream_with_limits_that_is_dropped_outside_of_its_loop_panics_not_and_leaves_nothing() {
+    let ends = ends();
+    // With room for the last words and without; while the loop is there and when it is gone.
+    for (full, over) in [(false, false), (false, true), (true, false), (true, true)] {
+        let config = SimConfig { send_buffer: 4000, ..SimConfig::seeded(1) };
+        let (mut event_loop, sim) = EventLoop::builder().build_simulated(config).expect("a ring");
+        let begin = async {
+            let (mut one, other) = tcp().await;
+            one.set_idle_timeout(Some(Duration::from_secs(60)));
+            one.set_write_timeout(Some(Duration::from_secs(60)));
+            one.set_read_timeout(Some(Duration::from_secs(60)));
+            let (client, server) = shaken(&ends, (one, other)).await;
+            if full {
+                client.send(pattern(20_000, 0)).await.expect("open");
+            }
+            // A wait of each side is under way.
+            drop(poll_fn(|cx| Poll::Ready(client.poll_recv(cx))).await);
+            drop(poll_fn(|cx| Poll::Ready(client.poll_flush(cx))).await);
+            (client, server)
+        };
+        let (client, server) = event_loop.run_until_complete(begin).expect("not stopped");
+        if over {
+            drop(event_loop);
+            drop((client, server));
+        } else {
+            drop(client);
+            let read = event_loop.run_until_complete(read_to_end(&server)).expect("not stopped");
+            match full {
+                false => assert_eq!(read.expect("it has said good-bye"), b""),
+                // Nobody was there to wait for room.
+                true => drop(read.expect_err("it is cut")),
+            }
+            drop(server);
+            drop(event_loop);
+        }
+        assert_eq!((sim.in_flight(), sim.open_descriptors().len()), (0, 0), "{full} {over}");
+    }
 }

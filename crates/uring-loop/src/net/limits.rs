@@ -94,11 +94,12 @@ impl Limits {
             Side::Read => limits.read,
             Side::Write => limits.write,
         };
+        let Some(now) = running() else { return Poll::Pending };
         if limit.since.get() == 0 {
-            limit.since.set(now().max(1));
+            limit.since.set(now.max(1));
         }
         let deadline = self.deadline(side);
-        if deadline <= now() {
+        if deadline <= now {
             self.done(side);
             return Poll::Ready(too_late());
         }
@@ -113,8 +114,10 @@ impl Limits {
     /// Bytes moved on this side.
     pub(super) fn moved(&self, side: Side) {
         self.done(side);
-        if self.idle.get() > 0 {
-            self.active.set(now());
+        if self.idle.get() > 0
+            && let Some(now) = running()
+        {
+            self.active.set(now);
         }
     }
 
@@ -130,6 +133,12 @@ impl Limits {
 pub(super) fn too_late() -> io::Error {
     let text = "the stream was silent for longer than its timeout allows";
     io::Error::new(io::ErrorKind::TimedOut, text)
+}
+
+/// The time, while the loop runs. A stream that is dropped elsewhere may be polled once more, for
+/// what it has still to say (`TlsStream` does so); no limit ends that.
+fn running() -> Option<u64> {
+    context::with_core(|core| core.clock.now())
 }
 
 fn now() -> u64 {
