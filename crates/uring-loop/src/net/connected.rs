@@ -232,7 +232,8 @@ impl Connected {
     /// The next piece is read while one is sent. Neither needs a thread: the kernel copies what it
     /// has in its cache while it takes the entry in, and waits for room in the socket by itself. A
     /// splice would save a copy, but `IORING_OP_SPLICE` always goes to a worker thread, which then
-    /// waits for a slow peer.
+    /// waits for a slow peer: as many of those as there are workers would hold up everybody else's
+    /// files. (`splice_to_socket` asks the socket, not the call, whether it may wait.)
     pub(super) async fn send_file(
         &self,
         file: BorrowedFd<'_>,
@@ -250,7 +251,8 @@ impl Connected {
             let (file, offset) = (Target::descriptor(file.as_raw_fd()), offset + done);
             driver.submit(ops::fs::Read { buffer, offset, file })
         };
-        let (mut done, mut spare) = (0, Vec::with_capacity(room));
+        let more = if length > room as u64 { room } else { 0 };
+        let (mut done, mut spare) = (0, Vec::with_capacity(more));
         let (mut result, mut piece) = read(Vec::with_capacity(room), 0).await;
         loop {
             piece.truncate(usize::try_from(length - done).unwrap_or(usize::MAX));

@@ -303,6 +303,37 @@ impl UdpSender {
     ) -> (io::Result<()>, B) {
         send_to(&self.0, buffer, Some(numeric(address)), None).await
     }
+
+    /// As [`UdpSocket::send_segmented`].
+    ///
+    /// # Errors
+    ///
+    /// As [`UdpSocket::send_segmented`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak: it may have been sent.
+    pub async fn send_segmented<B: IoBuf>(&self, buffer: B, size: u16) -> (io::Result<()>, B) {
+        send_to(&self.0, buffer, None, Some(size)).await
+    }
+
+    /// As [`UdpSocket::send_to_segmented`].
+    ///
+    /// # Errors
+    ///
+    /// As [`UdpSocket::send_segmented`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak: it may have been sent.
+    pub async fn send_to_segmented<B: IoBuf>(
+        &self,
+        buffer: B,
+        address: impl ToAddress,
+        size: u16,
+    ) -> (io::Result<()>, B) {
+        send_to(&self.0, buffer, Some(numeric(address)), Some(size)).await
+    }
 }
 
 async fn send_to<B: IoBuf>(

@@ -125,6 +125,23 @@ fn one_send_is_many_datagrams() {
 }
 
 #[test]
+fn a_sender_sends_many_datagrams_at_once_too() {
+    on_both(|| async {
+        let (mut server, address) = local();
+        let (client, _) = local();
+        let sender = client.sender();
+        sender.send_to_segmented(vec![1; 250], address, 100).await.0.expect("room");
+        client.connect(address).await.expect("an address");
+        sender.send_segmented(vec![2; 200], 100).await.0.expect("room");
+        for (value, length) in [(1, 100), (1, 100), (1, 50), (2, 100), (2, 100)] {
+            assert_eq!(&*server.recv().await.expect("it was sent"), vec![value; length]);
+        }
+        let error = sender.send_segmented(vec![1], 0).await.0.expect_err("no size");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
 fn a_sender_sends_while_the_socket_is_received_from() {
     on_both(|| async {
         let (mut server, address) = local();
