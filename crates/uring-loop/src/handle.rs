@@ -1,22 +1,18 @@
-//! Reaching a loop from other threads: send it a closure, get a future's result back.
+//! Reaching a loop from other threads: send it a closure, or the makings of a task
+//! (`remote_task.rs`).
 
 use std::any::type_name;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use crate::channel;
-use crate::channel::oneshot::{self, Receiver};
+use crate::callback::Callback;
 use crate::context;
 use crate::remote_callback::RemoteCallback;
-use crate::task::JoinError;
+use crate::remote_task::RemoteTask;
 use crate::task::door::Door;
-use crate::task::failure;
 use crate::task::inbox::Node;
 use crate::turn::Core;
 
@@ -32,7 +28,7 @@ pub(crate) struct RemoteCall {
 #[derive(Debug)]
 pub(crate) struct Gate {
     door: &'static Door,
-    loop_id: u32,
+    pub(crate) loop_id: u32,
     state: Mutex<State>,
 }
 
@@ -74,8 +70,26 @@ impl Gate {
         *self.state() = State::Closed;
     }
 
+    /// Has `f` run as a callback. On the loop's own thread it has its place in the queue at once,
+    /// so that callbacks run in the order in which they were asked for, whichever way.
+    fn schedule(
+        &self,
+        f: impl FnOnce() + Send + 'static,
+        location: &'static Location<'static>,
+    ) -> Result<(), LoopClosed> {
+        let soon = move |core: &Core| drop(Callback::soon(core, f, location));
+        if self.loop_id != context::loop_id() {
+            return self.send(Box::new(soon));
+        }
+        if *self.state() == State::Closed {
+            return Err(LoopClosed);
+        }
+        context::with_core(soon);
+        Ok(())
+    }
+
     /// `Err`: the loop is gone; the closure was dropped.
-    fn send(&self, run: Box<dyn FnOnce(&Core) + Send>) -> Result<(), LoopClosed> {
+    pub(crate) fn send(&self, run: Box<dyn FnOnce(&Core) + Send>) -> Result<(), LoopClosed> {
         let state = self.state();
         if *state == State::Closed {
             return Err(LoopClosed);
@@ -147,8 +161,13 @@ impl Handle {
         context::core("Handle::current", |core| Handle::new(core.gate.clone()))
     }
 
-    /// Runs a closure on the loop, in its next turn. A thread's calls run in the order in which
-    /// they were sent; while more come in than a turn can bear, they wait for later ones.
+    /// Runs a closure on the loop, as a callback: behind what is ready when the loop learns of it,
+    /// as [`call_soon`](crate::call_soon) does on the loop's own thread. A thread's calls run in
+    /// the order in which they were sent; while more come in than a turn can bear, they wait for
+    /// later ones.
+    ///
+    /// Task-locals do not go from thread to thread: the callback begins without, unless it was sent
+    /// from the loop's own thread.
     ///
     /// A panic in it is reported to the loop's exception handler; the loop goes on. If the loop
     /// goes first, the closure is dropped without having run.
@@ -163,13 +182,13 @@ impl Handle {
         F: FnOnce() + Send + 'static,
     {
         let location = Location::caller();
-        let callback = RemoteCallback::new(f);
-        let run = callback.clone();
-        self.gate.send(Box::new(move |_| {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run.run())) {
+        let (callback, errand) = RemoteCallback::new(f);
+        let run = move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| errand.run())) {
                 crate::report::callback_panicked(type_name::<F>(), location, &*panic);
             }
-        }))?;
+        };
+        self.gate.schedule(run, location)?;
         Ok(callback)
     }
 
@@ -203,126 +222,12 @@ impl Handle {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        let (sender, receiver) = oneshot::channel();
-        let location = Location::caller();
-        let sent = self.gate.send(Box::new(move |core| {
-            let relay = async move {
-                // A task of its own, so that a panic, of `make` too, is caught with its payload.
-                let future = async move { make().await };
-                let mut task = context::core("a remote spawn", |core| core.spawn(future, location));
-                let result = (&mut task).await;
-                // Nobody may want it any more.
-                if let Err(channel::Closed(result)) = sender.send(result) {
-                    failure::undelivered(&task, &result);
-                }
-            };
-            drop(core.spawn(relay, location));
-        }));
-        RemoteTask { receiver: sent.ok().map(|()| receiver) }
+        RemoteTask::start(self.gate.clone(), make, Location::caller())
     }
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Handle(loop {})", self.gate.loop_id)
-    }
-}
-
-/// A task on a loop of another thread: await it under any executor, or block on it.
-///
-/// Dropping it detaches the task. If that fails later, its loop's exception handler is told, as of
-/// a [`Task`](crate::Task) that was dropped.
-#[must_use = "dropping it detaches the task; say so with `drop`"]
-#[derive(Debug)]
-pub struct RemoteTask<T> {
-    receiver: Option<Receiver<Result<T, JoinError>>>,
-}
-
-/// Why a remote task has no result.
-#[derive(Debug)]
-pub enum RemoteError {
-    /// The loop was gone, or went before the task was complete.
-    Closed,
-    /// The task was cancelled, or panicked.
-    Task(JoinError),
-}
-
-impl fmt::Display for RemoteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RemoteError::Closed => LoopClosed.fmt(f),
-            RemoteError::Task(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for RemoteError {}
-
-impl From<RemoteError> for io::Error {
-    fn from(error: RemoteError) -> Self {
-        match error {
-            RemoteError::Closed => LoopClosed.into(),
-            RemoteError::Task(error) => error.into(),
-        }
-    }
-}
-
-impl<T> RemoteTask<T> {
-    /// Blocks this thread until the task is complete.
-    ///
-    /// # Errors
-    ///
-    /// [`RemoteError`].
-    ///
-    /// # Panics
-    ///
-    /// On a thread whose own loop is running: it would stand still. Await it there.
-    pub fn wait(self) -> Result<T, RemoteError> {
-        refuse_on_a_loop();
-        match self.receiver {
-            Some(receiver) => flatten(receiver.blocking_recv()),
-            None => Err(RemoteError::Closed),
-        }
-    }
-
-    /// Blocks this thread for at most `limit`.
-    ///
-    /// # Errors
-    ///
-    /// The outer: the time was over, and here is the task again.
-    ///
-    /// # Panics
-    ///
-    /// As [`wait`](Self::wait).
-    pub fn wait_timeout(mut self, limit: Duration) -> Result<Result<T, RemoteError>, Self> {
-        refuse_on_a_loop();
-        let Some(receiver) = &mut self.receiver else { return Ok(Err(RemoteError::Closed)) };
-        match receiver.blocking_recv_timeout(limit) {
-            Ok(received) => Ok(flatten(received)),
-            Err(_) => Err(self),
-        }
-    }
-}
-
-fn refuse_on_a_loop() {
-    assert_eq!(
-        context::loop_id(),
-        0,
-        "waiting for a remote task would stop the loop that runs on this thread: await it"
-    );
-}
-
-fn flatten<T>(received: Result<Result<T, JoinError>, channel::Closed>) -> Result<T, RemoteError> {
-    received.map_err(|_| RemoteError::Closed)?.map_err(RemoteError::Task)
-}
-
-impl<T> Future for RemoteTask<T> {
-    type Output = Result<T, RemoteError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.receiver {
-            None => Poll::Ready(Err(RemoteError::Closed)),
-            Some(receiver) => Pin::new(receiver).poll(cx).map(flatten),
-        }
     }
 }

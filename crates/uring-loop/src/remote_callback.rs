@@ -12,35 +12,36 @@ pub struct RemoteCallback {
     shared: Arc<Shared>,
 }
 
+/// The loop's end of it: runs the closure, or drops it if the loop goes first.
+pub(crate) struct Errand {
+    shared: Arc<Shared>,
+}
+
 /// *waiting*: the closure is there. *taken*: it runs, has run, or was withdrawn. It runs while
 /// `running` is held, which names the thread, so that whoever withdraws it can wait for its end.
 struct Shared {
-    closure: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    waiting: Mutex<Waiting>,
     running: Mutex<()>,
     runner: Mutex<Option<ThreadId>>,
+}
+
+struct Waiting {
+    closure: Option<Box<dyn FnOnce() + Send>>,
+    cancelled: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl RemoteCallback {
-    pub(crate) fn new(f: impl FnOnce() + Send + 'static) -> Self {
-        let shared = Shared {
-            closure: Mutex::new(Some(Box::new(f))),
-            running: Mutex::new(()),
-            runner: Mutex::new(None),
-        };
-        RemoteCallback { shared: Arc::new(shared) }
-    }
-
+impl Errand {
     /// Runs it, on the loop's thread, unless it was withdrawn.
-    pub(crate) fn run(&self) {
+    pub(crate) fn run(self) {
         let _running = lock(&self.shared.running);
         let closure = {
-            let mut closure = lock(&self.shared.closure);
+            let mut waiting = lock(&self.shared.waiting);
             *lock(&self.shared.runner) = Some(thread::current().id());
-            closure.take()
+            waiting.closure.take()
         };
         // Also if the closure panics: nobody is to think it runs still.
         let _clear = Clear(&self.shared.runner);
@@ -48,13 +49,39 @@ impl RemoteCallback {
             closure();
         }
     }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        // Of a loop that goes: it is not to be kept by those who could withdraw it. Dropped outside
+        // of the lock, since it may be anything.
+        let closure = lock(&self.shared.waiting).closure.take();
+        drop(closure);
+    }
+}
+
+impl RemoteCallback {
+    pub(crate) fn new(f: impl FnOnce() + Send + 'static) -> (Self, Errand) {
+        let waiting = Waiting { closure: Some(Box::new(f)), cancelled: false };
+        let shared = Arc::new(Shared {
+            waiting: Mutex::new(waiting),
+            running: Mutex::new(()),
+            runner: Mutex::new(None),
+        });
+        (RemoteCallback { shared: shared.clone() }, Errand { shared })
+    }
 
     /// Withdraws the closure: when this returns it either was never run and is dropped, or has run
-    /// to its end. Called by the closure itself it does nothing.
+    /// to its end. Called by the closure itself it changes nothing but what
+    /// [`is_cancelled`](Self::is_cancelled) says.
     ///
     /// `true`: it was withdrawn before it began.
     pub fn cancel(&self) -> bool {
-        let withdrawn = lock(&self.shared.closure).take();
+        let withdrawn = {
+            let mut waiting = lock(&self.shared.waiting);
+            waiting.cancelled = true;
+            waiting.closure.take()
+        };
         if withdrawn.is_some() {
             return true;
         }
@@ -62,6 +89,12 @@ impl RemoteCallback {
             drop(lock(&self.shared.running));
         }
         false
+    }
+
+    /// Whether [`cancel`](Self::cancel) was called, in time or not.
+    #[doc(alias = "cancelled")]
+    pub fn is_cancelled(&self) -> bool {
+        lock(&self.shared.waiting).cancelled
     }
 }
 
@@ -75,7 +108,11 @@ impl Drop for Clear<'_> {
 
 impl fmt::Debug for RemoteCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = if lock(&self.shared.closure).is_some() { "scheduled" } else { "done" };
+        let state = match &*lock(&self.shared.waiting) {
+            Waiting { cancelled: true, .. } => "cancelled",
+            Waiting { closure: Some(_), .. } => "scheduled",
+            Waiting { closure: None, .. } => "done",
+        };
         write!(f, "<RemoteCallback {state}>")
     }
 }

@@ -206,6 +206,7 @@ pub(super) const JOINT: &[&str] = &[
     "locals",
     "loop_thread",
     "metrics",
+    "remote_task",
     "runner",
     "statistics",
     "turn",

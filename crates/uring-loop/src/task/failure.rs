@@ -10,7 +10,7 @@ use std::any::{Any, TypeId};
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 
 use super::raw::Header;
@@ -21,7 +21,7 @@ use crate::report::{Report, ReportKind};
 use crate::turn::Core;
 
 /// What a task's output may say that somebody should hear of.
-pub(super) enum Failure<'a> {
+pub(crate) enum Failure<'a> {
     Panic(&'a (dyn Any + Send)),
     Error(&'a dyn fmt::Display),
 }
@@ -29,6 +29,11 @@ pub(super) enum Failure<'a> {
 impl Failure<'_> {
     /// Tells the loop's exception handler.
     pub(super) fn report(&self, header: &Header) {
+        self.tell(header.name(), header.location, header.node.loop_id);
+    }
+
+    /// Tells the exception handler of this loop; the log, if that is gone or of another thread.
+    pub(crate) fn tell(&self, name: String, location: &'static Location<'static>, loop_id: u32) {
         let kind = ReportKind::NeverRetrieved;
         let report = match self {
             Failure::Panic(panic) => {
@@ -39,7 +44,7 @@ impl Failure<'_> {
                 Report::new(kind, format!("{words} ({})", in_words(*error)))
             }
         };
-        report.named(header.name()).at(header.location).send_to(header.node.loop_id);
+        report.named(name).at(location).send_to(loop_id);
     }
 }
 
@@ -132,20 +137,18 @@ pub(crate) fn watch<T: 'static>(task: Task<T>) -> Task<T> {
     task
 }
 
-/// Tells of a failure in a result that was taken of the task and then wanted by nobody.
-pub(crate) fn undelivered<T: 'static>(task: &Task<T>, result: &Result<T, JoinError>) {
-    let error = |value| {
-        let reader = numbered(number_of::<T>())?;
-        // SAFETY: the reader is the one of this type, and so is the value.
-        unsafe { reader(NonNull::<T>::from(value).cast()).map(|error| error.as_ref()) }
-    };
-    let failure = match result {
+/// The failure in a result that was taken of a task, by the readers of the table.
+pub(crate) fn in_result<T: 'static>(result: &Result<T, JoinError>) -> Option<Failure<'_>> {
+    match result {
         Err(JoinError::Panicked(panic)) => Some(Failure::Panic(&**panic)),
         Err(JoinError::Cancelled(_)) => None,
-        Ok(value) => error(value).map(Failure::Error),
-    };
-    if let Some(failure) = failure {
-        failure.report(task.header());
+        Ok(value) => {
+            let reader = numbered(number_of::<T>())?;
+            // SAFETY: the reader is the one of this type, and so is the value.
+            let error = unsafe { reader(NonNull::<T>::from(value).cast()) };
+            // SAFETY: it lies in the value, which is borrowed as long.
+            error.map(|error| Failure::Error(unsafe { error.as_ref() }))
+        }
     }
 }
 

@@ -290,15 +290,25 @@ fn loops_go_while_threads_send() {
     }
 }
 
-/// Each turn sends more than it takes: were all of it seen to in one turn, the timer would never
-/// be looked at.
+/// For each call that is seen to, a thread sends two more: were all of them seen to in one turn,
+/// the timer would never be looked at.
 #[test]
 fn threads_that_send_without_pause_hold_up_no_timer() {
     fn breed(handle: &Handle) {
-        for _ in 0..2 {
-            let again = handle.clone();
-            handle.call_soon(move || breed(&again)).ok();
-        }
+        let (sender, seen_to) = std::sync::mpsc::channel();
+        sender.send(()).expect("it is received below");
+        let handle = handle.clone();
+        thread::spawn(move || {
+            while seen_to.recv_timeout(Duration::from_secs(5)).is_ok() {
+                for _ in 0..2 {
+                    let sender = sender.clone();
+                    let more = move || sender.send(()).unwrap_or(());
+                    if handle.call_soon(more).is_err() {
+                        return; // the loop is gone
+                    }
+                }
+            }
+        });
     }
     let mut event_loop = real();
     let handle = event_loop.handle();

@@ -76,6 +76,7 @@ mod queue_end;
 mod queue_model;
 mod queue_tasks;
 mod refusal;
+mod remote_calls;
 mod rungs;
 mod runner;
 mod scenario_runs;
