@@ -31,7 +31,8 @@ pub enum ReportKind {
     /// A poll does not end, and the loop stands still. In debug mode only; to the log, since the
     /// handler belongs to the thread that stands still.
     Stalled,
-    /// A task failed, or did not end, when the run was over and all tasks were asked to end.
+    /// A task did not end although the run was over and all tasks were asked to end. (One that fails
+    /// meanwhile is [`NeverRetrieved`](Self::NeverRetrieved).)
     Shutdown,
     /// The exception handler panicked.
     HandlerPanicked,

@@ -24,6 +24,11 @@ impl Header {
     /// Asks the catchers, or marks the task to be dropped where it next parks.
     pub(super) fn cancel(&self, reason: Option<Reason>) -> bool {
         if self.has(flags::COMPLETE) {
+            // As asyncio: who wanted to end it need not hear how it failed (`Future.cancel` in
+            // Lib/asyncio/futures.py).
+            if !mutant!("a-late-cancel-leaves-the-report") {
+                self.clear(flags::FAILED);
+            }
             return false;
         }
         // Nobody has this one in hand.

@@ -253,7 +253,7 @@ impl<T> Task<T> {
         unsafe { self.header.as_ref() }
     }
 
-    /// Asks the task to end. `false`: it had ended already.
+    /// Asks the task to end. `false`: it had ended already; a failure then counts as seen.
     ///
     /// The request goes to the innermost [`catch_cancel`](crate::catch_cancel) in the task. If
     /// there is none, its future is dropped where it next waits; a task that never ran is dropped

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
+use std::future::pending;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::rc::Rc;
@@ -11,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use uring_loop::{
-    EventLoop, RemoteError, ReportKind, Task, all_tasks, join, spawn, spawn_all, spawn_eager,
-    yield_now,
+    EventLoop, RemoteError, ReportKind, Runner, Task, all_tasks, catch_cancel, join, spawn,
+    spawn_all, spawn_eager, yield_now,
 };
 
 use crate::support::{end_as_cancelled, reporting, virtual_loop};
@@ -168,6 +169,52 @@ fn an_error_that_was_retrieved_is_not_reported() {
         yield_now().await;
     });
     assert_eq!(told, [] as [&str; 0]);
+}
+
+/// asyncio: test_tasks.py, test_tb_logger_not_called_after_cancel.
+#[test]
+fn a_failure_behind_which_the_task_is_cancelled_is_not_reported() {
+    let told = told(async || {
+        let (task, by_ref) = (spawn(async { panic!("late") }), spawn(async { panic!("later") }));
+        yield_now().await;
+        assert!(!task.cancel(), "it has ended");
+        assert!(!by_ref.task_ref().cancel());
+        let heard = spawn(async { panic!("before its end") });
+        heard.cancel();
+        drop(spawn(async { panic!("told") }));
+        yield_now().await;
+        drop((task, by_ref, heard));
+    });
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].ends_with(": told"), "{told:?}");
+}
+
+/// asyncio: "unhandled exception during asyncio.run() shutdown".
+#[test]
+fn a_task_that_fails_while_it_is_ended_with_the_run_is_reported() {
+    let (event_loop, reports) = reporting(virtual_loop());
+    let mut runner = Runner::with(event_loop);
+    let main = async {
+        for panics in [true, false] {
+            let task = spawn(async move {
+                let asked = catch_cancel(pending::<()>()).await;
+                match panics {
+                    true => panic!("in the clean-up"),
+                    false => asked.map_err(|_| "the clean-up failed".to_owned()),
+                }
+            });
+            drop(task);
+        }
+        yield_now().await;
+    };
+    runner.run(main).expect("not stopped");
+    assert!(reports.borrow().is_empty());
+    drop(runner);
+    let reports = reports.borrow();
+    assert_eq!(reports.len(), 2, "{reports:?}");
+    assert!(reports.iter().all(|(kind, _)| *kind == ReportKind::NeverRetrieved), "{reports:?}");
+    let told = |what: &str| reports.iter().any(|(_, text)| text.contains(what));
+    assert!(told(": in the clean-up") && told("(the clean-up failed)"), "{reports:?}");
 }
 
 /// The loop ends while handles are held, made before the end of their tasks and after it.
