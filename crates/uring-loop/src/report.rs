@@ -19,7 +19,8 @@ use crate::task::panic_message;
 pub enum ReportKind {
     /// A callback panicked, one of this thread or one that another thread sent.
     CallbackPanicked,
-    /// A task panicked, or ended in an error, and nobody took its result.
+    /// A task panicked, or ended in an error, and nobody took its result; or that happened in a
+    /// group of tasks that nobody awaits any more.
     NeverRetrieved,
     /// A task was dropped with its loop while it was waiting. In debug mode only.
     DroppedPending,

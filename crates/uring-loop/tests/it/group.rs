@@ -13,9 +13,9 @@ use std::time::Duration;
 use futures_util::future::FutureExt as _;
 use uring_loop::testing::run;
 use uring_loop::time::{now, sleep, timeout};
-use uring_loop::{TaskErrors, TaskGroup, catch_cancel, spawn, yield_now};
+use uring_loop::{ReportKind, TaskErrors, TaskGroup, catch_cancel, spawn, yield_now};
 
-use super::support::logged;
+use super::support::{reporting, virtual_loop};
 use crate::parts::{Count, OnDrop};
 
 const MS: Duration = Duration::from_millis(1);
@@ -477,30 +477,66 @@ fn a_panic_of_the_body_ends_the_children_before_it_goes_on() {
 }
 
 #[test]
-fn what_a_panic_hides_is_logged() {
-    let ((), log) = logged(|| {
-        run(async {
-            let scope = TaskGroup::<&str>::scope(async |group| {
-                for what in ["a panic", "an error"] {
-                    group.spawn::<(), _>(async move {
-                        let _ = catch_cancel(pending::<()>()).await;
-                        match what {
-                            "a panic" => panic!("{what}"),
-                            _ => Err(what),
-                        }
-                    });
-                }
-                yield_now().await;
-                yield_now().await;
-                panic!("the first");
-                #[expect(unreachable_code, reason = "it gives the closure its type")]
-                Ok(())
-            });
-            assert!(AssertUnwindSafe(scope).catch_unwind().await.is_err());
+fn what_a_panic_hides_is_reported() {
+    let (mut event_loop, reports) = reporting(virtual_loop());
+    let main = async {
+        let scope = TaskGroup::<&str>::scope(async |group| {
+            for what in ["a panic", "an error"] {
+                group.spawn::<(), _>(async move {
+                    let _ = catch_cancel(pending::<()>()).await;
+                    match what {
+                        "a panic" => panic!("{what}"),
+                        _ => Err(what),
+                    }
+                });
+            }
+            yield_now().await;
+            yield_now().await;
+            panic!("the first");
+            #[expect(unreachable_code, reason = "it gives the closure its type")]
+            Ok(())
         });
-    });
-    assert!(log.contains("behind another: a panic"), "{log}");
-    assert!(log.contains("hides errors of others") && log.contains("errors=1"), "{log}");
+        assert!(AssertUnwindSafe(scope).catch_unwind().await.is_err());
+    };
+    let task = event_loop.spawn(main).named("its parent");
+    event_loop.run_until_complete(task).expect("not stopped").expect("no panic");
+    let reports = reports.borrow();
+    assert_eq!(reports.len(), 2, "{reports:?}");
+    assert!(reports.iter().all(|(kind, _)| *kind == ReportKind::NeverRetrieved));
+    assert!(reports[0].1.ends_with(": a panic"), "{reports:?}");
+    assert!(reports[1].1.starts_with("1 of a group's tasks failed"), "{reports:?}");
+    assert!(reports.iter().all(|(_, text)| text.contains("its parent at ")), "{reports:?}");
+}
+
+#[test]
+fn what_has_failed_in_a_group_that_is_dropped_is_reported() {
+    let (mut event_loop, reports) = reporting(virtual_loop());
+    let main = async {
+        let parent = spawn(async {
+            let scope = TaskGroup::<&str>::scope(async |group| {
+                group.spawn::<(), _>(async {
+                    yield_now().await; // the other one has begun by then
+                    Err("lost")
+                });
+                group.spawn_value(async {
+                    let _asked = catch_cancel(pending::<()>()).await;
+                    pending::<()>().await; // it does not end
+                });
+                pending::<Result<(), _>>().await
+            });
+            scope.await.is_ok()
+        });
+        for _ in 0..5 {
+            yield_now().await;
+        }
+        assert!(!parent.is_done(), "it waits for the other child");
+        parent.abort();
+    };
+    event_loop.run_until_complete(main).expect("not stopped");
+    let reports = reports.borrow();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert_eq!(reports[0].0, ReportKind::NeverRetrieved);
+    assert!(reports[0].1.contains("1 of a group's tasks failed, and nobody was told"));
 }
 
 #[test]

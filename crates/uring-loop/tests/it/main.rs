@@ -26,6 +26,7 @@ mod door;
 mod drops;
 mod drops_kernel;
 mod dump;
+mod eager;
 mod edges;
 mod edges_kernel;
 mod end_of_run;

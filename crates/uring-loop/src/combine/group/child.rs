@@ -17,13 +17,17 @@ pin_project! {
         #[pin]
         future: F,
         settle: S,
+        // It came when the group was ending, and takes no step: its first may be taken before there
+        // is a task to cancel, on a loop that starts tasks eagerly.
+        too_late: bool,
         place: Place<E>,
     }
 }
 
 impl<F, S, E> Child<F, S, E> {
     pub(super) fn new(future: F, settle: S, place: Place<E>) -> Self {
-        Child { future, settle, place }
+        let too_late = place.state.is_ending() && !mutant!("a-child-begins-though-its-group-ends");
+        Child { future, settle, too_late, place }
     }
 }
 
@@ -36,6 +40,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = self.project();
+        if *this.too_late {
+            hand_outward(TASK);
+            return Poll::Pending;
+        }
         match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(output)) => match (this.settle)(output) {

@@ -35,12 +35,13 @@ pub use task::GroupTask;
 ///   next park of the task. A second such request is handed to the children as well, and cuts
 ///   short what they do to clean up.
 /// * **A child that panics** ends the group as one that fails does. The panic goes on in the parent
-///   when all have ended; further ones are logged.
+///   when all have ended; further ones, and errors beside it, are reported to the loop's exception
+///   handler.
 /// * **A child that is cancelled by hand** is none of the group's business.
 /// * **A child that swallows its cancel** is waited for, however long it takes; in debug builds
 ///   that is logged every 10 s.
 /// * **Dropping** the scope's future (an abort of the parent, a lost `select`) drops the children
-///   where they wait, too; nobody in them is asked.
+///   where they wait, too; nobody in them is asked. That children had failed by then is reported.
 pub struct TaskGroup<E> {
     state: Rc<State<E>>,
 }
@@ -181,12 +182,13 @@ impl<E: 'static> TaskGroup<E> {
     }
 }
 
-/// Drops the children on every way out.
+/// Drops the children on every way out, and reports what nobody is told.
 struct DropChildren<'a, E>(&'a State<E>);
 
 impl<E> Drop for DropChildren<'_, E> {
     fn drop(&mut self) {
         self.0.close();
+        self.0.report_untold();
     }
 }
 

@@ -9,7 +9,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
-use crate::task::{TaskRef, panic_message};
+use crate::report::{Report, ReportKind};
+use crate::task::{TaskRef, current_task};
 use crate::wake::LocalWaker;
 
 type Panic = Box<dyn Any + Send>;
@@ -73,9 +74,12 @@ impl<E> State<E> {
         Place { state: self.clone(), index }
     }
 
-    /// The task of the child that came to this place, unless it is gone already.
+    /// The task of the child that came to this place, unless it is gone already, as one may be that
+    /// was started eagerly.
     pub(super) fn seat(&self, index: usize, task: TaskRef) {
-        self.children.borrow_mut().places[index] = Some(task);
+        if !task.is_done() {
+            self.children.borrow_mut().places[index] = Some(task);
+        }
     }
 
     fn leave(&self, index: usize) {
@@ -122,9 +126,21 @@ impl<E> State<E> {
         }
     }
 
+    /// Nobody awaits the scope any more: what has failed and was not told until now is reported.
+    pub(super) fn report_untold(&self) {
+        for panic in self.panics.take() {
+            report_panic(&*panic);
+        }
+        let errors = self.errors.take();
+        if !errors.is_empty() && !mutant!("errors-go-with-their-group") {
+            report(&format!("{} of a group's tasks failed, and nobody was told", errors.len()))
+                .send();
+        }
+    }
+
     pub(super) fn fail(&self, error: E) {
         if self.phase() == Phase::Closed {
-            return tracing::error!("a task failed after its group was dropped");
+            return report("a task failed after its group was dropped").send();
         }
         self.errors.borrow_mut().push(error);
         self.end();
@@ -132,7 +148,7 @@ impl<E> State<E> {
 
     pub(super) fn panicked(&self, panic: Panic) {
         if self.phase() == Phase::Closed {
-            return report(&panic);
+            return report_panic(&*panic);
         }
         self.panics.borrow_mut().push(panic);
         self.end();
@@ -142,16 +158,10 @@ impl<E> State<E> {
         self.errors.take()
     }
 
-    /// The first panic. Others are logged, and so is that errors were lost to it.
+    /// The first panic. Others, and errors, are left to be reported.
     pub(super) fn take_panic(&self) -> Option<Panic> {
-        let mut panics = self.panics.take().into_iter();
-        let first = panics.next()?;
-        panics.for_each(|panic| report(&panic));
-        let errors = self.errors.borrow().len();
-        if errors > 0 {
-            tracing::error!(errors, "a panic in a group of tasks hides errors of others");
-        }
-        Some(first)
+        let mut panics = self.panics.borrow_mut();
+        if panics.is_empty() { None } else { Some(panics.remove(0)) }
     }
 
     pub(super) fn set_waker(&self, waker: &Waker) {
@@ -184,8 +194,17 @@ fn describe(task: &TaskRef) -> String {
     format!("{} at {}", task.name(), task.location())
 }
 
-fn report(panic: &Panic) {
-    tracing::error!("a panic in a group of tasks, behind another: {}", panic_message(&**panic));
+/// What nobody is told who awaits the group, for the exception handler.
+fn report<'a>(what: &str) -> Report<'a> {
+    let report = Report::new(ReportKind::NeverRetrieved, what);
+    match current_task() {
+        Some(task) => report.named(task.name()).at(task.location()),
+        None => report,
+    }
+}
+
+fn report_panic(panic: &(dyn Any + Send)) {
+    report("a task of a group panicked, and nobody was told").with_panic(panic).send();
 }
 
 /// The place of a child that is alive; it leaves the group by dropping it.
