@@ -1,7 +1,8 @@
 //! The dump: all tasks of a loop as a tree of who waits for whom.
 //!
-//! Nothing is recorded for it while the loop runs. Whom a task awaits stands in the tree of cancel
-//! scopes; operations and timers know whom to wake. Only the locks and queues of `sync`, which keep
+//! Next to nothing is recorded for it while the loop runs. Whom a task awaits stands in the tree of
+//! cancel scopes, or in the waker of a task that is waited for apart from it; groups know their
+//! children, operations and timers whom to wake. Only the locks and queues of `sync`, which keep
 //! no list that could be searched, say what they are when a task waits for them, and that only in
 //! debug mode.
 
@@ -58,11 +59,11 @@ impl Dump {
     }
 
     pub(crate) fn of(core: &Core) -> Self {
-        let waits = Waits::of(core);
+        let (waits, awaiters) = (Waits::of(core), Awaiters::of(core));
         let (mut tasks, mut headers) = (Vec::new(), Vec::new());
         core.tasks.for_each(|header| {
             tasks.push(waits.describe(header));
-            headers.push((header.node.id, header.awaited_by()));
+            headers.push((header.node.id, awaiters.of_task(header)));
         });
         tasks.reverse();
         headers.reverse();
@@ -125,14 +126,31 @@ impl fmt::Display for Dump {
     }
 }
 
+/// Who waits for the children of groups, by their numbers. For all others the task itself knows.
+struct Awaiters(HashMap<u32, u32>);
+
+impl Awaiters {
+    fn of(core: &Core) -> Self {
+        let mut parents = HashMap::new();
+        core.groups.for_each(|child, parent| {
+            parents.insert(child, parent);
+        });
+        Awaiters(parents)
+    }
+
+    fn of_task(&self, header: &Header) -> Option<u32> {
+        header.awaited_by().or_else(|| self.0.get(&header.node.id).copied())
+    }
+}
+
 /// What the tasks of a loop wait for, by their numbers.
 struct Waits(HashMap<u32, Vec<String>>);
 
 impl Waits {
     fn of(core: &Core) -> Self {
-        let mut waits = Waits(HashMap::new());
+        let (mut waits, awaiters) = (Waits(HashMap::new()), Awaiters::of(core));
         core.tasks.for_each(|header| {
-            if let Some(awaiter) = header.awaited_by() {
+            if let Some(awaiter) = awaiters.of_task(header) {
                 waits.add(awaiter, header.name());
             }
         });
@@ -167,6 +185,14 @@ impl Waits {
         info.waiting_on = Some(text);
         info
     }
+}
+
+/// What the dump shows of one task.
+pub(crate) fn info(header: &Header) -> TaskInfo {
+    let describe = |core: &Core| Waits::of(core).describe(header);
+    let waits = !header.has(flags::COMPLETE);
+    let described = waits.then(|| context::with_loop(header.node.loop_id, describe)).flatten();
+    described.unwrap_or_else(|| TaskInfo::of(header))
 }
 
 /// What one task waits for, in words; for its own Debug.

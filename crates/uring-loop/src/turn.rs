@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::cancel::Origin;
+use crate::combine::Groups;
 use crate::context;
 use crate::debug::{Debug, Limits};
 use crate::driver::ring::Ring;
@@ -87,6 +88,7 @@ pub(crate) struct Core {
     arrived: RefCell<Taken>,
     pub(crate) handler: Handler,
     pub(crate) promises: FailedPromises,
+    pub(crate) groups: Groups,
     pub(crate) names: Names,
     origin: Cell<Origin>,
     pub(crate) holds: Rc<Cell<u32>>,
@@ -159,6 +161,7 @@ impl Core {
             arrived: RefCell::default(),
             handler: Handler::default(),
             promises: FailedPromises::default(),
+            groups: Groups::default(),
             names: Names::new(options.names.clone()),
             origin: Cell::new(0),
             holds: Rc::default(),

@@ -104,7 +104,11 @@ impl LocalWaker {
 
     /// The number of the task it wakes, if it is one of this thread's loop.
     pub(crate) fn task(&self) -> Option<u32> {
-        self.local().map(|header| header.node.id)
+        match self.slot() {
+            // SAFETY: alive by our reference.
+            Some(slot) => unsafe { &*slot }.awaited_by(),
+            None => self.local().map(|header| header.node.id),
+        }
     }
 
     #[inline]

@@ -261,6 +261,14 @@ impl Link {
         }
     }
 
+    /// The number of the task that its waker wakes.
+    pub(crate) fn wakes(&self) -> Option<u32> {
+        let waker = self.waker.take();
+        let task = waker.as_ref().and_then(LocalWaker::task);
+        self.waker.set(waker);
+        task
+    }
+
     /// Replaces the waker unless it would wake the same task.
     #[inline]
     pub(crate) fn set_waker(&self, waker: &std::task::Waker) {

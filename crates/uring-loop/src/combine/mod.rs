@@ -39,6 +39,7 @@ mod wait;
 mod wake_set;
 
 pub use branches::IntoBranches;
+pub(crate) use group::Groups;
 pub use group::{GroupTask, TaskErrors, TaskGroup};
 pub use join::{join, try_join};
 pub use race::race;

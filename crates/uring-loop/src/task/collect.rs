@@ -152,6 +152,14 @@ impl Slot {
         }
     }
 
+    /// The number of the task that waits for this and others.
+    pub(crate) fn awaited_by(&self) -> Option<u32> {
+        let waker = self.shared().waker.take();
+        let task = waker.as_ref().and_then(LocalWaker::task);
+        self.shared().waker.set(waker);
+        task
+    }
+
     /// A waker goes.
     ///
     /// # Safety

@@ -295,9 +295,10 @@ impl Header {
         })
     }
 
-    /// Who awaits this task, by number.
+    /// Who awaits this task, by number: in the tree of scopes, or apart from it, as a shield and a
+    /// `wait` do.
     pub(crate) fn awaited_by(&self) -> Option<u32> {
-        self.join.task_above().map(|task| task.node.id)
+        self.join.task_above().map(|task| task.node.id).or_else(|| self.join.wakes())
     }
 
     /// What it said it waits for, in debug mode.

@@ -5,9 +5,8 @@ use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::ptr::NonNull;
 
-use super::TaskInfo;
 use super::raw::{self, Header};
-use super::references;
+use super::{TaskInfo, info, references};
 use crate::context;
 
 /// A task, whatever its output: to look at, to cancel, to abort; not to await.
@@ -67,7 +66,7 @@ impl TaskRef {
 
     /// What the dump shows of it.
     pub fn info(&self) -> TaskInfo {
-        TaskInfo::of(self.header())
+        crate::dump::info(self.header())
     }
 }
 
@@ -100,7 +99,7 @@ impl Hash for TaskRef {
 
 impl fmt::Debug for TaskRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.info().fmt(f)
+        info::describe(self.header(), f)
     }
 }
 

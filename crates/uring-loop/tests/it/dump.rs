@@ -1,5 +1,6 @@
 //! The dump: who waits for whom, and for what.
 
+use std::cell::RefCell;
 use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,7 +11,10 @@ use uring_loop::queue::Queue;
 use uring_loop::signal::{SignalKind, signals};
 use uring_loop::sync::Lock;
 use uring_loop::time::sleep;
-use uring_loop::{Dump, EventLoop, Promise, gather, spawn, yield_now};
+use uring_loop::{
+    Dump, EventLoop, Promise, Task, TaskGroup, WaitUntil, as_completed, gather, shield, spawn,
+    wait, yield_now,
+};
 
 fn run<F: Future>(debug: bool, future: F) -> F::Output {
     let builder = EventLoop::builder().virtual_clock().debug(debug);
@@ -66,6 +70,128 @@ fn children_that_are_gathered_stand_below_who_gathers() {
         }
         assert!(line(&text, "gathering").contains("waiting on child"), "{text}");
         gathering.abort();
+    });
+}
+
+#[test]
+fn tasks_stand_below_whoever_waits_for_them_apart_from_the_tree() {
+    run(false, async {
+        let child = |name: &str| spawn(pending::<()>()).named(name);
+        let shielded = child("shielded");
+        let waits = [
+            spawn(async { shield(shielded).await.is_ok() }).named("shielding"),
+            spawn({
+                let some = vec![child("waited for 0"), child("waited for 1")];
+                async { wait(some, WaitUntil::AllCompleted).await.is_ok() }
+            })
+            .named("waiting"),
+            spawn({
+                let some = [child("as completed 0"), child("as completed 1")];
+                async { as_completed(some).next().await.is_some() }
+            })
+            .named("taking"),
+        ];
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        let text = Dump::current().to_string();
+        let below = |name: &str, above: &str| {
+            assert_eq!(depth(line(&text, name)), 1, "{text}");
+            assert!(line(&text, above).contains(name), "{text}");
+        };
+        below("shielded", "shielding");
+        below("waited for 0", "waiting");
+        below("waited for 1", "waiting");
+        below("as completed 0", "taking");
+        below("as completed 1", "taking");
+        waits.iter().for_each(|task| task.abort());
+        yield_now().await;
+        let text = Dump::current().to_string();
+        assert_eq!(depth(line(&text, "shielded")), 0, "nobody waits for it any more:\n{text}");
+    });
+}
+
+#[test]
+fn children_of_a_group_stand_below_the_task_that_waits_for_it() {
+    run(false, async {
+        let parent = spawn(async {
+            let ended = TaskGroup::<()>::scope(async |group| {
+                group.spawn_value(pending::<()>()).named("older").await.ok();
+                Ok(())
+            });
+            ended.await.is_ok()
+        });
+        let parent = parent.named("parent");
+        let family = spawn(async {
+            let ended = TaskGroup::<()>::scope(async |group| {
+                group.spawn_value(pending::<()>()).named("first child");
+                let inner = group.clone();
+                group
+                    .spawn_value(async move {
+                        inner.spawn_value(pending::<()>()).named("its sibling");
+                        pending::<()>().await;
+                    })
+                    .named("second child");
+                Ok(())
+            });
+            ended.await.is_ok()
+        });
+        let family = family.named("family");
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        let text = Dump::current().to_string();
+        for (child, above) in [
+            ("older", "parent"),
+            ("first child", "family"),
+            ("second child", "family"),
+            ("its sibling", "family"),
+        ] {
+            assert_eq!(depth(line(&text, child)), 1, "{text}");
+            assert!(line(&text, above).contains(child), "{text}");
+        }
+        parent.abort();
+        family.abort();
+        yield_now().await;
+        let text = Dump::current().to_string();
+        assert_eq!(text.lines().count(), 1, "nothing is left of them:\n{text}");
+    });
+}
+
+#[test]
+fn tasks_that_wait_for_each_other_are_shown_as_a_circle() {
+    run(false, async {
+        let place = Rc::new(RefCell::new(None::<Task<()>>));
+        let inner = place.clone();
+        let one = spawn(async move {
+            let other = inner.borrow_mut().take().expect("it was put there");
+            other.await.ok();
+        });
+        let one = one.named("one");
+        let (one_ref, other) = (one.task_ref(), spawn(async move { one.await.unwrap_or(()) }));
+        place.replace(Some(other.named("other")));
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        let text = Dump::current().to_string();
+        assert!(line(&text, "one").starts_with("in a circle: "), "{text}");
+        assert!(line(&text, "other").starts_with("in a circle: "), "{text}");
+        one_ref.abort();
+    });
+}
+
+#[test]
+fn a_task_of_any_output_tells_what_the_dump_tells() {
+    run(false, async {
+        let task = spawn(sleep(Duration::from_secs(5))).named("sleeper");
+        yield_now().await;
+        let any = task.task_ref();
+        assert_eq!(any.info().waiting_on.as_deref(), Some("a timer, 5.0s left"));
+        assert_eq!(any.info().state, "waiting");
+        assert_eq!(format!("{any:?}"), format!("{task:?}"));
+        assert!(format!("{any:?}").starts_with("<Task pending name=\"sleeper\" at "), "{any:?}");
+        task.abort();
+        assert_eq!((any.info().state, any.info().waiting_on), ("finished", None));
     });
 }
 

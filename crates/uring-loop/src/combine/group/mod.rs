@@ -1,10 +1,12 @@
 //! Tasks that belong together: they end together, and one that fails ends the others.
 //!
 //! `state.rs` is what the group and its children share, `child.rs` what runs in a child's task,
-//! `running.rs` the future that polls the body and waits, `errors.rs` what went wrong.
+//! `running.rs` the future that polls the body and waits, `errors.rs` what went wrong,
+//! `register.rs` what the dump knows of groups.
 
 mod child;
 mod errors;
+mod register;
 mod running;
 mod state;
 mod task;
@@ -17,6 +19,8 @@ use std::rc::Rc;
 use crate::context;
 use child::Child;
 pub use errors::TaskErrors;
+pub(crate) use register::Groups;
+use register::Registered;
 use running::Running;
 use state::{Phase, State};
 pub use task::GroupTask;
@@ -93,6 +97,7 @@ impl<E: 'static> TaskGroup<E> {
         B: AsyncFnOnce(&TaskGroup<E>) -> Result<T, E>,
     {
         let group = TaskGroup { state: State::new() };
+        let _registered = Registered::new(&group.state);
         let _children = DropChildren(&group.state);
         Running::new(body(&group), &group.state).await
     }

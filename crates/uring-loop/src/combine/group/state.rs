@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
+use super::register::Family;
 use crate::report::{Report, ReportKind};
 use crate::task::{TaskRef, current_task};
 use crate::wake::LocalWaker;
@@ -205,6 +206,19 @@ fn report<'a>(what: &str) -> Report<'a> {
 
 fn report_panic(panic: &(dyn Any + Send)) {
     report("a task of a group panicked, and nobody was told").with_panic(panic).send();
+}
+
+impl<E> Family for State<E> {
+    fn parent(&self) -> Option<u32> {
+        let waker = self.waker.take();
+        let parent = waker.as_ref().and_then(LocalWaker::task);
+        self.waker.set(waker);
+        parent
+    }
+
+    fn children(&self) -> Vec<u32> {
+        self.children.borrow().places.iter().flatten().map(TaskRef::id).collect()
+    }
 }
 
 /// The place of a child that is alive; it leaves the group by dropping it.
