@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 
 use super::raw::{self, Header};
 use super::{TaskInfo, info, references};
+use crate::cancel::Reason;
 use crate::context;
 
 /// A task, whatever its output: to look at, to cancel, to abort; not to await.
@@ -31,6 +32,17 @@ impl TaskRef {
     /// Asks the task to end. See [`Task::cancel`](super::Task::cancel).
     pub fn cancel(&self) -> bool {
         self.header().cancel(None)
+    }
+
+    /// Asks the task to end, and says why. See [`Task::cancel_with`](super::Task::cancel_with).
+    pub fn cancel_with(&self, reason: impl fmt::Display) -> bool {
+        self.header().cancel(Some(Reason::new(reason)))
+    }
+
+    /// Takes one request back, and tells how many are left. See
+    /// [`Task::uncancel`](super::Task::uncancel).
+    pub fn uncancel(&self) -> u32 {
+        self.header().uncancel()
     }
 
     /// Drops the task's future now. See [`Task::abort`](super::Task::abort).

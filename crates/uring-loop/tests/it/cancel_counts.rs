@@ -45,6 +45,22 @@ fn a_reason_reaches_the_catcher_and_the_joiner() {
 }
 
 #[test]
+fn a_task_of_any_output_is_asked_with_a_reason_and_the_request_taken_back() {
+    run(async {
+        let task = spawn(pending::<()>());
+        let any = task.task_ref();
+        yield_now().await;
+        assert!(any.cancel_with("a mistake"));
+        assert_eq!((any.cancelling(), any.uncancel(), any.uncancel()), (1, 0, 0));
+        yield_now().await;
+        assert!(!task.is_done(), "the request is void");
+        assert!(any.cancel_with("in earnest"));
+        assert_eq!(task.await.expect_err("cancelled").reason(), Some("in earnest"));
+        assert!(!any.cancel_with("too late"));
+    });
+}
+
+#[test]
 fn the_reason_of_the_last_request_counts_even_if_it_has_none() {
     run(async {
         let task = started(spawn(pending::<()>())).await;
