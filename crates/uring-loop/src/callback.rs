@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::context;
+use crate::locals::Locals;
 use crate::signal::{SignalKind, Signals};
 use crate::sys::clock::saturating_ns;
 use crate::task::Task;
@@ -111,6 +112,20 @@ impl Callback {
     ) -> Self {
         let task = core.spawn_callback(async move { _ = run(f, location) }, location);
         Callback { task, when: None, cancelled: Cell::new(false) }
+    }
+
+    /// One that was asked for earlier: it has the task-locals of that moment.
+    pub(crate) fn soon_with(
+        core: &Core,
+        f: impl FnOnce() + 'static,
+        location: &'static Location<'static>,
+        locals: Locals,
+    ) -> Self {
+        let callback = Self::soon(core, f, location);
+        if !mutant!("done-callbacks-have-the-locals-of-the-moment") {
+            locals.give_to(core, callback.task.header());
+        }
+        callback
     }
 
     pub(crate) fn later(

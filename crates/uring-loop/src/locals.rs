@@ -1,10 +1,12 @@
 //! Task-locals: values that belong to a task and go on to the tasks and callbacks it starts.
 //!
 //! asyncio's contextvars (PEP 567). A task starts with what its parent has at that moment; what it
-//! sets later is its own. The values lie in a list that parent and child share until one of them
+//! sets later is its own. A callback, of a task or a promise that is done too, has what was there
+//! when it was asked for. The values lie in a list that parent and child share until one of them
 //! changes it.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -15,6 +17,9 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::context;
+use crate::task::raw::Header;
+use crate::task::state::flags;
+use crate::turn::Core;
 
 /// Declares task-locals: each a `static` of type [`LocalKey`], with or without a value for tasks
 /// that have set none.
@@ -80,6 +85,26 @@ impl Locals {
         self.0.is_none()
     }
 
+    /// Those of the running task, as they are now.
+    pub(crate) fn current() -> Self {
+        if !context::task_has_extras() {
+            return Locals::default();
+        }
+        let look = |core: &Core, task: &Header| {
+            core.tasks.extras.look(task, |extras| extras.locals.clone())
+        };
+        context::with_task(look).flatten().unwrap_or_default()
+    }
+
+    /// Gives them to a task in the place of those it has.
+    pub(crate) fn give_to(self, core: &Core, task: &Header) {
+        if !self.is_empty() || task.has(flags::EXTRAS) {
+            // The old ones are dropped outside of the borrow: they may be anything.
+            let _old =
+                core.tasks.extras.edit(task, |extras| std::mem::replace(&mut extras.locals, self));
+        }
+    }
+
     fn get(&self, key: usize) -> Option<Rc<dyn Any>> {
         let values = self.0.as_ref()?;
         values.iter().find(|value| value.key == key).map(|value| value.value.clone())
@@ -97,6 +122,26 @@ impl Locals {
                 None
             }
             (None, None) => None,
+        }
+    }
+}
+
+/// While it lives, the running task has these values, and what it makes of them is kept for the
+/// next: the main tasks of a runner, one after the other.
+pub(crate) struct Lent<'a>(&'a RefCell<Locals>);
+
+impl<'a> Lent<'a> {
+    pub(crate) fn new(home: &'a RefCell<Locals>) -> Self {
+        let locals = home.take();
+        context::with_task(|core, task| locals.give_to(core, task));
+        Lent(home)
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if !mutant!("a-run-forgets-its-task-locals") {
+            self.0.replace(Locals::current());
         }
     }
 }
@@ -193,6 +238,12 @@ impl<T: 'static> LocalKey<T> {
     /// ```
     pub fn scope<F: Future>(&'static self, value: T, future: F) -> Scoped<T, F> {
         Scoped { future, key: self, inside: Some(Rc::new(value)) }
+    }
+}
+
+impl fmt::Debug for Locals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} task-locals", self.0.as_ref().map_or(0, |values| values.len()))
     }
 }
 

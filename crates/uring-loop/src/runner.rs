@@ -1,9 +1,11 @@
 //! Running a program: a loop, its main future, and an orderly end of all the others.
 
+use std::cell::RefCell;
 use std::future::IntoFuture;
 use std::io;
 
 use crate::EventLoop;
+use crate::locals::{Lent, Locals};
 
 /// Makes a loop, runs `future` on it, brings the tasks that are left to an end, and shuts the loop
 /// down.
@@ -64,6 +66,8 @@ pub fn run<F: IntoFuture>(future: F) -> io::Result<F::Output> {
 #[doc(alias = "asyncio.Runner")]
 pub struct Runner {
     event_loop: EventLoop,
+    /// What main tasks leave to the next.
+    locals: RefCell<Locals>,
 }
 
 impl Runner {
@@ -78,10 +82,12 @@ impl Runner {
 
     /// One with this loop.
     pub fn with(event_loop: EventLoop) -> Self {
-        Runner { event_loop }
+        Runner { event_loop, locals: RefCell::default() }
     }
 
     /// Runs `future` until it is complete.
+    ///
+    /// The task-locals that it sets are there in the next run, too.
     ///
     /// On the thread of `main`, unless somebody else has taken SIGINT, the first Ctrl+C cancels the
     /// main task, which may clean up; the second ends the run at once, and what is left is dropped.
@@ -99,7 +105,12 @@ impl Runner {
     #[track_caller]
     pub fn run<F: IntoFuture>(&mut self, future: F) -> io::Result<F::Output> {
         let ctrl_c = self.event_loop.ctrl_c();
-        Ok(self.event_loop.run_main(future, ctrl_c)?)
+        let locals = &self.locals;
+        let main = async move {
+            let _lent = Lent::new(locals);
+            future.await
+        };
+        Ok(self.event_loop.run_main(main, ctrl_c)?)
     }
 
     /// The loop.

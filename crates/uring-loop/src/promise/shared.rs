@@ -18,6 +18,7 @@ use super::unseen::Unseen;
 use super::{Promise, PromiseError};
 use crate::callback::Callback as Soon;
 use crate::context;
+use crate::locals::Locals;
 use crate::report::{Report, ReportKind};
 use crate::task::callbacks::DoneCallback;
 use crate::turn::Core;
@@ -41,6 +42,8 @@ struct Scheduled<T, E> {
     at: &'static Location<'static>,
     /// The loop that ran when it was registered; 0: none did, so any will do.
     loop_id: u32,
+    /// As they were then.
+    locals: Locals,
 }
 
 pub(super) struct Shared<T, E> {
@@ -143,17 +146,17 @@ impl<T: 'static, E: 'static> Shared<T, E> {
             self.line.borrow_mut().insert(key, Waiting::Callback(scheduled));
             return;
         }
-        let Scheduled { call, at, .. } = scheduled;
+        let Scheduled { call, at, locals, .. } = scheduled;
         let promise = Promise::of(self.clone());
         // If that loop is gone, so is the callback.
-        let soon = |core: &Core| Soon::soon(core, move || call(&promise), at);
+        let soon = |core: &Core| Soon::soon_with(core, move || call(&promise), at, locals);
         drop(context::with_loop(loop_id, soon));
     }
 
     #[track_caller]
     pub(super) fn on_done(self: &Rc<Self>, call: Callback<T, E>) -> DoneCallback {
         let (at, loop_id) = (Location::caller(), context::loop_id());
-        let scheduled = Scheduled { call, at, loop_id };
+        let scheduled = Scheduled { call, at, loop_id, locals: Locals::current() };
         let serial = self.stand_in_line(Waiting::Callback(scheduled));
         if self.outcome.get().is_some() {
             self.call_up();

@@ -18,6 +18,7 @@ use super::state::flags;
 use super::{JoinError, Task};
 use crate::callback::Callback;
 use crate::context;
+use crate::locals::Locals;
 
 /// Names a callback, to take it back: see [`Task::on_done`] and
 /// [`Promise::on_done`](crate::Promise::on_done).
@@ -35,6 +36,8 @@ struct Waiting {
     serial: u64,
     call: Call,
     at: &'static Location<'static>,
+    /// As they were when it was added.
+    locals: Locals,
 }
 
 /// The callbacks of one task.
@@ -46,10 +49,10 @@ pub(super) struct Callbacks {
 }
 
 impl Callbacks {
-    fn insert(&mut self, call: Call, at: &'static Location<'static>) -> u64 {
+    fn insert(&mut self, call: Call, at: &'static Location<'static>, locals: Locals) -> u64 {
         let serial = self.next;
         self.next += 1;
-        self.waiting.push(Waiting { serial, call, at });
+        self.waiting.push(Waiting { serial, call, at, locals });
         serial
     }
 
@@ -105,7 +108,8 @@ pub(super) fn show_to_nobody(header: &Header) {
         header.clear(flags::FAILED);
     } else {
         // Boxing it allocates nothing: it holds nothing.
-        edit(header, |callbacks| callbacks.insert(Box::new(|_| ()), header.location));
+        let nothing = Box::new(|_| ());
+        edit(header, |callbacks| callbacks.insert(nothing, header.location, Locals::default()));
     }
 }
 
@@ -115,11 +119,11 @@ pub(super) fn schedule(header: NonNull<Header>) -> bool {
     let this = unsafe { header.as_ref() };
     let due = edit(this, Callbacks::take_due).unwrap_or_default();
     let any = !due.is_empty();
-    for Waiting { call, at, .. } in due {
+    for Waiting { call, at, locals, .. } in due {
         this.retain_local();
         let due = Due(header);
         let call = move || due.run(call);
-        let soon = |core: &crate::turn::Core| Callback::soon(core, call, at);
+        let soon = |core: &crate::turn::Core| Callback::soon_with(core, call, at, locals);
         // The callback itself may be withdrawn by nobody.
         drop(context::with_loop(this.node.loop_id, soon));
     }
@@ -210,7 +214,8 @@ impl<T> Task<T> {
         // `Result<T, JoinError>`; `Due` keeps it in its place meanwhile.
         let call = Box::new(move |output: *const ()| callback(unsafe { &*output.cast() }));
         let at = Location::caller();
-        let serial = edit(header, |callbacks| callbacks.insert(call, at));
+        let locals = Locals::current();
+        let serial = edit(header, |callbacks| callbacks.insert(call, at, locals));
         let serial = serial.expect("the loop of this task is gone: nobody can call back");
         if header.has(flags::COMPLETE) {
             schedule(self.header);

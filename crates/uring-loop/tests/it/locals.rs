@@ -1,13 +1,16 @@
 //! Task-locals: who sees which value.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
 use uring_loop::time::sleep;
-use uring_loop::{call_later, call_soon, spawn, spawn_eager, task_local, yield_now};
+use uring_loop::{
+    Promise, Runner, call_later, call_soon, spawn, spawn_eager, stop, task_local, yield_now,
+};
 
-use crate::support::run_alone as run;
+use crate::support::{run_alone as run, virtual_loop};
 
 task_local! {
     static USER: String;
@@ -66,6 +69,71 @@ fn callbacks_and_eager_tasks_inherit_too() {
         sleep(Duration::from_secs(2)).await;
         assert_eq!(seen.get(), 2);
     });
+}
+
+/// asyncio: `add_done_callback` copies the context when it is called.
+#[test]
+fn a_done_callback_has_what_was_there_when_it_was_added() {
+    run(async {
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let see = || {
+            let seen = seen.clone();
+            move || seen.borrow_mut().push(USER.try_with(Clone::clone).unwrap_or_default())
+        };
+        let (none, task_none) = (see(), spawn(async { USER.set("the task".into()) }));
+        task_none.on_done(move |_| none());
+        USER.set("ann".into());
+        let task = spawn(async {
+            USER.set("the task".into());
+            yield_now().await;
+        });
+        let (call, promised, later) = (see(), see(), see());
+        let promise = Promise::<()>::new();
+        task.on_done(move |_| call());
+        promise.on_done(move |_| promised());
+        USER.set("bob".into());
+        let setter = promise.clone();
+        let sets = spawn(async move {
+            USER.set("who sets".into());
+            setter.set_result(()).expect("it is pending");
+        });
+        promise.on_done(move |_| later());
+        task_none.await.expect("no panic");
+        task.await.expect("no panic");
+        sets.await.expect("no panic");
+        yield_now().await;
+        assert_eq!(*seen.borrow(), ["", "ann", "bob", "ann"]);
+    });
+}
+
+/// asyncio: test_runners.py, test_run_keeps_context.
+#[test]
+fn the_runs_of_a_runner_share_their_values() {
+    let mut runner = Runner::with(virtual_loop());
+    let held = Rc::new(());
+    let inner = held.clone();
+    runner
+        .run(async move {
+            HELD.set(inner);
+            LEVEL.set(2);
+            let child = spawn(async { LEVEL.set(100) });
+            child.await.expect("no panic");
+        })
+        .expect("not stopped");
+    let second = async {
+        let before = LEVEL.get();
+        LEVEL.set(before + 1);
+        stop();
+        pending::<()>().await;
+    };
+    runner.run(second).expect_err("stopped");
+    assert_eq!(runner.run(async { LEVEL.get() }).expect("not stopped"), 3);
+    // Not those of the loop itself: each is a task of its own, as with run_until_complete there.
+    let event_loop = runner.event_loop();
+    assert_eq!(event_loop.run_until_complete(async { LEVEL.get() }), Ok(1));
+    assert_eq!(Rc::strong_count(&held), 2);
+    drop(runner);
+    assert_eq!(Rc::strong_count(&held), 1, "they go with it");
 }
 
 #[test]
