@@ -5,7 +5,7 @@
 //! seconds. For work that is long or heavy on the CPU use the crate `pool` instead: it has bounds,
 //! names, cancellation and processes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,8 +30,13 @@ const IDLE: Duration = Duration::from_secs(10);
 type Call = Box<dyn FnOnce() + Send>;
 
 struct Helpers {
-    calls: VecDeque<Call>,
-    lookups: VecDeque<Call>,
+    /// Each with the id of its loop.
+    calls: VecDeque<(u32, Call)>,
+    lookups: VecDeque<(u32, Call)>,
+    /// How many calls of a loop have not ended, look-ups apart: nobody waits for those at its end.
+    of_loops: BTreeMap<u32, usize>,
+    /// Who waits for the end of a loop's calls.
+    awaited: Vec<(u32, oneshot::Sender<()>)>,
     /// How many are under way.
     looking: usize,
     idle: usize,
@@ -52,6 +57,8 @@ impl Helpers {
         Helpers {
             calls: VecDeque::new(),
             lookups: VecDeque::new(),
+            of_loops: BTreeMap::new(),
+            awaited: Vec::new(),
             looking: 0,
             idle: 0,
             alive: 0,
@@ -59,7 +66,7 @@ impl Helpers {
         }
     }
 
-    fn line(&mut self, sort: Sort) -> &mut VecDeque<Call> {
+    fn line(&mut self, sort: Sort) -> &mut VecDeque<(u32, Call)> {
         match sort {
             Sort::Any => &mut self.calls,
             Sort::LookUp => &mut self.lookups,
@@ -72,14 +79,39 @@ impl Helpers {
     }
 
     /// The next call. Look-ups go first: there are few, and somebody waits for each.
-    fn next(&mut self) -> Option<(Sort, Call)> {
+    fn next(&mut self) -> Option<(Sort, u32, Call)> {
         if self.looking < MOST_LOOKUPS
-            && let Some(call) = self.lookups.pop_front()
+            && let Some((loop_id, call)) = self.lookups.pop_front()
         {
             self.looking += 1;
-            return Some((Sort::LookUp, call));
+            return Some((Sort::LookUp, loop_id, call));
         }
-        Some((Sort::Any, self.calls.pop_front()?))
+        let (loop_id, call) = self.calls.pop_front()?;
+        Some((Sort::Any, loop_id, call))
+    }
+
+    fn begin(&mut self, sort: Sort, loop_id: u32, call: Call) {
+        self.line(sort).push_back((loop_id, call));
+        if sort == Sort::Any {
+            *self.of_loops.entry(loop_id).or_default() += 1;
+        }
+    }
+
+    /// A call has ended. Gives those who waited for it, as the last of its loop.
+    fn end(&mut self, sort: Sort, loop_id: u32) -> Vec<oneshot::Sender<()>> {
+        if sort == Sort::LookUp {
+            self.looking -= 1;
+            return Vec::new();
+        }
+        match self.of_loops.get_mut(&loop_id) {
+            Some(left) if *left > 1 => {
+                *left -= 1;
+                return Vec::new();
+            }
+            _ => self.of_loops.remove(&loop_id),
+        };
+        let told = self.awaited.extract_if(.., |(awaited, _)| *awaited == loop_id);
+        told.map(|(_, sender)| sender).collect()
     }
 }
 
@@ -109,7 +141,9 @@ fn helpers() -> MutexGuard<'static, Helpers> {
 ///
 /// # Cancel safety
 ///
-/// Weak: a closure that has started runs to its end, its result is dropped.
+/// Weak: the closure runs all the same, its result is dropped. [`run`](crate::run) and
+/// [`Runner`](crate::Runner) wait for its end when they come to theirs, at most for
+/// [`shutdown_patience`](crate::Builder::shutdown_patience).
 ///
 /// # Examples
 ///
@@ -203,10 +237,31 @@ impl<T> Future for Asked<io::Result<T>> {
     }
 }
 
+/// How many calls of [`unblock`] of a loop have not ended.
+pub(crate) fn under_way(loop_id: u32) -> usize {
+    helpers().of_loops.get(&loop_id).copied().unwrap_or(0)
+}
+
+/// Waits until none is under way; at once, if none is.
+pub(crate) async fn all_ended(loop_id: u32) {
+    let receiver = {
+        let mut helpers = helpers();
+        if !helpers.of_loops.contains_key(&loop_id) || mutant!("the-end-forgets-helpers") {
+            return;
+        }
+        let (sender, receiver) = oneshot::channel();
+        helpers.awaited.push((loop_id, sender));
+        receiver
+    };
+    let _hold = crate::hold::hold("the end of calls on helper threads");
+    // A sender that goes unused is one of a forked child, whose parent's calls are not its own.
+    let _ended = receiver.await;
+}
+
 fn enqueue(sort: Sort, call: Call) -> io::Result<()> {
-    context::core("unblock", |_| ());
+    let loop_id = context::core("unblock", |core| core.id);
     let mut helpers = helpers();
-    helpers.line(sort).push_back(call);
+    helpers.begin(sort, loop_id, call);
     let stuck =
         sort == Sort::LookUp && helpers.looking == MOST_LOOKUPS && helpers.lookups.len() == 1;
     if helpers.ready() > helpers.idle && helpers.alive < MOST {
@@ -216,6 +271,8 @@ fn enqueue(sort: Sort, call: Call) -> io::Result<()> {
             helpers.alive -= 1;
             if helpers.alive == 0 {
                 helpers.line(sort).pop_back();
+                helpers.looking += usize::from(sort == Sort::LookUp);
+                helpers.end(sort, loop_id);
                 let message = format!("starting a helper thread: {error}");
                 return Err(io::Error::new(error.kind(), message));
             }
@@ -234,15 +291,19 @@ fn enqueue(sort: Sort, call: Call) -> io::Result<()> {
 fn help() {
     let mut guard = helpers();
     loop {
-        if let Some((sort, call)) = guard.next() {
+        if let Some((sort, loop_id, call)) = guard.next() {
             drop(guard);
             // A result that nobody waits for is dropped in there; that may panic, and must not cost
             // us the thread, which would be counted as alive for ever.
             if catch_unwind(AssertUnwindSafe(call)).is_err() {
                 tracing::error!("what a helper thread computed panicked in drop");
             }
+            let told = helpers().end(sort, loop_id);
+            for sender in told {
+                // Outside of the lock: it wakes who waits, unless that one is gone.
+                let _ = sender.send(());
+            }
             guard = helpers();
-            guard.looking -= usize::from(sort == Sort::LookUp);
             continue;
         }
         guard.idle += 1;

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crate::blocking;
 use crate::builder::Builder;
 use crate::callback::Callback;
 use crate::context;
@@ -222,8 +223,8 @@ impl EventLoop {
         self.closed
     }
 
-    /// Ends the loop as dropping it does. Closing it again does nothing; whatever else is asked of
-    /// it panics.
+    /// Ends the loop as dropping it does. Closing it again does nothing; running it, and giving it
+    /// tasks or callbacks, panics.
     pub fn close(&mut self) {
         if !std::mem::replace(&mut self.closed, true) {
             self.core.shut_down(self.patience);
@@ -237,7 +238,8 @@ impl EventLoop {
     ///
     /// Callbacks go on meanwhile, for those who clean up may need them, and those of tasks that end
     /// here are called. What is due when the last task has ended still runs, and what that
-    /// schedules, for a few rounds; then the callbacks that are left are withdrawn.
+    /// schedules, for a few rounds; then the callbacks that are left are withdrawn. What still runs
+    /// on helper threads ([`unblock`](crate::unblock)) is waited for as well.
     ///
     /// [`run`](crate::run) and [`Runner`](crate::Runner) do this at their end; dropping the loop
     /// does not.
@@ -246,7 +248,8 @@ impl EventLoop {
     ///
     /// If a loop runs on this thread.
     pub fn finish(&mut self) -> usize {
-        if self.closed || self.forced.get() || self.core.tasks.alive() == 0 {
+        let idle = self.core.tasks.alive() == 0 && blocking::under_way(self.core.id) == 0;
+        if self.closed || self.forced.get() || idle {
             return 0;
         }
         let (core, patience) = (self.core.clone(), self.patience);
@@ -260,6 +263,10 @@ impl EventLoop {
         let left = self.core.tasks.all();
         for task in &left {
             report_left(task.header(), patience);
+        }
+        match blocking::under_way(self.core.id) {
+            0 => {}
+            calls => report_calls(self.core.id, calls, patience),
         }
         left.len()
     }
@@ -378,7 +385,8 @@ impl EventLoop {
 /// (`Runner.close` in Lib/asyncio/runners.py), and then throws away what is due.
 const LAST_ROUNDS: usize = 4;
 
-/// Asks all other tasks to end, and waits until they have, and until callbacks had their rounds.
+/// Asks all other tasks to end, and waits until they have, until helper threads have done what they
+/// were given, and until callbacks had their rounds.
 async fn end_all(core: &Core) {
     loop {
         poll_fn(|cx| {
@@ -389,6 +397,7 @@ async fn end_all(core: &Core) {
             if core.tasks.cancel_all() == 0 { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+        blocking::all_ended(core.id).await;
         for _ in 0..LAST_ROUNDS {
             yield_now().await;
         }
@@ -406,6 +415,14 @@ fn report_left(header: &Header, patience: Duration) {
         .named(header.name())
         .at(header.location)
         .send_to(header.node.loop_id);
+}
+
+fn report_calls(loop_id: u32, calls: usize, patience: Duration) {
+    let message = format!(
+        "{calls} of the calls on helper threads (`unblock`) have not ended {patience:?} after the \
+         run, and go on by themselves"
+    );
+    Report::new(ReportKind::Shutdown, message).send_to(loop_id);
 }
 
 /// Stops the run when the main task's future is gone, in whatever way.

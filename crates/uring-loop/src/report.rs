@@ -32,8 +32,9 @@ pub enum ReportKind {
     /// A poll does not end, and the loop stands still. In debug mode only; to the log, since the
     /// handler belongs to the thread that stands still.
     Stalled,
-    /// A task did not end although the run was over and all tasks were asked to end. (One that fails
-    /// meanwhile is [`NeverRetrieved`](Self::NeverRetrieved).)
+    /// A task did not end although the run was over and all tasks were asked to end, or a call on a
+    /// helper thread did not. (A task that fails meanwhile is
+    /// [`NeverRetrieved`](Self::NeverRetrieved).)
     Shutdown,
     /// The exception handler panicked.
     HandlerPanicked,
