@@ -6,8 +6,10 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, raise};
 use uring_loop::net::TcpListener;
 use uring_loop::op::{Driver, Nop};
+use uring_loop::signal::{SignalKind, signals};
 use uring_loop::time::sleep;
 use uring_loop::{EventLoop, unblock};
 
@@ -161,6 +163,32 @@ fn a_loop_of_the_child_has_a_bell_of_its_own() {
             let event_loop = EventLoop::new().expect("a ring");
             assert_eq!(eventfds(), before + 1);
             drop(event_loop);
+        });
+    });
+}
+
+/// asyncio: test_unix_events.py, test_fork_signal_handling.
+#[test]
+fn a_signal_for_the_child_is_heard_by_its_own_loop_only() {
+    in_child("fork::a_signal_for_the_child_is_heard_by_its_own_loop_only", || {
+        let mut event_loop = EventLoop::new().expect("a ring");
+        let mut heard = run(&mut event_loop, async {
+            signals(SignalKind::TERMINATE).expect("it can be handled")
+        });
+        in_fork(|| {
+            let mut own = EventLoop::new().expect("a ring for the child");
+            run(&mut own, async {
+                let mut own = signals(SignalKind::TERMINATE).expect("it can be handled");
+                assert!(poll_once(&mut Box::pin(own.recv())).await.is_pending());
+                raise(Signal::SIGTERM).expect("a signal");
+                own.recv().await;
+            });
+        });
+        run(&mut event_loop, async {
+            sleep(Duration::from_millis(5)).await;
+            assert!(poll_once(&mut Box::pin(heard.recv())).await.is_pending(), "not the parent's");
+            raise(Signal::SIGTERM).expect("a signal");
+            heard.recv().await;
         });
     });
 }

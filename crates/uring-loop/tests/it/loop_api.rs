@@ -7,10 +7,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use uring_loop::time::{now, sleep};
+use uring_loop::queue::Queue;
+use uring_loop::sync::{Barrier, Condition, Event, Lock, LockGuard, Semaphore};
+use uring_loop::time::{Sleep, now, sleep};
 use uring_loop::{
-    EventLoop, Handle, LoopClosed, LoopThread, RunError, all_tasks, call_at, call_later, call_soon,
-    current_task, spawn, spawn_eager, stop, yield_now,
+    Callback, EventLoop, Handle, LoopClosed, LoopThread, Promise, PromiseSetter, RemoteCallback,
+    RemotePromise, RemoteTask, RunError, Runner, Task, TaskGroup, TaskRef, all_tasks, call_at,
+    call_later, call_soon, current_task, spawn, spawn_eager, stop, yield_now,
 };
 
 use crate::support::virtual_loop;
@@ -291,9 +294,50 @@ fn a_closed_loop_refuses_everything_but_being_closed() {
     };
     let mut refused = refused;
     assert!(refused(&mut |closed| drop(closed.call_soon(|| ()))));
+    assert!(refused(&mut |closed| drop(closed.call_later(Duration::ZERO, || ()))));
+    assert!(refused(&mut |closed| drop(closed.call_at(closed.now(), || ()))));
     assert!(refused(&mut |closed| drop(closed.spawn(async {}))));
     assert!(refused(&mut |closed| closed.run_forever().expect("refused")));
     assert!(refused(&mut |closed| closed.run_until_complete(async {}).expect("refused")));
+    event_loop.stop(); // of which nobody hears
+    assert_eq!(event_loop.finish(), 0, "there is nothing to bring to an end");
+    assert!(!event_loop.is_running() && event_loop.all_tasks().is_empty());
+}
+
+/// Other threads are refused by the compiler: what belongs to a loop does not leave its thread.
+#[test]
+fn what_belongs_to_a_loop_stays_on_its_thread_and_handles_travel() {
+    /// There are two ways to call it for a type that is `Send`, so that it cannot be called.
+    trait StaysHere<Which> {
+        fn stays_here() {}
+    }
+    impl<T: ?Sized> StaysHere<()> for T {}
+    struct Travels;
+    impl<T: ?Sized + Send> StaysHere<Travels> for T {}
+
+    <EventLoop as StaysHere<_>>::stays_here();
+    <Runner as StaysHere<_>>::stays_here();
+    <Task<u8> as StaysHere<_>>::stays_here();
+    <TaskRef as StaysHere<_>>::stays_here();
+    <Callback as StaysHere<_>>::stays_here();
+    <Promise<u8> as StaysHere<_>>::stays_here();
+    <TaskGroup<u8> as StaysHere<_>>::stays_here();
+    <Sleep as StaysHere<_>>::stays_here();
+    <Lock<u8> as StaysHere<_>>::stays_here();
+    <LockGuard<'_, u8> as StaysHere<_>>::stays_here();
+    <Event as StaysHere<_>>::stays_here();
+    <Condition as StaysHere<_>>::stays_here();
+    <Semaphore as StaysHere<_>>::stays_here();
+    <Barrier as StaysHere<_>>::stays_here();
+    <Queue<u8> as StaysHere<_>>::stays_here();
+
+    fn travels<T: Send>() {}
+    travels::<Handle>();
+    travels::<RemoteCallback>();
+    travels::<RemoteTask<u8>>();
+    travels::<PromiseSetter<u8, ()>>();
+    travels::<RemotePromise<u8, ()>>();
+    travels::<LoopThread>();
 }
 
 #[test]

@@ -198,6 +198,25 @@ fn what_was_installed_before_comes_back_with_the_last_listener() {
 }
 
 #[test]
+fn a_loop_that_goes_takes_its_listeners_with_it() {
+    in_child("signals::a_loop_that_goes_takes_its_listeners_with_it", || {
+        let mut event_loop = EventLoop::new().expect("a ring");
+        event_loop
+            .run_until_complete(async {
+                on_signal(SignalKind::USER2, || ()).expect("it can be handled");
+                let mut hears = signals(SignalKind::USER2).expect("it can be handled");
+                drop(spawn(async move { hears.recv().await }));
+                yield_now().await;
+            })
+            .expect("not stopped");
+        drop(event_loop);
+        // SAFETY: the default action runs no code of ours.
+        let before = unsafe { signal(Signal::SIGUSR2, SigHandler::SigDfl) };
+        assert!(matches!(before, Ok(SigHandler::SigDfl)), "{before:?}");
+    });
+}
+
+#[test]
 fn signals_that_cannot_be_handled_are_refused_in_words() {
     run(async {
         for number in [libc_numbers::KILL, libc_numbers::STOP, libc_numbers::SEGV, 0, 65, -1] {

@@ -124,6 +124,23 @@ fn an_interval_skips_what_it_missed_and_keeps_its_phase() {
     });
 }
 
+/// asyncio: test_events.py, test_timeout_rounding. On the kernel's clock: the loop must wait for
+/// such moments, or find that they are over, and not turn round them.
+#[test]
+fn naps_however_short_take_few_turns() {
+    let mut event_loop = EventLoop::new().expect("a ring");
+    let before = event_loop.statistics().turns;
+    event_loop
+        .run_until_complete(async {
+            for nap in [10_000_000, 100_000, 1_000, 10, 1] {
+                sleep(Duration::from_nanos(nap)).await;
+            }
+        })
+        .expect("not stopped");
+    let turns = event_loop.statistics().turns - before;
+    assert!(turns <= 20, "{turns} turns for five naps");
+}
+
 /// The timer that ends the inner future and the timeout's are due in the same turn.
 #[test]
 fn a_result_in_the_turn_of_the_timeout_wins() {
