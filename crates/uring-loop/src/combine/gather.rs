@@ -192,6 +192,10 @@ impl<T: 'static> Gather<T> {
 impl<T: 'static, E: 'static> TryGather<T, E> {
     /// Gathers in a task of its own, whose output is a result, as that of the gathered ones. In all
     /// else as [`Gather::into_task`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Gather::into_task`].
     #[track_caller]
     pub fn into_task(self) -> Task<Result<Vec<T>, E>> {
         self.gathering.into_task()
@@ -200,6 +204,10 @@ impl<T: 'static, E: 'static> TryGather<T, E> {
 
 impl<T: 'static> GatherSettled<T> {
     /// Gathers in a task of its own. See [`Gather::into_task`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Gather::into_task`].
     #[track_caller]
     pub fn into_task(self) -> Task<Vec<Result<T, JoinError>>> {
         self.gathering.into_task()

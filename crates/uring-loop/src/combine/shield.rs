@@ -16,7 +16,12 @@ use crate::task::{JoinError, Task};
 /// is not kept off: then the shield gives [`JoinError::Cancelled`] as the task would.
 ///
 /// *Dropping* the shield detaches the task. Await it by reference (`&mut shield`) to keep it. If
-/// the task panics later and nobody looks, that is logged, once.
+/// the task panics later and nobody looks, that is reported, once.
+///
+/// # Panics
+///
+/// Of a gathering: if it cannot be made a task, as [`Gather::into_task`](crate::Gather::into_task)
+/// says.
 ///
 /// # Cancel safety
 ///

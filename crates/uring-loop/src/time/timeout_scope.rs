@@ -90,6 +90,11 @@ impl TimeoutScope {
     ///
     /// [`Elapsed`] if the time is over already: the body has been asked to end, and that is not
     /// taken back.
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs on this thread.
+    #[track_caller]
     pub fn reschedule(&self, deadline: Option<Instant>) -> Result<(), Elapsed> {
         if self.expired() {
             return Err(Elapsed);
@@ -106,6 +111,11 @@ impl TimeoutScope {
     }
 
     /// The deadline, if there is one.
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs on this thread.
+    #[track_caller]
     pub fn when(&self) -> Option<Instant> {
         let deadline = self.limit.deadline();
         let instant =
