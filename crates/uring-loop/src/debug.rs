@@ -63,6 +63,9 @@ struct State {
 
 struct Poll {
     since: Instant,
+    /// What its task is called, if that was said: the watcher cannot look it up.
+    name: Option<String>,
+    kind: &'static str,
     task: u32,
     location: &'static Location<'static>,
 }
@@ -90,8 +93,9 @@ impl Debug {
     /// Times what polls `task`.
     pub(crate) fn time(&self, task: &TaskRef, poll: impl FnOnce()) {
         let since = Instant::now();
-        let (id, location) = (task.id(), task.location());
-        self.shared.state().polling = Some(Poll { since, task: id, location });
+        let (name, kind) = (task.header().given_name(), task.header().kind());
+        let location = task.location();
+        self.shared.state().polling = Some(Poll { since, name, kind, task: task.id(), location });
         poll();
         self.shared.state().polling = None;
         let took = since.elapsed();
@@ -124,7 +128,7 @@ fn report(loop_id: u32, poll: &Poll) {
     let took = poll.since.elapsed().as_secs_f64();
     let message = format!("loop {loop_id} stands still: a poll runs for {took:.1} s already");
     Report::new(ReportKind::Stalled, message)
-        .named(format!("Task-{}", poll.task))
+        .named(poll.name.clone().unwrap_or_else(|| format!("{}-{}", poll.kind, poll.task)))
         .at(poll.location)
         .log();
 }

@@ -163,14 +163,16 @@ impl Handler {
     }
 }
 
-/// Reports the panic of a callback.
+/// Reports the panic of a callback, which is the running task, by its name, or by its type if it
+/// was given none.
 pub(crate) fn callback_panicked(
-    name: &str,
+    type_name: &str,
     location: &'static Location<'static>,
     panic: &(dyn Any + Send),
 ) {
+    let given = context::with_task(|_, callback| callback.given_name()).flatten();
     Report::new(ReportKind::CallbackPanicked, "a callback panicked")
-        .named(name)
+        .named(given.unwrap_or_else(|| type_name.to_owned()))
         .at(location)
         .with_panic(panic)
         .send();

@@ -287,12 +287,21 @@ impl Header {
 
     /// The name that was given, or one made of its number.
     pub(crate) fn name(&self) -> String {
+        self.given_name().unwrap_or_else(|| format!("{}-{}", self.kind(), self.node.id))
+    }
+
+    /// What it is called with its number.
+    pub(crate) fn kind(&self) -> &'static str {
+        if self.has(flags::CALLBACK) { "Callback" } else { "Task" }
+    }
+
+    /// The name that was given.
+    pub(crate) fn given_name(&self) -> Option<String> {
         let given = |core: &Core| core.tasks.extras.look(self, |extras| extras.name.clone());
-        let given = context::with_loop(self.node.loop_id, given).flatten().flatten();
-        given.unwrap_or_else(|| {
-            let kind = if self.has(flags::CALLBACK) { "Callback" } else { "Task" };
-            format!("{kind}-{}", self.node.id)
-        })
+        if !self.has(flags::EXTRAS) {
+            return None;
+        }
+        context::with_loop(self.node.loop_id, given).flatten().flatten()
     }
 
     /// Who awaits this task, by number: in the tree of scopes, or apart from it, as a shield and a

@@ -78,12 +78,16 @@ fn a_poll_that_does_not_end_is_reported_from_outside() {
         let said = crate::support::log_of_the_process();
         let builder = EventLoop::builder().debug(true).stall(Duration::from_millis(20));
         let mut event_loop = builder.build().expect("a ring");
-        let reported = move || said.lock().expect("no panic").join("\n").contains("stands still");
+        let reported = move || {
+            let said = said.lock().expect("no panic").join("\n");
+            said.contains("stands still") && said.contains(": endless at ")
+        };
         let task = event_loop.spawn(async move {
             while !reported() {
                 thread::sleep(Duration::from_millis(1)); // it never yields
             }
         });
+        let task = task.named("endless");
         event_loop.run_until_complete(task).expect("not stopped").expect("no panic");
     });
 }

@@ -145,6 +145,7 @@ fn a_panic_in_a_callback_is_reported_and_the_loop_goes_on() {
     let reports = reports.borrow();
     assert_eq!(reports[0].0, ReportKind::CallbackPanicked);
     assert!(reports[0].1.ends_with(": oh no") && reports[0].1.contains("runner.rs"), "{reports:?}");
+    assert!(reports[0].1.starts_with("a callback panicked: unlucky at "), "{reports:?}");
 }
 
 #[test]
