@@ -167,6 +167,7 @@ impl<T> RemoteTask<T> {
     /// # Panics
     ///
     /// On a thread whose own loop is running: it would stand still. Await it there.
+    #[track_caller]
     pub fn wait(mut self) -> Result<T, RemoteError> {
         refuse_on_a_loop();
         match self.receiver.take() {
@@ -184,6 +185,7 @@ impl<T> RemoteTask<T> {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
+    #[track_caller]
     pub fn wait_timeout(mut self, limit: Duration) -> Result<Result<T, RemoteError>, Self> {
         refuse_on_a_loop();
         let Some(receiver) = &mut self.receiver else { return Ok(Err(RemoteError::Closed)) };
@@ -194,10 +196,10 @@ impl<T> RemoteTask<T> {
     }
 }
 
+#[track_caller]
 fn refuse_on_a_loop() {
-    assert_eq!(
-        context::loop_id(),
-        0,
+    assert!(
+        context::loop_id() == 0,
         "waiting for a remote task would stop the loop that runs on this thread: await it"
     );
 }

@@ -38,9 +38,8 @@ pub(super) fn block_on_for<F: Future>(
 
 #[track_caller]
 fn refuse_on_a_loop(what: &str) {
-    assert_eq!(
-        context::loop_id(),
-        0,
+    assert!(
+        context::loop_id() == 0,
         "{what} would stop the loop that runs on this thread: await the method without \
          `blocking_` in its name"
     );

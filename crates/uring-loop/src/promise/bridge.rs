@@ -71,6 +71,7 @@ impl<T: 'static, E: fmt::Debug + 'static> Promise<T, E> {
     where
         F: Future<Output = Result<T, E>> + 'static,
     {
+        context::core("Promise::from_future", |_| ());
         let promise = Promise::new();
         let relay = CancelOnDrop(promise.clone());
         drop(spawn(async move {
@@ -116,6 +117,7 @@ impl<T: 'static, E: fmt::Debug + 'static> Promise<T, E> {
         T: Send,
         E: Send,
     {
+        context::core("Promise::setter", |_| ());
         let (sender, receiver) = oneshot::channel();
         let relay = CancelOnDrop(self.clone());
         drop(spawn(async move {
@@ -136,6 +138,7 @@ impl<T: 'static, E: fmt::Debug + 'static> Promise<T, E> {
         T: Clone + Send,
         E: Clone + Send,
     {
+        context::core("Promise::remote", |_| ());
         let (sender, receiver) = oneshot::channel();
         let (cancel, cancelled) = oneshot::channel();
         let promise = self.clone();
@@ -224,6 +227,7 @@ impl<T, E> RemotePromise<T, E> {
     /// # Panics
     ///
     /// On a thread whose own loop is running: it would stand still. Await it there.
+    #[track_caller]
     pub fn wait(self) -> Result<T, PromiseError<E>> {
         refuse_on_a_loop();
         self.receiver.blocking_recv().unwrap_or(Err(PromiseError::Cancelled))
@@ -238,6 +242,7 @@ impl<T, E> RemotePromise<T, E> {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
+    #[track_caller]
     pub fn wait_timeout(mut self, limit: Duration) -> Result<Result<T, PromiseError<E>>, Self> {
         refuse_on_a_loop();
         match self.receiver.blocking_recv_timeout(limit) {
@@ -247,10 +252,10 @@ impl<T, E> RemotePromise<T, E> {
     }
 }
 
+#[track_caller]
 fn refuse_on_a_loop() {
-    assert_eq!(
-        context::loop_id(),
-        0,
+    assert!(
+        context::loop_id() == 0,
         "waiting for a promise would stop the loop that runs on this thread: await it"
     );
 }

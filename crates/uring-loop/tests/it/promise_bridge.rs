@@ -230,3 +230,47 @@ fn a_remote_end_is_a_future_under_any_executor() {
         assert_eq!(promise.now_or_never(), Some(Ok(3)));
     });
 }
+
+#[test]
+fn what_needs_a_loop_says_so_by_its_own_name() {
+    let refused = |what: &str, f: fn()| {
+        let panic = std::panic::catch_unwind(f).expect_err("no loop runs");
+        let text = panic.downcast_ref::<String>().expect("a sentence");
+        assert!(text.starts_with(&format!("{what} needs a running event loop")), "{text}");
+    };
+    refused("Promise::setter", || drop(Promise::<u8>::new().setter()));
+    refused("Promise::remote", || drop(Promise::<u8, ()>::new().remote()));
+    refused("Promise::from_future", || {
+        drop(Promise::<u8>::from_future(std::future::pending()));
+    });
+}
+
+/// A sentence, and nothing of what was compared to find out.
+#[test]
+fn waiting_on_the_loops_own_thread_is_refused_in_a_sentence() {
+    run(async {
+        let refused = |f: &mut dyn FnMut()| {
+            let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
+            let panic = caught.expect_err("it would stop the loop");
+            panic.downcast_ref::<&str>().map_or_else(
+                || panic.downcast_ref::<String>().expect("a sentence").clone(),
+                |text| (*text).to_owned(),
+            )
+        };
+        let promise = Promise::<u8, ()>::new();
+        let task = uring_loop::Handle::current().spawn(|| async {});
+        let mut task = Some(task);
+        let (_sender, mut receiver) = uring_loop::channel::mpsc::bounded::<u8>(1);
+        for text in [
+            refused(&mut || assert!(promise.remote().wait().is_ok())),
+            refused(&mut || assert!(task.take().expect("once").wait().is_ok())),
+            refused(&mut || assert!(receiver.blocking_recv().is_some())),
+        ] {
+            assert!(
+                text.contains(" would stop the loop that runs on this thread: await"),
+                "{text}"
+            );
+            assert!(!text.contains("left") && !text.contains('\n'), "{text}");
+        }
+    });
+}
