@@ -19,6 +19,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::ByteStream;
+use crate::cancel::catch_cancel;
 use crate::time::{Sleep, now, sleep_until};
 
 /// How long a peer may be silent, and how long it may go on, behind a connection that nobody here
@@ -108,9 +109,12 @@ pub(super) async fn close(stream: &dyn ByteStream, patience: Duration) -> io::Re
 }
 
 /// Closes a stream that nobody knows any more. What comes of it is of no interest.
+///
+/// The end of the loop asks every task to end, and waits for them as long as its patience lasts:
+/// that is the time that this has then, so the request is not heeded.
 pub(crate) async fn close_forgotten(stream: Rc<dyn ByteStream>) {
     let mut linger = Linger::behind_the_scenes();
-    let _ = poll_fn(|cx| linger.poll(&*stream, cx)).await;
+    while catch_cancel(poll_fn(|cx| linger.poll(&*stream, cx))).await.is_err() {}
 }
 
 impl fmt::Debug for Linger {

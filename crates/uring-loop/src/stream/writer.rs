@@ -25,8 +25,10 @@ use crate::task::{spawn, yield_now};
 /// If the peer has sent what nobody has read, closing a socket there and then would reset the
 /// connection, and the peer could miss what was written last. So in that case our direction ends
 /// first, and the connection closes when the peer has ended its own too, has been silent for 2
-/// seconds, or after 30; what still comes is dropped. Tasks of the loop see to that: they last no
-/// longer than the loop, and [`abort`](Self::abort) waits for nothing.
+/// seconds, or after 30; what still comes is dropped. Tasks of the loop see to that, for which
+/// [`run`](crate::run) waits at its end as for all others, as long as
+/// [`shutdown_patience`](crate::Builder::shutdown_patience) says. [`abort`](Self::abort) waits for
+/// nothing.
 ///
 /// # Examples
 ///

@@ -356,26 +356,41 @@ fn what_was_not_read_is_known_before_and_after_the_loop_has_received() {
     });
 }
 
-#[test]
-fn a_loop_that_ends_lingers_for_nobody() {
-    let (mut event_loop, sim) =
-        EventLoop::builder().build_simulated(SimConfig::seeded(0)).expect("a ring");
-    let begin = sim.now();
-    let peer = event_loop
-        .run_until_complete(async {
-            let listener = TcpListener::bind("127.0.0.1:0").expect("free");
-            let address = listener.local_addr().expect("bound");
-            let _server = serve([listener], |_, writer: StreamWriter| async move {
-                writer.write("no\n");
-            });
-            let peer = chatty(&sim, address);
+/// Leaves a connection that lingers, whether its reader or its writer went last.
+async fn leave_one(sim: &SimHandle, reader_last: bool) -> Peer {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("free");
+    let address = listener.local_addr().expect("bound");
+    let _server = serve([listener], move |reader, writer: StreamWriter| async move {
+        writer.write("no\n");
+        if reader_last {
+            drop(writer);
             sleep(MS).await;
-            peer
-        })
-        .expect("not stopped");
-    drop(event_loop);
+        }
+        drop::<StreamReader>(reader);
+    });
+    let peer = chatty(sim, address);
+    sleep(3 * MS).await;
     assert_eq!(peer.recv(), b"no\n");
-    assert!(Duration::from_nanos(sim.now() - begin) < SECOND, "it has waited");
-    drop(peer);
-    assert_eq!(sim.open_descriptors(), []);
+    peer
+}
+
+#[test]
+fn a_loop_that_is_dropped_lingers_for_nobody_and_one_that_finishes_has_patience() {
+    for reader_last in [false, true] {
+        for finishes in [false, true] {
+            let builder = EventLoop::builder().shutdown_patience(SECOND);
+            let (mut event_loop, sim) =
+                builder.build_simulated(SimConfig::seeded(0)).expect("a ring");
+            let peer = event_loop.run_until_complete(leave_one(&sim, reader_last));
+            let peer = peer.expect("not stopped");
+            let begin = sim.now();
+            sim.at(begin + (100 * MS).as_nanos() as u64, move |_| drop(peer));
+            let left = if finishes { event_loop.finish() } else { 0 };
+            drop(event_loop);
+            let took = Duration::from_nanos(sim.now() - begin);
+            assert_eq!((left, took.as_millis() / 100), (0, u128::from(finishes)), "{reader_last}");
+            sim.advance(SECOND.as_nanos() as u64);
+            assert_eq!(sim.open_descriptors(), []);
+        }
+    }
 }
