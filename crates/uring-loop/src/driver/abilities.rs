@@ -39,8 +39,8 @@ impl Driver {
         has.get() & bit != 0
     }
 
-    /// Does without these opcodes from now on, as on a kernel that lacks them. (A simulated one lacks
-    /// them from now on, and refuses those that nobody asked about.)
+    /// Does without these opcodes from now on, as on a kernel that lacks them. (A simulated one
+    /// lacks them from now on, and refuses those that nobody asked about.)
     pub(crate) fn do_without(&self, opcodes: &[u8]) {
         #[cfg(any(test, feature = "testing"))]
         if let Some(sim) = self.simulated() {

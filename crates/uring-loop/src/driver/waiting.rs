@@ -1,5 +1,5 @@
-//! Whoever waits for an operation, and what becomes of it if nobody does any more: outputs and items
-//! that are taken, wakers, futures that go.
+//! Whoever waits for an operation, and what becomes of it if nobody does any more: outputs and
+//! items that are taken, wakers, futures that go.
 
 use std::task::{Context, Poll};
 

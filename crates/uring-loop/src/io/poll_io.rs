@@ -194,8 +194,8 @@ impl<S> fmt::Debug for PollIo<S> {
 // Nothing is pinned in it.
 impl<S> Unpin for PollIo<S> {}
 
-/// What the two crates' traits have under the same names, for an `impl` of theirs: only the sorts of
-/// trait differ.
+/// What the two crates' traits have under the same names, for an `impl` of theirs: only the sorts
+/// of trait differ.
 #[cfg(any(feature = "futures-io", feature = "tokio-io"))]
 macro_rules! buf_read_methods {
     () => {

@@ -130,7 +130,9 @@ impl Condition {
     ///     let (lock, changed) = (Rc::new(Lock::new(0)), Rc::new(Condition::new()));
     ///     let guard = lock.clone().lock_owned().await;
     ///     let waiting = changed.clone();
-    ///     let task = spawn(async move { *waiting.wait_for_owned(guard, |value| *value > 0).await });
+    ///     let task = spawn(async move {
+    ///         *waiting.wait_for_owned(guard, |value| *value > 0).await
+    ///     });
     ///     let mut value = lock.lock().await;
     ///     *value = 5;
     ///     changed.notify_all(&value);
