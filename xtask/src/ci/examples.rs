@@ -117,6 +117,12 @@ const RUNNABLE: &[Runnable] = &[
     },
     Runnable {
         package: "uring-loop",
+        name: "15_servers",
+        args: &[],
+        says: &["Okay. Shutting down.", "received EOF", "0.300 s  www.163.com header > Server"],
+    },
+    Runnable {
+        package: "uring-loop",
         name: "echo",
         args: &["--addr", "127.0.0.1:0", "--seconds", "1"],
         says: &["listening 127.0.0.1:"],

@@ -37,6 +37,15 @@ pub(crate) struct Demo {
     pub(crate) name: &'static str,
     pub(crate) teaches: &'static str,
     pub(crate) main: fn() -> io::Result<()>,
+    pub(crate) serve: Option<Serve>,
+}
+
+/// A demo as a server that waits for the reader's own clients.
+#[derive(Clone, Copy)]
+pub(crate) struct Serve {
+    /// Where it listens, unless it is told otherwise.
+    pub(crate) address: &'static str,
+    pub(crate) run: fn(&str) -> io::Result<()>,
 }
 
 impl Demo {
@@ -45,7 +54,15 @@ impl Demo {
         main: fn() -> io::Result<()>,
         teaches: &'static str,
     ) -> Self {
-        Demo { name, teaches, main }
+        Demo { name, teaches, main, serve: None }
+    }
+
+    pub(crate) const fn serving(
+        self,
+        address: &'static str,
+        run: fn(&str) -> io::Result<()>,
+    ) -> Self {
+        Demo { serve: Some(Serve { address, run }), ..self }
     }
 }
 

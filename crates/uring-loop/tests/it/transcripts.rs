@@ -31,6 +31,8 @@ mod locks;
 mod promises;
 #[path = "../../examples/11_queues/mod.rs"]
 mod queues;
+#[path = "../../examples/15_servers/mod.rs"]
+mod servers;
 #[path = "../../examples/05_tasks/mod.rs"]
 mod tasks;
 #[path = "../../examples/12_threads_and_signals/mod.rs"]
@@ -56,6 +58,7 @@ const CHAPTERS: &[(&str, &Chapter)] = &[
     ("12_threads_and_signals", &threads_and_signals::CHAPTER),
     ("13_groups_and_channels", &groups_and_channels::CHAPTER),
     ("14_children", &children::CHAPTER),
+    ("15_servers", &servers::CHAPTER),
 ];
 
 fn folder(name: &str) -> PathBuf {
@@ -98,12 +101,13 @@ fn difference(demo: &Demo) -> Option<String> {
 }
 
 /// The transcript with the numbers of threads counted from the first, places in the code without
-/// folder, line, column and flags, and dates without their digits.
+/// folder, line, column and flags, dates without their digits, and ports without their numbers.
 fn comparable(transcript: &str) -> String {
     let mut threads = Vec::new();
     let mut text = String::new();
     for line in transcript.lines() {
-        text += &without_date(&without_places(&with_threads_counted(line, &mut threads)));
+        let line = without_places(&with_threads_counted(line, &mut threads));
+        text += &without_port(&without_date(&line));
         text.push('\n');
     }
     text
@@ -144,6 +148,18 @@ fn without_date(line: &str) -> String {
     let Some((before, date)) = line.split_once(MARK) else { return line.to_owned() };
     let zeroes = |c: char| if c.is_ascii_digit() { '0' } else { c };
     format!("{before}{MARK}{}", date.chars().map(zeroes).collect::<String>())
+}
+
+/// `EchoServer_127.0.0.1_40000: …` and `… port 40000` have `PORT` for the number.
+fn without_port(line: &str) -> String {
+    let port_of = |mark: &str| {
+        let (before, rest) = line.split_once(mark)?;
+        let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        Some(format!("{before}{mark}PORT{rest}"))
+    };
+    port_of("EchoServer_127.0.0.1_")
+        .or_else(|| port_of(" port "))
+        .unwrap_or_else(|| line.to_owned())
 }
 
 #[test]
@@ -193,4 +209,7 @@ fn what_is_not_promised_is_put_into_a_form_that_can_be_compared() {
     assert_eq!(comparable(said), expected);
     assert_eq!(comparable("ThreadId(9) ThreadId(9)\n"), "ThreadId(#1) ThreadId(#1)\n");
     assert_eq!(comparable("Current date: 2026-11-21\n"), "Current date: 0000-00-00\n");
+    let said = "main: on localhost port 40000\nEchoServer_127.0.0.1_40001: sent b'1'\n";
+    let expected = "main: on localhost port PORT\nEchoServer_127.0.0.1_PORT: sent b'1'\n";
+    assert_eq!(comparable(said), expected);
 }
