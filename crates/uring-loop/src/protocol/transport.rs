@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use crate::io::{Address, ByteStream};
+use crate::stream::methods::connection_methods;
 use crate::stream::outlet::Outlet;
 
 /// A connection, as its [`Protocol`](super::Protocol) and others write to it and end it.
@@ -51,6 +52,8 @@ impl Reading {
     }
 }
 
+connection_methods!(Transport);
+
 impl Transport {
     /// Takes bytes to send, without waiting. Nothing is nothing.
     ///
@@ -79,11 +82,6 @@ impl Transport {
         self.outlet.end();
     }
 
-    /// Whether one direction of this connection can end by itself.
-    pub fn can_write_eof(&self) -> bool {
-        self.outlet.link.stream().is_some_and(|stream| stream.can_half_close())
-    }
-
     /// Calls no more with what comes, until [`resume_reading`](Self::resume_reading). The peer is
     /// held when a few buffers are full. Doing it twice is fine.
     pub fn pause_reading(&self) {
@@ -107,57 +105,6 @@ impl Transport {
     /// [`connection_lost`](super::Protocol::connection_lost) is called behind that.
     pub fn close(&self) {
         self.outlet.close();
-    }
-
-    /// Closes the connection at once, with what was not sent.
-    pub fn abort(&self) {
-        self.outlet.abort();
-    }
-
-    /// Whether it was closed or lost, or is about to be.
-    pub fn is_closing(&self) -> bool {
-        self.outlet.is_closing()
-    }
-
-    /// How many bytes were written and are not sent yet.
-    #[doc(alias = "get_write_buffer_size")]
-    pub fn buffered(&self) -> usize {
-        self.outlet.size()
-    }
-
-    /// The low and the high water mark, in bytes: 16 KiB and 64 KiB at first.
-    #[doc(alias = "get_write_buffer_limits")]
-    pub fn limits(&self) -> (usize, usize) {
-        self.outlet.limits()
-    }
-
-    /// Sets the water marks. Of one that is not given, the low is a quarter of the high; of none,
-    /// they are as at first.
-    ///
-    /// # Panics
-    ///
-    /// If the low one is above the high one.
-    #[doc(alias = "set_write_buffer_limits")]
-    pub fn set_limits(&self, low: impl Into<Option<usize>>, high: impl Into<Option<usize>>) {
-        self.outlet.set_limits(low.into(), high.into());
-    }
-
-    /// The address of the other end, as it was at the start.
-    #[doc(alias = "get_extra_info")]
-    #[doc(alias = "peername")]
-    pub fn peer_address(&self) -> Option<&Address> {
-        self.outlet.link.peer_address()
-    }
-
-    /// The address of this end, as it was at the start.
-    #[doc(alias = "sockname")]
-    pub fn local_address(&self) -> Option<&Address> {
-        self.outlet.link.local_address()
-    }
-
-    /// The stream below, for what it alone can tell; `None` once the connection is closed.
-    pub fn stream(&self) -> Option<Rc<dyn ByteStream>> {
-        self.outlet.link.stream()
     }
 }
 

@@ -28,9 +28,11 @@
 //! ```
 
 mod error;
+pub(crate) mod flow;
 mod input;
 mod lines;
 mod link;
+pub(crate) mod methods;
 mod open;
 pub(crate) mod outlet;
 mod reader;

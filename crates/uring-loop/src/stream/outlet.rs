@@ -21,15 +21,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use super::Link;
-use crate::io::ByteStream;
+use super::flow::{Vain, WaterMarks};
 use crate::io::failure::Failure;
 use crate::io::linger::Linger;
+use crate::io::{Address, ByteStream};
 use crate::sync::Event;
-
-/// Above this many bytes a writer should wait, unless it is said otherwise: 64 KiB, as in asyncio.
-const HIGH: usize = 64 << 10;
-/// From so many writes to a lost connection on, the log hears of it.
-const PATIENT_WRITES: u32 = 5;
 
 pub(crate) struct Outlet {
     pub(crate) link: Rc<Link>,
@@ -43,16 +39,13 @@ pub(crate) struct Outlet {
 struct State {
     pending: Vec<u8>,
     in_flight: usize,
-    low: usize,
-    high: usize,
-    paused: bool,
+    marks: WaterMarks,
     end: End,
     closing: bool,
     /// The writer is gone: our direction ends, and who drives it may go.
     left: bool,
     lost: Option<Loss>,
-    /// Writes after the loss.
-    vain: u32,
+    vain: Vain,
     sender: Sender,
     /// Taken out while it is polled.
     linger: Option<Box<Linger>>,
@@ -98,14 +91,12 @@ impl Outlet {
             state: RefCell::new(State {
                 pending: Vec::new(),
                 in_flight: 0,
-                low: HIGH / 4,
-                high: HIGH,
-                paused: false,
+                marks: WaterMarks::new(),
                 end: End::No,
                 closing: false,
                 left: false,
                 lost: None,
-                vain: 0,
+                vain: Vain::default(),
                 sender: Sender::Nobody,
                 linger: None,
             }),
@@ -128,10 +119,7 @@ impl Outlet {
             return;
         }
         if state.lost.is_some() || (state.closing && state.size() == 0) {
-            state.vain += 1;
-            if state.vain >= PATIENT_WRITES {
-                tracing::warn!("a write to a connection that is closed or lost is dropped");
-            }
+            state.vain.note();
             return;
         }
         state.pending.extend_from_slice(bytes);
@@ -145,28 +133,31 @@ impl Outlet {
 
     /// Low and high water mark.
     pub(crate) fn limits(&self) -> (usize, usize) {
-        let state = self.state.borrow();
-        (state.low, state.high)
+        self.state.borrow().marks.get()
     }
 
-    /// Sets the water marks; what is not said follows from the other as in asyncio's
-    /// `Lib/asyncio/transports.py`.
+    /// Sets the water marks.
     ///
     /// # Panics
     ///
     /// If the low one is above the high one.
     pub(crate) fn set_limits(&self, low: Option<usize>, high: Option<usize>) {
-        let high = high.unwrap_or_else(|| low.map_or(HIGH, |low| low.saturating_mul(4)));
-        let low = low.unwrap_or(high / 4);
-        assert!(low <= high, "the low water mark ({low}) is above the high one ({high})");
         let mut state = self.state.borrow_mut();
-        (state.low, state.high) = (low, high);
+        state.marks.set(low, high);
         self.settle(state);
+    }
+
+    pub(crate) fn local_address(&self) -> Option<&Address> {
+        self.link.local_address()
+    }
+
+    pub(crate) fn peer_address(&self) -> Option<&Address> {
+        self.link.peer_address()
     }
 
     /// Whether there is too much.
     pub(crate) fn is_paused(&self) -> bool {
-        self.state.borrow().paused
+        self.state.borrow().marks.is_paused()
     }
 
     /// Ends our direction behind what was written.
@@ -252,8 +243,9 @@ impl Outlet {
     /// Something has changed: tells who waits for less, and who sends. Those are foreign code, so
     /// the state is not borrowed any more.
     fn settle(&self, mut state: RefMut<'_, State>) {
-        let paused = state.should_pause();
-        let changed = std::mem::replace(&mut state.paused, paused) != paused;
+        let size = if state.lost.is_none() { state.size() } else { 0 };
+        let changed = state.marks.look(size);
+        let paused = state.marks.is_paused();
         let sender = state.sender.wake_up();
         drop(state);
         if changed && paused {
@@ -383,11 +375,6 @@ impl State {
     /// Nothing is to be sent, and nobody looks after that.
     fn is_idle(&self) -> bool {
         self.size() == 0 && matches!(self.sender, Sender::Nobody)
-    }
-
-    fn should_pause(&self) -> bool {
-        let mark = if self.paused { self.low } else { self.high };
-        self.size() > mark && self.lost.is_none()
     }
 }
 

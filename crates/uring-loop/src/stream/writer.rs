@@ -6,6 +6,7 @@ use std::io;
 use std::rc::Rc;
 
 use super::Link;
+use super::methods::connection_methods;
 use super::outlet::Outlet;
 use crate::cancel::catch_cancel;
 use crate::context;
@@ -52,6 +53,8 @@ use crate::task::{spawn, yield_now};
 pub struct StreamWriter {
     outlet: Rc<Outlet>,
 }
+
+connection_methods!(StreamWriter);
 
 impl StreamWriter {
     pub(super) fn new(link: Rc<Link>) -> Self {
@@ -126,12 +129,6 @@ impl StreamWriter {
         drive(&self.outlet);
     }
 
-    /// Whether [`write_eof`](Self::write_eof) can do what it says: one direction of this kind of
-    /// connection can end by itself.
-    pub fn can_write_eof(&self) -> bool {
-        self.outlet.link.stream().is_some_and(|stream| stream.can_half_close())
-    }
-
     /// Closes the connection, for the reader too, once everything written is sent; the [type's
     /// docs](Self) say what becomes of what nobody has read.
     ///
@@ -141,16 +138,6 @@ impl StreamWriter {
     pub fn close(&self) {
         self.outlet.close();
         drive(&self.outlet);
-    }
-
-    /// Closes the connection at once, with what was not sent.
-    pub fn abort(&self) {
-        self.outlet.abort();
-    }
-
-    /// Whether it was closed or lost, or is about to be.
-    pub fn is_closing(&self) -> bool {
-        self.outlet.is_closing()
     }
 
     /// Waits until the connection is closed, or lost.
@@ -165,47 +152,6 @@ impl StreamWriter {
     pub async fn wait_closed(&self) -> io::Result<()> {
         self.outlet.ended.wait().await;
         self.outlet.loss().and_then(|loss| loss.error()).map_or(Ok(()), Err)
-    }
-
-    /// How many bytes were written and are not sent yet.
-    #[doc(alias = "get_write_buffer_size")]
-    pub fn buffered(&self) -> usize {
-        self.outlet.size()
-    }
-
-    /// The low and the high water mark, in bytes: 16 KiB and 64 KiB at first.
-    #[doc(alias = "get_write_buffer_limits")]
-    pub fn limits(&self) -> (usize, usize) {
-        self.outlet.limits()
-    }
-
-    /// Sets the water marks. Of one that is not given, the low is a quarter of the high; of none,
-    /// they are as at first.
-    ///
-    /// # Panics
-    ///
-    /// If the low one is above the high one.
-    #[doc(alias = "set_write_buffer_limits")]
-    pub fn set_limits(&self, low: impl Into<Option<usize>>, high: impl Into<Option<usize>>) {
-        self.outlet.set_limits(low.into(), high.into());
-    }
-
-    /// The address of the other end, as it was at the start.
-    #[doc(alias = "get_extra_info")]
-    #[doc(alias = "peername")]
-    pub fn peer_address(&self) -> Option<&Address> {
-        self.outlet.link.peer_address()
-    }
-
-    /// The address of this end, as it was at the start.
-    #[doc(alias = "sockname")]
-    pub fn local_address(&self) -> Option<&Address> {
-        self.outlet.link.local_address()
-    }
-
-    /// The stream below, for what it alone can tell; `None` once the connection is closed.
-    pub fn stream(&self) -> Option<Rc<dyn ByteStream>> {
-        self.outlet.link.stream()
     }
 }
 

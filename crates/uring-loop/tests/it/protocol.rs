@@ -14,7 +14,7 @@ use uring_loop::testing::{Fault, Peer, SimConfig, SimHandle, opcode};
 use uring_loop::time::sleep;
 use uring_loop::{EventLoop, ReportKind, Task, call_soon};
 
-use crate::support::{on_sim, small};
+use crate::support::{on_sim, reports_on_sim};
 
 const MS: Duration = Duration::from_millis(1);
 const EIO: i32 = 5;
@@ -292,23 +292,9 @@ fn closing_sends_what_was_written_and_aborting_does_not() {
     }
 }
 
-/// What was reported, and the calls, when `make` is done.
-fn reports_of<F: Future>(make: impl FnOnce(SimHandle) -> F) -> Vec<(ReportKind, String)> {
-    let (mut event_loop, sim) = small().build_simulated(SimConfig::seeded(0)).expect("a ring");
-    let reports = Rc::new(RefCell::new(Vec::new()));
-    let heard = reports.clone();
-    event_loop.set_exception_handler(move |report| {
-        heard.borrow_mut().push((report.kind, report.to_string()));
-    });
-    event_loop.run_until_complete(make(sim.clone())).expect("not cancelled");
-    drop(event_loop);
-    assert_eq!(sim.open_descriptors(), []);
-    reports.borrow().clone()
-}
-
 #[test]
 fn an_error_is_told_and_reported_unless_the_peer_just_went() {
-    let reports = reports_of(|sim| async move {
+    let reports = reports_on_sim(|sim| async move {
         let one = run(&sim, Diary::default()).await;
         one.peer.reset();
         let calls = one.task.await.expect("no panic").calls.borrow().join(", ");
@@ -316,7 +302,7 @@ fn an_error_is_told_and_reported_unless_the_peer_just_went() {
     });
     assert_eq!(reports, []);
     for opcode in [opcode::RECV, opcode::SEND] {
-        let reports = reports_of(|sim| async move {
+        let reports = reports_on_sim(|sim| async move {
             sim.next(opcode, Fault::Fail(EIO));
             let one = run(&sim, Diary::default()).await;
             one.transport.write("x");
@@ -332,7 +318,7 @@ fn an_error_is_told_and_reported_unless_the_peer_just_went() {
 
 #[test]
 fn a_protocol_that_panics_costs_its_own_connection() {
-    let reports = reports_of(|sim| async move {
+    let reports = reports_on_sim(|sim| async move {
         let received = |transport: &Transport, data: &[u8]| {
             transport.write("not sent any more");
             assert!(data != b"bad", "oh no");

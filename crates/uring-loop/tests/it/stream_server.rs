@@ -1,7 +1,7 @@
 //! Servers with a handler for each connection: failures, closing, ending in order, descriptors that
 //! run out.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use uring_loop::net::{UnixListener, UnixStream};
 use uring_loop::stream::{Server, StreamReader, StreamWriter, serve, start_server, wrap};
-use uring_loop::testing::{Fault, SimConfig, SimHandle, opcode};
+use uring_loop::testing::{Fault, SimConfig, opcode};
 use uring_loop::time::{now, sleep, timeout};
 use uring_loop::{EventLoop, ReportKind, catch_cancel, spawn, yield_now};
 
-use crate::support::{on_sim, poll_once, small};
+use crate::support::{on_sim, poll_once, reports_on_sim};
 
 const MS: Duration = Duration::from_millis(1);
 const EMFILE: i32 = 24;
@@ -30,23 +30,9 @@ fn address(server: &Server) -> std::net::SocketAddr {
     server.addresses()[0].ip().expect("TCP")
 }
 
-/// What goes wrong in a loop on a simulated kernel, by kind and in words.
-fn reports_of<F: Future>(make: impl FnOnce(SimHandle) -> F) -> Vec<(ReportKind, String)> {
-    let (mut event_loop, sim) = small().build_simulated(SimConfig::seeded(0)).expect("a ring");
-    let reports = Rc::new(RefCell::new(Vec::new()));
-    let heard = reports.clone();
-    event_loop.set_exception_handler(move |report| {
-        heard.borrow_mut().push((report.kind, report.to_string()));
-    });
-    event_loop.run_until_complete(make(sim.clone())).expect("not cancelled");
-    drop(event_loop);
-    assert_eq!(sim.open_descriptors(), []);
-    reports.borrow().clone()
-}
-
 #[test]
 fn a_handler_that_fails_costs_its_own_connection_only() {
-    let reports = reports_of(|sim| async move {
+    let reports = reports_on_sim(|sim| async move {
         let server = start_server("127.0.0.1:0", |mut reader, writer| async move {
             match reader.read_line().await?.first() {
                 Some(b'p') => panic!("oh no"),
@@ -265,7 +251,7 @@ fn shutting_down_waits_for_handlers_and_then_ends_them() {
 
 #[test]
 fn a_server_without_descriptors_says_so_and_tries_again_later() {
-    let reports = reports_of(|sim| async move {
+    let reports = reports_on_sim(|sim| async move {
         sim.next(opcode::ACCEPT, Fault::Fail(EMFILE));
         let server = start_server("127.0.0.1:0", echo).await.expect("free");
         let peer = sim.peer_connect(address(&server)).expect("it listens");
@@ -282,7 +268,7 @@ fn a_server_without_descriptors_says_so_and_tries_again_later() {
 
 #[test]
 fn a_cancelled_handler_just_closes_its_connection() {
-    let reports = reports_of(|sim| async move {
+    let reports = reports_on_sim(|sim| async move {
         let server = start_server("127.0.0.1:0", echo).await.expect("free");
         let peer = sim.peer_connect(address(&server)).expect("it listens");
         sleep(MS).await;

@@ -93,6 +93,19 @@ pub(crate) fn reporting(mut event_loop: EventLoop) -> (EventLoop, Reports) {
     (event_loop, reports)
 }
 
+/// What is reported while a future runs on a simulated kernel, by kind and in words.
+#[track_caller]
+pub(crate) fn reports_on_sim<F: Future>(
+    make: impl FnOnce(SimHandle) -> F,
+) -> Vec<(ReportKind, String)> {
+    let (event_loop, sim) = small().build_simulated(SimConfig::seeded(0)).expect("a ring");
+    let (mut event_loop, reports) = reporting(event_loop);
+    event_loop.run_until_complete(make(sim.clone())).expect("not cancelled");
+    drop(event_loop);
+    assert_eq!(sim.open_descriptors(), []);
+    reports.borrow().clone()
+}
+
 /// Lets what is under way come to its end.
 pub(crate) fn settle(event_loop: &mut EventLoop) {
     let pause = async { sleep(Duration::from_secs(1)).await };
