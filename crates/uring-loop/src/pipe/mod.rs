@@ -2,7 +2,7 @@
 //!
 //! A [`PipeReader`] reads into buffers that the loop lends, as a
 //! [`TcpStream`](crate::net::TcpStream) receives; a [`PipeWriter`] writes buffers of the caller's.
-//! A [`PipeStream`] is one of each, a stream of bytes like any other.
+//! A [`PipeStream`] is one of each, or one alone, as a stream of bytes like any other.
 //! Both can be made of any descriptor that is read or written where it stands: a pipe, a terminal,
 //! a character device, an inherited stdin. Files can, too, but have nothing to wait for.
 //!
@@ -21,6 +21,7 @@
 
 mod reader;
 mod stream;
+mod watch;
 mod writer;
 
 use std::io;

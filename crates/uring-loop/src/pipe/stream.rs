@@ -5,8 +5,10 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use super::watch::Watch;
 use super::{PipeReader, PipeWriter};
 use crate::driver::Driver;
 use crate::driver::outgoing::{Medium, Outgoing};
@@ -41,21 +43,77 @@ use crate::io::ByteStream;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct PipeStream {
-    reader: PipeReader,
-    /// None once our direction has ended.
+    incoming: Incoming,
+    /// None once our direction has ended, and where there is none.
     writer: Cell<Option<PipeWriter>>,
     outgoing: Outgoing,
+}
+
+/// The direction that is received from.
+enum Incoming {
+    Pipe {
+        reader: PipeReader,
+        /// There is no other direction.
+        alone: bool,
+    },
+    /// Nothing comes but the end.
+    Watch(Watch),
 }
 
 impl PipeStream {
     /// Reads from one and writes to the other.
     pub fn new(reader: PipeReader, writer: PipeWriter) -> Self {
-        let writer = Cell::new(Some(writer));
-        PipeStream { reader, writer, outgoing: Outgoing::default() }
+        let incoming = Incoming::Pipe { reader, alone: false };
+        PipeStream { incoming, writer: Cell::new(Some(writer)), outgoing: Outgoing::default() }
+    }
+
+    /// Only reads. Nothing can be sent, as if our direction had ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uring_loop::pipe::PipeStream;
+    /// use uring_loop::process::{Command, Stdio};
+    /// use uring_loop::stream::wrap;
+    ///
+    /// uring_loop::run(async {
+    ///     let mut seq = Command::new("seq").arg("2").stdout(Stdio::piped()).spawn()?;
+    ///     let (mut lines, _) = wrap(PipeStream::read_only(seq.stdout.take().unwrap()));
+    ///     assert_eq!(lines.read_line().await?, b"1\n");
+    ///     assert_eq!(lines.read_line().await?, b"2\n");
+    ///     assert!(lines.read_line().await?.is_empty(), "the end");
+    ///     assert!(seq.wait().await?.success());
+    ///     # Ok::<(), std::io::Error>(())
+    /// })?
+    /// # ;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn read_only(reader: PipeReader) -> Self {
+        let outgoing = Outgoing::default();
+        outgoing.mark_shut();
+        let incoming = Incoming::Pipe { reader, alone: true };
+        PipeStream { incoming, writer: Cell::new(None), outgoing }
+    }
+
+    /// Only writes. What is received is the end, and that comes when nobody has the other end open
+    /// any more, or when our direction has ended.
+    pub fn write_only(writer: PipeWriter) -> Self {
+        let incoming = Incoming::Watch(Watch::new(writer.shared_driver()));
+        PipeStream { incoming, writer: Cell::new(Some(writer)), outgoing: Outgoing::default() }
     }
 
     fn driver(&self) -> &Driver {
-        self.reader.driver()
+        match &self.incoming {
+            Incoming::Pipe { reader, .. } => reader.driver(),
+            Incoming::Watch(watch) => &watch.driver,
+        }
+    }
+
+    fn shared_driver(&self) -> Rc<Driver> {
+        match &self.incoming {
+            Incoming::Pipe { reader, .. } => reader.shared_driver(),
+            Incoming::Watch(watch) => watch.driver.clone(),
+        }
     }
 
     /// The descriptor to write to; negative once our direction has ended.
@@ -69,7 +127,10 @@ impl PipeStream {
 
 impl ByteStream for PipeStream {
     fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
-        self.reader.poll_recv(cx)
+        match &self.incoming {
+            Incoming::Pipe { reader, .. } => reader.poll_recv(cx),
+            Incoming::Watch(watch) => watch.poll(self.raw(), cx),
+        }
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -88,6 +149,9 @@ impl ByteStream for PipeStream {
     fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.outgoing.poll_sent(self.driver(), cx))?;
         self.outgoing.mark_shut();
+        if let Incoming::Watch(watch) = &self.incoming {
+            watch.end();
+        }
         drop(self.writer.take());
         Poll::Ready(Ok(()))
     }
@@ -96,13 +160,20 @@ impl ByteStream for PipeStream {
         self.outgoing.abort(self.driver());
     }
 
+    fn can_half_close(&self) -> bool {
+        !matches!(self.incoming, Incoming::Pipe { alone: true, .. })
+    }
+
     fn spare_buffer(&self) -> Vec<u8> {
         self.outgoing.spare()
     }
 
-    /// That of the pipe that is read.
+    /// That of the pipe that is read, if there is one.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.reader.as_fd())
+        match &self.incoming {
+            Incoming::Pipe { reader, .. } => Some(reader.as_fd()),
+            Incoming::Watch(_) => None,
+        }
     }
 
     fn as_any(&self) -> Option<&dyn Any> {
@@ -113,7 +184,7 @@ impl ByteStream for PipeStream {
 impl Drop for PipeStream {
     fn drop(&mut self) {
         if let Some(writer) = self.writer.take()
-            && self.outgoing.leave(&self.reader.shared_driver(), &writer)
+            && self.outgoing.leave(&self.shared_driver(), &writer)
         {
             writer.forget();
         }
@@ -122,6 +193,11 @@ impl Drop for PipeStream {
 
 impl fmt::Debug for PipeStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PipeStream({}, {})", self.reader.as_raw_fd(), self.raw())
+        match &self.incoming {
+            Incoming::Pipe { reader, .. } => {
+                write!(f, "PipeStream({}, {})", reader.as_raw_fd(), self.raw())
+            }
+            Incoming::Watch(_) => write!(f, "PipeStream(-, {})", self.raw()),
+        }
     }
 }

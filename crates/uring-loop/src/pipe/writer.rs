@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::reader::{again, give_out, opening};
@@ -56,6 +57,10 @@ impl PipeWriter {
             let _ = sys::pipe::set_nonblocking(&fd, true);
         }
         Self::new(fd)
+    }
+
+    pub(super) fn shared_driver(&self) -> Rc<Driver> {
+        self.fd.driver().clone()
     }
 
     /// The descriptor is somebody else's to close.

@@ -145,7 +145,12 @@ impl Child {
     ///
     /// Those of kill(2): EPERM, for a child that has become another user.
     pub fn start_kill(&self) -> io::Result<()> {
-        match self.signal(SignalKind::KILL) {
+        self.signal_if_there(SignalKind::KILL)
+    }
+
+    /// Sends a signal, which to a child that was waited for goes nowhere, too.
+    pub(crate) fn signal_if_there(&self, kind: SignalKind) -> io::Result<()> {
+        match self.signal(kind) {
             Err(error) if sys::process::is_no_process(&error) => Ok(()),
             result => result,
         }

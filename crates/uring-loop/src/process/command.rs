@@ -194,7 +194,6 @@ impl Command {
     /// # Panics
     ///
     /// If no loop runs on this thread.
-    #[doc(alias = "subprocess_exec")]
     #[track_caller]
     pub fn spawn(&mut self) -> io::Result<Child> {
         let driver = Driver::current();
@@ -239,10 +238,22 @@ impl Command {
     /// [`kill_on_drop`](Self::kill_on_drop).
     #[doc(alias = "check_output")]
     pub async fn output(&mut self) -> io::Result<Output> {
-        self.say_unsaid(Stdio::null(), Stdio::piped(), Stdio::piped());
+        self.spawn_unsaid(Stdio::null)?.communicate("").await
+    }
+
+    /// Starts the program with pipes for all that was not said.
+    #[track_caller]
+    pub(crate) fn spawn_piped(&mut self) -> io::Result<Child> {
+        self.spawn_unsaid(Stdio::piped)
+    }
+
+    /// Unless they were said: stdin as here, and pipes for the other two.
+    #[track_caller]
+    fn spawn_unsaid(&mut self, stdin: fn() -> Stdio) -> io::Result<Child> {
+        self.say_unsaid(stdin(), Stdio::piped(), Stdio::piped());
         let spawned = self.spawn();
         self.say_unsaid(Stdio::inherit(), Stdio::inherit(), Stdio::inherit());
-        spawned?.communicate("").await
+        spawned
     }
 
     fn say_unsaid(&mut self, stdin: Stdio, stdout: Stdio, stderr: Stdio) {

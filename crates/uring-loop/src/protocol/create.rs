@@ -1,9 +1,10 @@
 //! Where connections for protocols come from.
 
+use std::future::Future;
 use std::io;
 use std::rc::Rc;
 
-use super::connection::{run, transport};
+use super::connection::run;
 use super::{Protocol, Transport};
 use crate::io::ByteStream;
 use crate::net::{TcpStream, ToAddress};
@@ -38,7 +39,7 @@ pub async fn create_server<P: Protocol>(
     let listeners = bind_all(address).await?;
     let factory = Rc::new(factory);
     Ok(serve_with(listeners, move |stream: TcpStream| {
-        let (transport, factory) = (transport(stream), factory.clone());
+        let (transport, factory) = (Transport::new(stream), factory.clone());
         let outlet = transport.outlet.clone();
         (outlet, async move { drop(run(factory(), transport, || {}).await) })
     }))
@@ -85,18 +86,38 @@ pub async fn connect<P: Protocol>(
     protocol: P,
     stream: impl ByteStream + 'static,
 ) -> (Transport, Task<P>) {
-    let transport = transport(stream);
+    begin(Transport::new(stream), |transport, told| run(protocol, transport, || drop(told))).await
+}
+
+/// What is closed if nobody is given it.
+pub(super) trait Close: Clone + 'static {
+    fn close(&self);
+}
+
+impl Close for Transport {
+    fn close(&self) {
+        Transport::close(self);
+    }
+}
+
+/// Spawns the task of a protocol, and waits until its `Told` is dropped: when the first call has
+/// returned. If nobody waits any more, what was made is closed.
+pub(super) async fn begin<T, P, F>(transport: T, run: impl FnOnce(T, Told) -> F) -> (T, Task<P>)
+where
+    T: Close,
+    P: 'static,
+    F: Future<Output = P> + 'static,
+{
     let made = Rc::new(Event::new());
     let closes = CloseOnDrop(Some(transport.clone()));
-    let (told, running) = (Told(made.clone()), transport.clone());
-    let task = spawn(run(protocol, running, move || drop(told)));
+    let task = spawn(run(transport.clone(), Told(made.clone())));
     made.wait().await;
     closes.release();
     (transport, task)
 }
 
 /// Sets the event when it is dropped: the call has returned, or will not be made.
-struct Told(Rc<Event>);
+pub(super) struct Told(Rc<Event>);
 
 impl Drop for Told {
     fn drop(&mut self) {
@@ -105,15 +126,15 @@ impl Drop for Told {
 }
 
 /// Closes a connection that nobody has been given.
-struct CloseOnDrop(Option<Transport>);
+struct CloseOnDrop<T: Close>(Option<T>);
 
-impl CloseOnDrop {
+impl<T: Close> CloseOnDrop<T> {
     fn release(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for CloseOnDrop {
+impl<T: Close> Drop for CloseOnDrop<T> {
     fn drop(&mut self) {
         if let Some(transport) = self.0.take() {
             transport.close();

@@ -5,6 +5,10 @@
 //! connection that comes, [`create_connection`] one for a connection that it makes, [`connect`] one
 //! for any [`ByteStream`](crate::io::ByteStream).
 //!
+//! Pipes are connections of one direction: [`connect_read_pipe`], [`connect_write_pipe`]. What has
+//! no stream of bytes has protocols and transports of its own: children ([`subprocess_exec`],
+//! [`SubprocessProtocol`]).
+//!
 //! Each connection is one task, which makes all calls: [`Protocol::connection_made`] first, then
 //! the others, [`Protocol::connection_lost`] once and last. No call begins before the last one has
 //! returned; so what a call does, such as writing too much, is told (`pause_writing`) after it.
@@ -53,11 +57,16 @@
 
 mod connection;
 mod create;
+mod events;
+mod pipes;
+mod subprocess;
 mod transport;
 
 use std::io;
 
 pub use create::{connect, create_connection, create_server};
+pub use pipes::{connect_read_pipe, connect_write_pipe};
+pub use subprocess::{StdPipe, SubprocessProtocol, SubprocessTransport, subprocess_exec};
 pub use transport::Transport;
 
 use crate::io::RecvBuf;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use crate::io::{Address, ByteStream};
+use crate::stream::Link;
 use crate::stream::methods::connection_methods;
 use crate::stream::outlet::Outlet;
 
@@ -23,13 +24,19 @@ pub struct Transport {
 pub(super) struct Reading {
     paused: Cell<bool>,
     ended: Cell<bool>,
+    /// Nothing ever comes, but the end: that nobody reads what is written.
+    write_only: bool,
     /// The connection's task.
     task: RefCell<Option<Waker>>,
 }
 
 impl Reading {
-    pub(super) fn is_wanted(&self) -> bool {
-        !self.paused.get() && !self.ended.get()
+    fn is_wanted(&self) -> bool {
+        !self.paused.get() && !self.ended.get() && !self.write_only
+    }
+
+    pub(super) fn is_write_only(&self) -> bool {
+        self.write_only
     }
 
     /// The peer has sent its last.
@@ -55,6 +62,23 @@ impl Reading {
 connection_methods!(Transport);
 
 impl Transport {
+    /// What a stream is to a protocol.
+    pub(super) fn new(stream: impl ByteStream + 'static) -> Self {
+        let outlet = Outlet::new(Link::new(Rc::new(stream)));
+        Transport { outlet, reading: Rc::default() }
+    }
+
+    /// The same for a stream from which nothing comes but its end.
+    pub(super) fn write_only(stream: impl ByteStream + 'static) -> Self {
+        let reading = Rc::new(Reading { write_only: true, ..Reading::default() });
+        Transport { reading, ..Transport::new(stream) }
+    }
+
+    /// Whether to look for what comes: the end of a stream that is written only, too.
+    pub(super) fn hears(&self) -> bool {
+        self.is_reading() || (self.reading.write_only && !self.is_closing())
+    }
+
     /// Takes bytes to send, without waiting. Nothing is nothing.
     ///
     /// What is written to a connection that is closed or lost is dropped; from the fifth time on

@@ -276,16 +276,29 @@ impl Outlet {
 
     /// Sends what there is. Ready when it is lost, for whatever reason.
     pub(crate) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<Loss> {
+        loop {
+            if let Some(loss) = ready!(self.poll_some(cx)) {
+                return Poll::Ready(loss);
+            }
+        }
+    }
+
+    /// The same, but ready with `None` whenever there is no longer too much.
+    pub(crate) fn poll_some(&self, cx: &mut Context<'_>) -> Poll<Option<Loss>> {
         self.set_sender(Sender::Awake);
         loop {
             if let Some(loss) = self.loss() {
-                return Poll::Ready(loss);
+                return Poll::Ready(Some(loss));
             }
             let Some(stream) = self.link.stream() else {
                 self.lose(Loss::Closed);
                 continue;
             };
+            let paused = self.is_paused();
             match self.poll_step(&*stream, cx) {
+                Poll::Ready(Ok(())) if paused && !self.is_paused() && self.loss().is_none() => {
+                    return Poll::Ready(None);
+                }
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => self.lose(Loss::Failed(Failure::of(&error))),
                 Poll::Pending => {

@@ -72,6 +72,8 @@ mod process_talk;
 mod promise;
 mod promise_bridge;
 mod protocol;
+mod protocol_pipes;
+mod protocol_subprocess;
 mod queue;
 mod queue_end;
 mod queue_model;
