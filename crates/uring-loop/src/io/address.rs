@@ -30,6 +30,12 @@ impl From<net::SocketAddr> for Address {
     }
 }
 
+impl From<&Address> for Address {
+    fn from(address: &Address) -> Self {
+        address.clone()
+    }
+}
+
 impl From<unix::net::SocketAddr> for Address {
     fn from(address: unix::net::SocketAddr) -> Self {
         Address::Unix(address)

@@ -63,6 +63,13 @@ impl<A> Datagram<A> {
         self.bytes.chunks(size).chain(alone)
     }
 
+    /// The same with another kind of address.
+    pub(crate) fn map_from<B>(self, map: impl FnOnce(A) -> B) -> Datagram<B> {
+        let DatagramInfo { count, length, from, segment_size } = self.info;
+        let info = DatagramInfo { count, length, from: map(from), segment_size };
+        Datagram { bytes: self.bytes, info }
+    }
+
     /// The bytes by themselves.
     pub fn into_bytes(self) -> RecvBuf {
         self.bytes

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
 
@@ -123,14 +124,19 @@ impl UdpSocket {
     ///
     /// Strict: dropping it loses no datagram.
     pub async fn recv(&mut self) -> io::Result<Datagram<SocketAddr>> {
-        let received = poll_fn(|cx| self.0.poll_recv(cx)).await?;
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// The same as a poll, for one task at a time.
+    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<Datagram<SocketAddr>>> {
+        let received = ready!(self.0.poll_recv(cx))?;
         let info = DatagramInfo {
             count: received.bytes.len(),
             length: received.length,
             from: sender(received.name)?,
             segment_size: received.segment,
         };
-        Ok(Datagram { bytes: received.bytes, info })
+        Poll::Ready(Ok(Datagram { bytes: received.bytes, info }))
     }
 
     /// Waits for a datagram and puts it into a buffer of the caller's, which comes back in any case

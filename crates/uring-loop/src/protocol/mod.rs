@@ -6,7 +6,8 @@
 //! for any [`ByteStream`](crate::io::ByteStream).
 //!
 //! Pipes are connections of one direction: [`connect_read_pipe`], [`connect_write_pipe`]. What has
-//! no stream of bytes has protocols and transports of its own: children ([`subprocess_exec`],
+//! no stream of bytes has protocols and transports of its own: datagram sockets
+//! ([`create_datagram_endpoint`], [`DatagramProtocol`]) and children ([`subprocess_exec`],
 //! [`SubprocessProtocol`]).
 //!
 //! Each connection is one task, which makes all calls: [`Protocol::connection_made`] first, then
@@ -57,6 +58,7 @@
 
 mod connection;
 mod create;
+mod datagram;
 mod events;
 mod pipes;
 mod subprocess;
@@ -65,6 +67,10 @@ mod transport;
 use std::io;
 
 pub use create::{connect, create_connection, create_server};
+pub use datagram::{
+    DatagramProtocol, DatagramTransport, EndpointSocket, connect_datagram_endpoint,
+    create_datagram_endpoint, datagram_endpoint,
+};
 pub use pipes::{connect_read_pipe, connect_write_pipe};
 pub use subprocess::{StdPipe, SubprocessProtocol, SubprocessTransport, subprocess_exec};
 pub use transport::Transport;

@@ -72,6 +72,7 @@ mod process_talk;
 mod promise;
 mod promise_bridge;
 mod protocol;
+mod protocol_datagram;
 mod protocol_pipes;
 mod protocol_subprocess;
 mod queue;

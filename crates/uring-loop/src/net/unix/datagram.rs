@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
 use socket2::{SockAddr, SockRef, Type};
 
@@ -184,14 +185,19 @@ impl UnixDatagram {
     ///
     /// Strict: dropping it loses no datagram.
     pub async fn recv(&mut self) -> io::Result<Datagram<SocketAddr>> {
-        let received = poll_fn(|cx| self.socket.poll_recv(cx)).await?;
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// The same as a poll, for one task at a time.
+    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<Datagram<SocketAddr>>> {
+        let received = ready!(self.socket.poll_recv(cx))?;
         let info = DatagramInfo {
             count: received.bytes.len(),
             length: received.length,
             from: sender(received.name)?,
             segment_size: None,
         };
-        Ok(Datagram { bytes: received.bytes, info })
+        Poll::Ready(Ok(Datagram { bytes: received.bytes, info }))
     }
 
     /// Waits for a datagram and puts it into a buffer of the caller's, which comes back in any case
