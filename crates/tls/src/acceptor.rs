@@ -47,6 +47,7 @@ impl TlsAcceptor {
     /// Does the handshake with a client, over a stream from it.
     ///
     /// The stream may have been in use in plain text: this is also what asyncio calls `start_tls`.
+    /// See [`TlsConnector::connect`](crate::TlsConnector::connect).
     ///
     /// It waits as long as the client does. Put it under a limit, and into a task of its own, so
     /// that a client that is slow on purpose holds nobody:

@@ -61,8 +61,11 @@ impl TlsConnector {
     /// to be one for `server_name`: the name of a host, or an IP address.
     ///
     /// The stream may have been in use in plain text: this is also what asyncio calls `start_tls`.
-    /// What was received from it and not looked at yet is lost then, and has to be: it came in
-    /// plain text, perhaps from somebody in between.
+    /// A reader and a writer go on encrypted by
+    /// [`StreamWriter::upgrade`](uring_loop::stream::StreamWriter::upgrade), a protocol's transport
+    /// by [`Transport::upgrade`](uring_loop::protocol::Transport::upgrade). What has come in plain
+    /// text and was not read goes to TLS then, which refuses it: it may be from somebody in
+    /// between.
     ///
     /// It waits as long as the server does. Put it under a limit:
     /// `timeout(Duration::from_secs(10), connector.connect(…))`, of
@@ -79,6 +82,29 @@ impl TlsConnector {
     /// # Cancel safety
     ///
     /// None: dropping it drops the stream, and the connection. Connect anew instead.
+    ///
+    /// # Examples
+    ///
+    /// A connection that begins in plain text, as one for mail does:
+    ///
+    /// ```no_run
+    /// use tls::TlsConnector;
+    /// use uring_loop::stream::open_connection;
+    ///
+    /// uring_loop::run(async {
+    ///     let connector = TlsConnector::builder().build()?;
+    ///     let (mut reader, writer) = open_connection("mail.example.org:25").await?;
+    ///     reader.read_line().await?; // 220 mail.example.org
+    ///     writer.write("STARTTLS\r\n");
+    ///     reader.read_line().await?; // 220 go ahead
+    ///     let shake = |plain| connector.connect("mail.example.org", plain);
+    ///     writer.upgrade(&mut reader, shake).await?;
+    ///     writer.write("EHLO me.example.org\r\n"); // encrypted
+    ///     reader.read_line().await?;
+    ///     Ok::<(), std::io::Error>(())
+    /// })?
+    /// # ; Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "start_tls")]
     #[doc(alias = "wrap_socket")]
     pub async fn connect<S>(&self, server_name: &str, stream: S) -> io::Result<TlsStream<S>>

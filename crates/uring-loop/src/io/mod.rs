@@ -5,6 +5,7 @@
 //! * [`Listener`]: where connections come from.
 //! * [`PollIo`]: a stream under the traits of other crates.
 //! * [`split`]: the two directions apart, for two tasks.
+//! * [`Rewound`]: a stream with bytes put back in front.
 //! * [`duplex`]: two ends of a connection that is nothing but memory.
 //!
 //! What a kind of stream does beyond this is in its own module: [`net`](crate::net) has sockets.
@@ -18,6 +19,7 @@ pub(crate) mod linger;
 mod listener;
 mod memory;
 mod poll_io;
+mod rewound;
 mod split;
 
 pub(crate) use crate::driver::recvbuf::RecvBuf;
@@ -27,4 +29,5 @@ pub use ext::ByteStreamExt;
 pub use listener::Listener;
 pub use memory::{MemoryStream, duplex};
 pub use poll_io::PollIo;
+pub use rewound::Rewound;
 pub use split::{ReadHalf, WriteHalf, split};

@@ -2,10 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::future::Future;
+use std::io;
 use std::rc::Rc;
 use std::task::Waker;
 
-use crate::io::{Address, ByteStream};
+use crate::io::{Address, ByteStream, Rewound};
 use crate::stream::Link;
 use crate::stream::methods::connection_methods;
 use crate::stream::outlet::Outlet;
@@ -104,6 +106,36 @@ impl Transport {
     /// Ends our direction behind what was written. The other direction goes on.
     pub fn write_eof(&self) {
         self.outlet.end();
+    }
+
+    /// Puts another stream in the place of the one below, and goes on with that: TLS, say
+    /// (asyncio's `loop.start_tls`). As
+    /// [`StreamWriter::upgrade`](crate::stream::StreamWriter::upgrade), which has more to say.
+    ///
+    /// It waits, so it is for a task that the protocol spawns. What comes until that runs is still
+    /// received as before: [`pause_reading`](Self::pause_reading) in the call that decides on it,
+    /// and [`resume_reading`](Self::resume_reading) afterwards. What the protocol has received of
+    /// the new stream already, in the same piece as the request to upgrade, goes into `unread`.
+    ///
+    /// # Errors
+    ///
+    /// As [`StreamWriter::upgrade`](crate::stream::StreamWriter::upgrade). The protocol is told by
+    /// [`connection_lost`](super::Protocol::connection_lost).
+    ///
+    /// # Cancel safety
+    ///
+    /// None: dropping it closes the connection. Connect anew instead.
+    #[doc(alias = "start_tls")]
+    pub async fn upgrade<F, S>(
+        &self,
+        unread: impl Into<Vec<u8>>,
+        make: impl FnOnce(Rewound<Rc<dyn ByteStream>>) -> F,
+    ) -> io::Result<()>
+    where
+        F: Future<Output = io::Result<S>>,
+        S: ByteStream + 'static,
+    {
+        self.outlet.upgrade(|| unread.into(), make).await
     }
 
     /// Calls no more with what comes, until [`resume_reading`](Self::resume_reading). The peer is

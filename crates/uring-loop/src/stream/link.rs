@@ -12,8 +12,7 @@ use crate::io::{Address, ByteStream, RecvBuf};
 use crate::task::spawn;
 
 pub(crate) struct Link {
-    /// None once it is closed.
-    stream: RefCell<Option<Rc<dyn ByteStream>>>,
+    place: RefCell<Place>,
     /// Asked for at the start: a connection that is lost has none any more.
     local: Option<Address>,
     peer: Option<Address>,
@@ -24,11 +23,20 @@ pub(crate) struct Link {
     read_failed: RefCell<Option<Failure>>,
 }
 
+/// Where the stream is.
+enum Place {
+    Here(Rc<dyn ByteStream>),
+    /// With somebody who makes another one of it (`upgrade.rs`).
+    Away,
+    /// It is closed.
+    Nowhere,
+}
+
 impl Link {
     pub(crate) fn new(stream: Rc<dyn ByteStream>) -> Rc<Self> {
         let (local, peer) = (stream.local_address(), stream.peer_address());
         Rc::new(Link {
-            stream: RefCell::new(Some(stream)),
+            place: RefCell::new(Place::Here(stream)),
             local,
             peer,
             reader: RefCell::default(),
@@ -38,7 +46,30 @@ impl Link {
     }
 
     pub(crate) fn stream(&self) -> Option<Rc<dyn ByteStream>> {
-        self.stream.borrow().clone()
+        match &*self.place.borrow() {
+            Place::Here(stream) => Some(stream.clone()),
+            Place::Away | Place::Nowhere => None,
+        }
+    }
+
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(*self.place.borrow(), Place::Away)
+    }
+
+    /// Gives the stream out, to be put back.
+    pub(super) fn take_away(&self) -> Option<Rc<dyn ByteStream>> {
+        let stream = self.stream()?;
+        *self.place.borrow_mut() = Place::Away;
+        Some(stream)
+    }
+
+    /// Puts a stream where one was taken away. One that comes too late, since the connection was
+    /// closed meanwhile, is dropped.
+    pub(super) fn put(&self, stream: Rc<dyn ByteStream>) {
+        if self.is_away() {
+            *self.place.borrow_mut() = Place::Here(stream);
+            self.wake_reader();
+        }
     }
 
     pub(crate) fn local_address(&self) -> Option<&Address> {
@@ -54,10 +85,15 @@ impl Link {
         if let Some(error) = self.read_error() {
             return Poll::Ready(Err(error));
         }
-        let Some(stream) = self.stream().filter(|_| !self.deaf.get()) else {
+        if self.deaf.get() {
             return Poll::Ready(Ok(None));
+        }
+        let received = match self.stream() {
+            Some(stream) => stream.poll_recv(cx),
+            None if self.is_away() => Poll::Pending,
+            None => return Poll::Ready(Ok(None)),
         };
-        match stream.poll_recv(cx) {
+        match received {
             Poll::Ready(Ok(bytes)) => {
                 Poll::Ready(Ok(Some(bytes).filter(|bytes| !bytes.is_empty())))
             }
@@ -93,6 +129,10 @@ impl Link {
     /// From now on the reader finds the end behind what it has.
     pub(crate) fn stop_reading(&self) {
         self.deaf.set(true);
+        self.wake_reader();
+    }
+
+    fn wake_reader(&self) {
         let reader = self.reader.take();
         if let Some(waker) = reader {
             waker.wake();
@@ -101,8 +141,8 @@ impl Link {
 
     /// Lets go of the stream, which sends what was handed over to it and closes.
     pub(crate) fn close(&self) {
-        let stream = self.stream.take();
-        drop(stream);
+        let place = self.place.replace(Place::Nowhere);
+        drop(place);
         self.stop_reading();
     }
 }
@@ -111,7 +151,8 @@ impl Drop for Link {
     /// The reader was the last that knew the stream. Its writer is gone without having seen that
     /// there was something to read.
     fn drop(&mut self) {
-        let Some(stream) = self.stream.get_mut().take() else { return };
+        let place = std::mem::replace(self.place.get_mut(), Place::Nowhere);
+        let Place::Here(stream) = place else { return };
         let failed = self.read_failed.get_mut().is_some() || mutant!("unread-bytes-reset");
         if !failed && stream.has_unread() && context::with_core(|_| ()).is_some() {
             drop(spawn(close_forgotten(stream)).named("the end of a stream"));

@@ -12,13 +12,19 @@
 //! written from then on is dropped. A failure leaves the stream to its reader: what the peer said
 //! before it went may be of interest.
 //!
+//! An upgrade (`outlet/upgrade.rs`) puts another stream in the place of the one below.
+//!
 //! The size that the water marks are about is what is pending and what is in flight, as in
 //! asyncio's `Lib/asyncio/proactor_events.py`.
+
+mod upgrade;
 
 use std::cell::{RefCell, RefMut};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+
+use upgrade::Held;
 
 use super::Link;
 use super::flow::{Vain, WaterMarks};
@@ -32,6 +38,8 @@ pub(crate) struct Outlet {
     state: RefCell<State>,
     /// Set while there are not too many bytes.
     pub(crate) writable: Event,
+    /// Set while there is nothing to be sent.
+    idle: Event,
     /// Set when it is lost.
     pub(crate) ended: Event,
 }
@@ -49,6 +57,8 @@ struct State {
     sender: Sender,
     /// Taken out while it is polled.
     linger: Option<Box<Linger>>,
+    /// Another stream is to take over.
+    held: Option<Box<Held>>,
 }
 
 /// How far the end of our direction has come.
@@ -99,11 +109,14 @@ impl Outlet {
                 vain: Vain::default(),
                 sender: Sender::Nobody,
                 linger: None,
+                held: None,
             }),
             writable: Event::new(),
+            idle: Event::new(),
             ended: Event::new(),
         };
         outlet.writable.set();
+        outlet.idle.set();
         Rc::new(outlet)
     }
 
@@ -122,7 +135,10 @@ impl Outlet {
             state.vain.note();
             return;
         }
-        state.pending.extend_from_slice(bytes);
+        let State { held, pending, .. } = &mut *state;
+        let held = held.as_mut().filter(|_| !mutant!("secrets-go-by-the-old-stream"));
+        let place = held.map_or(pending, |held| &mut held.bytes);
+        place.extend_from_slice(bytes);
         self.settle(state);
     }
 
@@ -235,8 +251,12 @@ impl Outlet {
         state.lost = Some(loss);
         state.in_flight = 0;
         let pending = std::mem::take(&mut state.pending);
+        let held = state.held.take();
         self.settle(state);
         drop(pending);
+        if let Some(waker) = held.and_then(|held| held.waker) {
+            waker.wake();
+        }
         self.ended.set();
     }
 
@@ -247,14 +267,36 @@ impl Outlet {
         let changed = state.marks.look(size);
         let paused = state.marks.is_paused();
         let sender = state.sender.wake_up();
+        let upgrade = match state.is_sent() {
+            true => state.held.as_mut().and_then(|held| held.waker.take()),
+            false => None,
+        };
         drop(state);
+        match size {
+            0 if !self.idle.is_set() => self.idle.set(),
+            0 => {}
+            _ => self.idle.clear(),
+        }
         if changed && paused {
             self.writable.clear();
         } else if changed {
             self.writable.set();
         }
-        if let Some(waker) = sender {
-            waker.wake();
+        [sender, upgrade].into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Waits until everything that was written is sent.
+    ///
+    /// # Errors
+    ///
+    /// `ConnectionReset` if it is closed; what it is lost for.
+    pub(crate) async fn flush(&self) -> io::Result<()> {
+        while self.loss().is_none() && self.size() > 0 {
+            self.idle.wait().await;
+        }
+        match self.loss() {
+            None => Ok(()),
+            Some(loss) => Err(loss.error().unwrap_or_else(gone)),
         }
     }
 
@@ -291,7 +333,12 @@ impl Outlet {
                 return Poll::Ready(Some(loss));
             }
             let Some(stream) = self.link.stream() else {
+                if self.link.is_away() && !self.state.borrow().closing {
+                    self.set_sender(Sender::Asleep(cx.waker().clone()));
+                    return Poll::Pending;
+                }
                 self.lose(Loss::Closed);
+                self.link.close();
                 continue;
             };
             let paused = self.is_paused();
@@ -325,7 +372,8 @@ impl Outlet {
         }
         let (nothing, end, closing, left) = {
             let state = self.state.borrow();
-            (state.pending.is_empty(), state.end, state.closing, state.left)
+            let end = if state.held.is_some() { End::No } else { state.end };
+            (state.pending.is_empty(), end, state.closing, state.left)
         };
         if !nothing {
             ready!(stream.poll_ready(cx))?;
@@ -380,9 +428,20 @@ impl Outlet {
     }
 }
 
+/// What is told of a connection that was closed.
+pub(super) fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "the connection is closed or lost")
+}
+
 impl State {
     fn size(&self) -> usize {
-        self.pending.len() + self.in_flight
+        let held = self.held.as_ref().map_or(0, |held| held.bytes.len());
+        self.pending.len() + self.in_flight + held
+    }
+
+    /// Nothing is with the stream that is there, or for it.
+    fn is_sent(&self) -> bool {
+        self.pending.is_empty() && self.in_flight == 0
     }
 
     /// Nothing is to be sent, and nobody looks after that.

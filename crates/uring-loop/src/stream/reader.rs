@@ -77,6 +77,17 @@ impl StreamReader {
         StreamReader { limit, ..self }
     }
 
+    pub(super) fn is_of(&self, link: &Rc<Link>) -> bool {
+        Rc::ptr_eq(&self.link, link)
+    }
+
+    /// What has come and was not read, for another stream to begin with.
+    pub(super) fn take_unread(&mut self) -> Vec<u8> {
+        self.input.settle();
+        self.ended = false;
+        self.input.take_all()
+    }
+
     /// Waits for more bytes than there are. `false`: there are none, the stream has ended.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         if self.ended {

@@ -1,16 +1,16 @@
 //! Writing without waiting, and waiting where there is too much.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::rc::Rc;
 
-use super::Link;
 use super::methods::connection_methods;
-use super::outlet::Outlet;
+use super::outlet::{Outlet, gone};
+use super::{Link, StreamReader};
 use crate::cancel::catch_cancel;
 use crate::context;
-use crate::io::{Address, ByteStream};
+use crate::io::{Address, ByteStream, Rewound};
 use crate::task::{spawn, yield_now};
 
 /// The writing side of a connection.
@@ -109,13 +109,84 @@ impl StreamWriter {
             yield_now().await;
         }
         if self.outlet.loss().is_some() {
-            let text = "the connection is closed or lost";
-            return Err(io::Error::new(io::ErrorKind::ConnectionReset, text));
+            return Err(gone());
         }
         while self.outlet.is_paused() {
             self.outlet.writable.wait().await;
         }
         self.outlet.loss().and_then(|loss| loss.error()).map_or(Ok(()), Err)
+    }
+
+    /// Waits until everything that was written is with the kernel.
+    ///
+    /// # Errors
+    ///
+    /// `ConnectionReset` if the connection is closed; what it was lost for.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: what was written is sent all the same.
+    pub async fn flush(&self) -> io::Result<()> {
+        self.outlet.flush().await
+    }
+
+    /// Puts another stream in the place of the one below, and goes on with that: TLS, say, on a
+    /// connection that was in use in plain text (asyncio's `start_tls`).
+    ///
+    /// What was written is sent first. Then `make` gets the stream below; what has come and was not
+    /// read yet is what it receives first. So nothing that was said before the upgrade is taken for
+    /// something that was said after it: bytes that somebody has slipped in are not TLS, and the
+    /// handshake fails. What is written from the first poll of this on, by other tasks, goes out
+    /// through the new stream and never through the old one.
+    ///
+    /// If `make` fails, or this is dropped, the connection is closed. Closing the writer meanwhile
+    /// ends both.
+    ///
+    /// # Errors
+    ///
+    /// Those of `make`; as [`flush`](Self::flush). Those that change nothing: `BrokenPipe` after
+    /// [`write_eof`](Self::write_eof), `ResourceBusy` if an upgrade is under way.
+    ///
+    /// # Panics
+    ///
+    /// If `reader` is not that of this connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// None: dropping it closes the connection. Connect anew instead.
+    ///
+    /// # Examples
+    ///
+    /// With the crate `tls`: `writer.upgrade(&mut reader, |plain| connector.connect("example.org",
+    /// plain)).await?`. With any stream:
+    ///
+    /// ```
+    /// use uring_loop::io::duplex;
+    /// use uring_loop::stream::wrap;
+    ///
+    /// uring_loop::run(async {
+    ///     let (one, other) = duplex(4096);
+    ///     let ((mut reader, writer), (_, peer)) = (wrap(one), wrap(other));
+    ///     peer.write("go on\nhello\n");
+    ///     assert_eq!(reader.read_line().await?, b"go on\n");
+    ///     writer.upgrade(&mut reader, async |plain| Ok(plain)).await?;
+    ///     assert_eq!(reader.read_line().await?, b"hello\n", "nothing is lost");
+    ///     Ok::<(), std::io::Error>(())
+    /// })?
+    /// # ; Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "start_tls")]
+    pub async fn upgrade<F, S>(
+        &self,
+        reader: &mut StreamReader,
+        make: impl FnOnce(Rewound<Rc<dyn ByteStream>>) -> F,
+    ) -> io::Result<()>
+    where
+        F: Future<Output = io::Result<S>>,
+        S: ByteStream + 'static,
+    {
+        assert!(reader.is_of(&self.outlet.link), "this reader belongs to another connection");
+        self.outlet.upgrade(|| reader.take_unread(), make).await
     }
 
     /// Ends our direction behind what was written: the peer's reader finds the end there. The other

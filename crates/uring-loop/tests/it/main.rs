@@ -96,6 +96,7 @@ mod soak_rounds;
 mod stream;
 mod stream_model;
 mod stream_server;
+mod stream_upgrade;
 mod support;
 mod sync_barrier;
 mod sync_condition;
