@@ -4,6 +4,8 @@
 //! which its blocks are asked for are those of this file, so that every program reads the same; and
 //! each checks that every block is the one it asked for.
 
+pub mod local;
+
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};

@@ -1,62 +1,56 @@
-//! Peer: glommio's `DmaFile`. It has no copy of a file.
+//! Peer: glommio's `DmaFile`, which gives a buffer with each read. It has no copy of a file.
 
-use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use benches::files::{self, BLOCK, Blocks, LARGE, Peer};
-use glommio::io::DmaFile;
+use benches::files;
+use benches::files::local::{self, DirectFile, Runtime};
+use glommio::io::{DmaFile, ReadResult};
 
 fn main() -> anyhow::Result<()> {
-    files::main(Peer { random: Some(random), sequential: Some(sequential), copy: None })
+    files::main(local::peer::<Dma>())
 }
 
-fn run<T: Send + 'static>(future: impl Future<Output = T> + 'static) -> T {
-    // No placement: the thread is pinned already.
-    let executor = glommio::LocalExecutorBuilder::default().make().expect("a glommio executor");
-    executor.run(async { glommio::spawn_local(future).await })
+struct Glommio;
+
+impl Runtime for Glommio {
+    fn run(future: impl Future<Output = Duration> + 'static) -> Duration {
+        // No placement: the thread is pinned already.
+        let executor = glommio::LocalExecutorBuilder::default().make();
+        let executor = executor.expect("a glommio executor");
+        executor.run(async { glommio::spawn_local(future).await })
+    }
+
+    fn spawn(future: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
+        glommio::spawn_local(future)
+    }
 }
 
-async fn open(path: PathBuf) -> Rc<DmaFile> {
-    Rc::new(DmaFile::open(path).await.expect("the file"))
-}
+#[derive(Clone)]
+struct Dma(Rc<DmaFile>);
 
-fn random(path: &Path, depth: usize, count: u64) -> Duration {
-    let path = path.to_owned();
-    run(async move {
-        let file = open(path).await;
-        let blocks = Rc::new(RefCell::new(Blocks::new(count)));
-        let begin = Instant::now();
-        let readers = (0..depth).map(|_| {
-            let (file, blocks) = (file.clone(), blocks.clone());
-            glommio::spawn_local(async move {
-                loop {
-                    let next = blocks.borrow_mut().next();
-                    let Some(block) = next else { break };
-                    let read = file.read_at_aligned(files::offset(block), BLOCK).await;
-                    files::check(block, &read.expect("a disk"));
-                }
-            })
-        });
-        for reader in readers.collect::<Vec<_>>() {
-            reader.await;
-        }
-        begin.elapsed()
-    })
-}
+impl DirectFile for Dma {
+    type Runtime = Glommio;
+    /// How much is read at a time, and what was read last.
+    type Buffer = (usize, Option<ReadResult>);
 
-fn sequential(path: &Path, count: u64) -> Duration {
-    let path = path.to_owned();
-    run(async move {
-        let file = open(path).await;
-        let begin = Instant::now();
-        for n in 0..count {
-            let offset = files::large_offset(n);
-            let read = file.read_at_aligned(offset, LARGE).await.expect("a disk");
-            assert_eq!(read.len(), LARGE);
-            files::check(offset / BLOCK as u64, &read);
-        }
-        begin.elapsed()
-    })
+    async fn open(path: PathBuf, _: usize, _: usize) -> Self {
+        Dma(Rc::new(DmaFile::open(path).await.expect("the file")))
+    }
+
+    fn buffer(&self, length: usize) -> Self::Buffer {
+        (length, None)
+    }
+
+    async fn read(&self, (length, last): Self::Buffer, offset: u64) -> Self::Buffer {
+        drop(last);
+        let read = self.0.read_at_aligned(offset, length).await.expect("a disk");
+        assert_eq!(read.len(), length);
+        (length, Some(read))
+    }
+
+    fn bytes((_, read): &Self::Buffer) -> &[u8] {
+        read.as_deref().unwrap_or_default()
+    }
 }

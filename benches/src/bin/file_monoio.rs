@@ -1,18 +1,32 @@
 //! Peer: monoio's files. It has no copy of a file.
 
-use std::cell::RefCell;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use benches::files::{self, BLOCK, Blocks, LARGE, Peer};
+use benches::files;
+use benches::files::local::{self, DirectFile, Runtime};
 use monoio::buf::IoBufMut;
 use monoio::fs::File;
 use uring_loop::buf::AlignedBuf;
 
 fn main() -> anyhow::Result<()> {
-    files::main(Peer { random: Some(random), sequential: Some(sequential), copy: None })
+    files::main(local::peer::<Direct>())
+}
+
+struct Monoio;
+
+impl Runtime for Monoio {
+    fn run(future: impl Future<Output = Duration> + 'static) -> Duration {
+        let runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().build();
+        let mut runtime = runtime.expect("a monoio runtime");
+        runtime.block_on(async { monoio::spawn(future).await })
+    }
+
+    fn spawn(future: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
+        monoio::spawn(future)
+    }
 }
 
 /// Aligned memory as monoio's buffer.
@@ -33,59 +47,29 @@ unsafe impl IoBufMut for Aligned {
     }
 }
 
-fn run<T: Send + 'static>(future: impl Future<Output = T> + 'static) -> T {
-    let runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().build();
-    let mut runtime = runtime.expect("a monoio runtime");
-    runtime.block_on(async { monoio::spawn(future).await })
-}
+#[derive(Clone)]
+struct Direct(Rc<File>);
 
-async fn open(path: PathBuf) -> Rc<File> {
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path);
-    Rc::new(File::from_std(file.expect("the file")).expect("a file"))
-}
+impl DirectFile for Direct {
+    type Runtime = Monoio;
+    type Buffer = Aligned;
 
-async fn read(file: &File, buffer: Aligned, offset: u64, length: usize) -> Aligned {
-    let (read, buffer) = file.read_at(buffer, offset).await;
-    assert_eq!(read.expect("a disk"), length);
-    buffer
-}
+    async fn open(path: PathBuf, _: usize, _: usize) -> Self {
+        let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path);
+        Direct(Rc::new(File::from_std(file.expect("the file")).expect("a file")))
+    }
 
-fn random(path: &Path, depth: usize, count: u64) -> Duration {
-    let path = path.to_owned();
-    run(async move {
-        let file = open(path).await;
-        let blocks = Rc::new(RefCell::new(Blocks::new(count)));
-        let begin = Instant::now();
-        let readers = (0..depth).map(|_| {
-            let (file, blocks) = (file.clone(), blocks.clone());
-            monoio::spawn(async move {
-                let mut buffer = Aligned(AlignedBuf::zeroed(BLOCK));
-                loop {
-                    let next = blocks.borrow_mut().next();
-                    let Some(block) = next else { break };
-                    buffer = read(&file, buffer, files::offset(block), BLOCK).await;
-                    files::check(block, &buffer.0);
-                }
-            })
-        });
-        for reader in readers.collect::<Vec<_>>() {
-            reader.await;
-        }
-        begin.elapsed()
-    })
-}
+    fn buffer(&self, length: usize) -> Aligned {
+        Aligned(AlignedBuf::zeroed(length))
+    }
 
-fn sequential(path: &Path, count: u64) -> Duration {
-    let path = path.to_owned();
-    run(async move {
-        let file = open(path).await;
-        let mut buffer = Aligned(AlignedBuf::zeroed(LARGE));
-        let begin = Instant::now();
-        for n in 0..count {
-            let offset = files::large_offset(n);
-            buffer = read(&file, buffer, offset, LARGE).await;
-            files::check(offset / BLOCK as u64, &buffer.0);
-        }
-        begin.elapsed()
-    })
+    async fn read(&self, buffer: Aligned, offset: u64) -> Aligned {
+        let (read, buffer) = self.0.read_at(buffer, offset).await;
+        assert_eq!(read.expect("a disk"), buffer.0.capacity());
+        buffer
+    }
+
+    fn bytes(buffer: &Aligned) -> &[u8] {
+        &buffer.0
+    }
 }

@@ -5,68 +5,45 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use benches::files::{self, BLOCK, Blocks, LARGE, Peer};
+use benches::files::local::{self, DirectFile, Loop, Runtime as _};
+use benches::files::{self, Peer};
+use uring_loop::buf::AlignedBuf;
 use uring_loop::fs::{self, File, OpenOptions};
 use uring_loop::{gather, spawn};
 
 fn main() -> anyhow::Result<()> {
-    files::main(Peer { random: Some(random), sequential: Some(sequential), copy: Some(copy) })
+    files::main(Peer { copy: Some(copy), ..local::peer::<Ours>() })
 }
 
-fn run<T: 'static>(future: impl Future<Output = T> + 'static) -> T {
-    let main = async { spawn(future).await.expect("no panic") };
-    uring_loop::run(main).expect("an event loop")
-}
+#[derive(Clone)]
+struct Ours(File);
 
-async fn open(path: PathBuf) -> File {
-    OpenOptions::new().read(true).direct(true).open(path).await.expect("the file")
-}
+impl DirectFile for Ours {
+    type Runtime = Loop;
+    type Buffer = AlignedBuf;
 
-fn random(path: &Path, depth: usize, count: u64) -> Duration {
-    let path = path.to_owned();
-    run(async move {
-        let file = open(path).await;
-        let blocks = Rc::new(RefCell::new(Blocks::new(count)));
-        let begin = Instant::now();
-        let readers = (0..depth).map(|_| {
-            let (file, blocks) = (file.clone(), blocks.clone());
-            spawn(async move {
-                let mut buffer = file.aligned_buffer(BLOCK);
-                loop {
-                    let next = blocks.borrow_mut().next();
-                    let Some(block) = next else { break };
-                    let (read, back) = file.read_at(buffer, files::offset(block)).await;
-                    buffer = back;
-                    assert_eq!(read.expect("a disk"), BLOCK);
-                    files::check(block, &buffer);
-                }
-            })
-        });
-        gather(readers).await.expect("no panic");
-        begin.elapsed()
-    })
-}
+    async fn open(path: PathBuf, _: usize, _: usize) -> Self {
+        Ours(OpenOptions::new().read(true).direct(true).open(path).await.expect("the file"))
+    }
 
-fn sequential(path: &Path, count: u64) -> Duration {
-    let path = path.to_owned();
-    run(async move {
-        let file = open(path).await;
-        let mut buffer = file.aligned_buffer(LARGE);
-        let begin = Instant::now();
-        for n in 0..count {
-            let offset = files::large_offset(n);
-            let (read, back) = file.read_exact_at(buffer, offset).await;
-            buffer = back;
-            read.expect("a disk");
-            files::check(offset / BLOCK as u64, &buffer);
-        }
-        begin.elapsed()
-    })
+    fn buffer(&self, length: usize) -> AlignedBuf {
+        self.0.aligned_buffer(length)
+    }
+
+    async fn read(&self, buffer: AlignedBuf, offset: u64) -> AlignedBuf {
+        let (read, buffer) = self.0.read_at(buffer, offset).await;
+        assert_eq!(read.expect("a disk"), buffer.capacity());
+        buffer
+    }
+
+    fn bytes(buffer: &AlignedBuf) -> &[u8] {
+        buffer
+    }
 }
 
 fn copy(from: &Path, to: &Path, count: u64) -> Duration {
     let (from, to): (Rc<Path>, Rc<Path>) = (from.into(), to.into());
-    run(async move {
+    Loop::run(async move {
         let next = Rc::new(RefCell::new(0..count));
         let begin = Instant::now();
         let copiers = (0..8).map(|_| {
