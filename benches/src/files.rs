@@ -2,8 +2,10 @@
 //!
 //! A program gives up to three functions and calls [`main`]. The file that is read and the order in
 //! which its blocks are asked for are those of this file, so that every program reads the same; and
-//! each checks that every block is the one it asked for.
+//! each checks that every block is the one it asked for. Only fio has its own order, and checks
+//! nothing.
 
+pub mod fio;
 pub mod local;
 
 use std::fs::{self, File};
@@ -17,6 +19,7 @@ use clap::{Parser, Subcommand};
 use crate::once::{self, Length};
 use crate::pin;
 use crate::process::print_metrics;
+use crate::spent::Spent;
 
 /// Bytes of a block that is read at random.
 pub const BLOCK: usize = 4096;
@@ -230,33 +233,28 @@ fn nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Time and CPU time per unit. The CPU time is of all threads, the kernel's workers for this
-/// process included (getrusage(2)).
+/// Time and CPU time per unit.
 fn measure(length: Length, mut work: impl FnMut(u64) -> Duration) -> anyhow::Result<()> {
-    let mut cpu = 0.0;
-    let mut failed = None;
-    let ns = length.nanoseconds_per_unit(|count| {
-        let before = cpu_time();
-        let took = work(count);
-        match before.and_then(|before| Ok(cpu_time()? - before)) {
-            Ok(used) => cpu = used.as_nanos() as f64 / count as f64,
-            Err(error) => failed = Some(error),
-        }
-        took
-    });
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    print_metrics([("ns", ns), ("cpu_ns", cpu)]);
+    let per_unit = length.spent_per_unit(|count| {
+        let before = cpu_time()?;
+        let time = work(count);
+        Ok(Spent { time, cpu: cpu_time()? - before })
+    })?;
+    print_metrics([("ns", per_unit.ns), ("cpu_ns", per_unit.cpu_ns)]);
     Ok(())
 }
 
+/// Of all threads of this process, the kernel's workers for it included, and of its children that
+/// have ended (getrusage(2)).
 fn cpu_time() -> anyhow::Result<Duration> {
     use nix::sys::resource::{UsageWho, getrusage};
     use nix::sys::time::TimeValLike;
-    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
-    let microseconds =
-        usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    let mut microseconds = 0;
+    for who in [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN] {
+        let usage = getrusage(who)?;
+        microseconds +=
+            usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    }
     Ok(Duration::from_micros(u64::try_from(microseconds)?))
 }
 

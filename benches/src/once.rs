@@ -1,7 +1,9 @@
-//! Programs that measure one thing once, in a fresh process, and print one line of JSON: what the
-//! `exec_*`, `msg_*` and `pool_*` programs share.
+//! Programs that measure one thing once, in a fresh process, and print one line of JSON: what all
+//! but the `echo_*` programs share.
 
 use std::time::Duration;
+
+use crate::spent::Spent;
 
 /// How long to measure.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -16,21 +18,66 @@ pub struct Length {
     milliseconds: u64,
 }
 
+/// What one unit of work took, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PerUnit {
+    /// Time.
+    pub ns: f64,
+    /// CPU time.
+    pub cpu_ns: f64,
+}
+
 impl Length {
+    /// At least so many milliseconds.
+    #[must_use]
+    pub fn milliseconds(self) -> u64 {
+        self.milliseconds
+    }
+
     /// Runs `work` with growing counts until one run is long enough; returns nanoseconds per unit.
     ///
     /// The shorter runs before it are the warm-up.
     pub fn nanoseconds_per_unit(self, mut work: impl FnMut(u64) -> Duration) -> f64 {
-        let enough = Duration::from_millis(self.milliseconds);
         let mut count = 1;
         loop {
             let took = work(count);
-            if took >= enough {
-                return took.as_nanos() as f64 / count as f64;
+            match self.more(count, took) {
+                Some(more) => count = more,
+                None => return took.as_nanos() as f64 / count as f64,
             }
-            let factor = enough.as_secs_f64() * 1.3 / took.as_secs_f64().max(1e-9);
-            count = ((count as f64 * factor.clamp(1.5, 20.0)) as u64).max(count + 1);
         }
+    }
+
+    /// The same for work that tells its CPU time too, and may fail.
+    ///
+    /// # Errors
+    ///
+    /// That of `work`.
+    pub fn spent_per_unit(
+        self,
+        mut work: impl FnMut(u64) -> anyhow::Result<Spent>,
+    ) -> anyhow::Result<PerUnit> {
+        let mut count = 1;
+        loop {
+            let spent = work(count)?;
+            match self.more(count, spent.time) {
+                Some(more) => count = more,
+                None => {
+                    let each = |time: Duration| time.as_nanos() as f64 / count as f64;
+                    return Ok(PerUnit { ns: each(spent.time), cpu_ns: each(spent.cpu) });
+                }
+            }
+        }
+    }
+
+    /// How many there are to be in the next run, if that of `count` was too short.
+    fn more(self, count: u64, took: Duration) -> Option<u64> {
+        let enough = Duration::from_millis(self.milliseconds);
+        if took >= enough {
+            return None;
+        }
+        let factor = enough.as_secs_f64() * 1.3 / took.as_secs_f64().max(1e-9);
+        Some(((count as f64 * factor.clamp(1.5, 20.0)) as u64).max(count + 1))
     }
 }
 
@@ -54,6 +101,16 @@ mod tests {
         });
         assert_eq!(ns, 50.0);
         assert!(counts.is_sorted() && *counts.last().unwrap() * 50 >= 200_000_000, "{counts:?}");
+    }
+
+    #[test]
+    fn cpu_time_is_that_of_the_run_that_counts() {
+        let per_unit = USUAL.spent_per_unit(|count| {
+            let cpu = if count == 1 { 1_000_000 } else { count * 10 };
+            Ok(Spent { time: Duration::from_nanos(count * 50), cpu: Duration::from_nanos(cpu) })
+        });
+        assert_eq!(per_unit.unwrap(), PerUnit { ns: 50.0, cpu_ns: 10.0 });
+        assert!(USUAL.spent_per_unit(|_| anyhow::bail!("no")).is_err());
     }
 
     #[test]

@@ -14,6 +14,9 @@ use crate::usage::{self, Usage};
 /// Named numbers that one program measured once. The unit is part of the name.
 pub type Metrics = BTreeMap<String, f64>;
 
+/// What a program prints in place of a figure if it needs another one that is not on this machine.
+pub const NOT_INSTALLED: &str = "not_installed";
+
 /// The program `name` that was built into the directory of the running one.
 ///
 /// # Errors

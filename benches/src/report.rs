@@ -9,6 +9,7 @@ use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use crate::environment::Environment;
+use crate::process::NOT_INSTALLED;
 use crate::rounds::Comparison;
 use crate::stats::Summary;
 
@@ -38,7 +39,7 @@ impl Column {
 }
 
 /// Renders `comparison`; the ratio columns compare with those it is `against`. Who never measured
-/// the first column is left out.
+/// the first column is left out, unless that is for want of something that is not installed.
 #[must_use]
 pub fn table(comparison: &Comparison, columns: &[Column]) -> String {
     let first = columns.first().map_or("", |column| column.metric);
@@ -72,6 +73,9 @@ pub fn table(comparison: &Comparison, columns: &[Column]) -> String {
             }
         }
         table.add_row(row);
+    }
+    for subject in comparison.who_have(&comparison.subjects, NOT_INSTALLED) {
+        table.add_row([subject, "not installed"]);
     }
     for index in 1..width {
         if let Some(column) = table.column_mut(index) {
@@ -193,7 +197,7 @@ mod tests {
 
     use super::*;
     use crate::process::Metrics;
-    use crate::rounds::Schedule;
+    use crate::rounds::{Sample, Schedule};
 
     fn comparison() -> Comparison {
         let subjects = ["ours", "floor"].map(str::to_owned);
@@ -223,6 +227,18 @@ mod tests {
         comparison.against.push("absent".to_owned());
         let text = table(&comparison, &[Column::new("cpu_ns", "ns", 1.0, 0).with_ratios()]);
         assert!(!text.contains("absent"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_installed_says_so() {
+        let mut comparison = comparison();
+        comparison.subjects.push("fio".to_owned());
+        let metrics = Metrics::from([(NOT_INSTALLED.to_owned(), 1.0)]);
+        let sample = comparison.samples[0].clone();
+        comparison.samples.push(Sample { subject: "fio".to_owned(), metrics, ..sample });
+        let text = table(&comparison, &[Column::new("cpu_ns", "ns", 1.0, 0).with_ratios()]);
+        let fio = text.lines().find(|line| line.contains("| fio")).unwrap();
+        assert!(fio.contains("not installed"), "{text}");
     }
 
     #[test]

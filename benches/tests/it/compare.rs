@@ -73,13 +73,15 @@ fn executors_and_messages_are_compared_in_the_rows_asked_for() {
     let (text, record) = measured(&["exec", "--rows=timeout-ready,spawn", "--programs=ours,tokio"]);
     assert!(text.contains("/ tokio") && !text.contains("yield with"), "{text}");
     assert_eq!(record["comparisons"].as_array().unwrap().len(), 2);
+    let (text, _) = measured(&["udp", "--rows=receive", "--programs=ours,tokio"]);
+    assert!(text.contains("a flood of 64 B") && text.contains("lost %"), "{text}");
     let (text, _) = measured(&["messages", "--rows=round-trip", "--programs=ours_spin,futex"]);
     assert!(text.contains("| ours_spin") && text.contains("/ futex"), "{text}");
 }
 
 #[test]
 fn what_cannot_be_measured_is_refused_at_once_and_in_words() {
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 15] = [
         (&["pools", "--programs=nope"], "no program pool_nope; built are crossbeam, ours"),
         (&["pools", "--programs=ours,ours"], "ours is named twice"),
         (&["pools", "--against=floor"], "--against floor: it takes no part"),
@@ -89,6 +91,7 @@ fn what_cannot_be_measured_is_refused_at_once_and_in_words() {
         (&["exec", "--patience=-1"], "seconds from 0"),
         (&["exec", "--json=/proc/no/record"], "writing the record /proc/no/record"),
         (&["messages", "--core=1", "--other-core=1"], "both 1"),
+        (&["udp", "--core=1", "--other-core=1"], "both 1"),
         (&["echo", "--connections=0"], "at least 1"),
         (&["echo", "--seconds=0"], "--seconds is at least 0.01"),
         (&["echo", "--option=nobody=--x"], "NAME=OPTION is meant"),
@@ -105,7 +108,15 @@ fn what_cannot_be_measured_is_refused_at_once_and_in_words() {
 
 #[test]
 fn help_names_every_row() {
-    for (kind, row) in [("exec", "timeout-ready"), ("messages", "batched"), ("pools", "map")] {
+    let rows = [
+        ("exec", "timeout-ready"),
+        ("udp", "answer-32-large"),
+        ("lines", "1024-unix"),
+        ("children", "output"),
+        ("messages", "batched"),
+        ("pools", "map"),
+    ];
+    for (kind, row) in rows {
         let text = String::from_utf8(compare(&[kind, "--help"]).stdout).unwrap();
         assert!(text.contains(row), "{text}");
     }

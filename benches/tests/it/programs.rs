@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use benches::process::measure_once;
+use benches::process::{NOT_INSTALLED, measure_once};
 
 const SHORT: &str = "--milliseconds=5";
 
@@ -40,23 +40,102 @@ fn files_are_read_in_every_row_that_a_program_has() {
     let folder = tempfile::tempdir().unwrap();
     let folder = format!("--folder={}", folder.path().display());
     let programs = [
-        (env!("CARGO_BIN_EXE_file_floor"), false),
-        (env!("CARGO_BIN_EXE_file_glommio"), false),
-        (env!("CARGO_BIN_EXE_file_monoio"), false),
-        (env!("CARGO_BIN_EXE_file_ours"), true),
-        (env!("CARGO_BIN_EXE_file_ours_registered"), false),
-        (env!("CARGO_BIN_EXE_file_std"), true),
-        (env!("CARGO_BIN_EXE_file_tokio"), true),
+        (env!("CARGO_BIN_EXE_file_cp"), false, true),
+        (env!("CARGO_BIN_EXE_file_floor"), true, false),
+        (env!("CARGO_BIN_EXE_file_glommio"), true, false),
+        (env!("CARGO_BIN_EXE_file_monoio"), true, false),
+        (env!("CARGO_BIN_EXE_file_ours"), true, true),
+        (env!("CARGO_BIN_EXE_file_ours_registered"), true, false),
+        (env!("CARGO_BIN_EXE_file_std"), true, true),
+        (env!("CARGO_BIN_EXE_file_tokio"), true, true),
     ];
-    for (program, copies) in programs {
+    for (program, reads, copies) in programs {
         let rows: [&[&str]; 4] =
             [&["random", "--depth=1"], &["random", "--depth=32"], &["sequential"], &["copy"]];
         for row in rows {
             let arguments = row.iter().copied().chain([SHORT, folder.as_str()]);
             let metrics = measure_once(Path::new(program), arguments).unwrap();
-            assert_eq!(metrics.contains_key("ns"), row[0] != "copy" || copies, "{program} {row:?}");
+            let expected = if row[0] == "copy" { copies } else { reads };
+            assert_eq!(metrics.contains_key("ns"), expected, "{program} {row:?}");
             assert!(metrics.values().all(|value| value.is_finite()), "{program} {metrics:?}");
         }
+    }
+}
+
+#[test]
+fn fio_measures_or_is_said_not_to_be_installed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = format!("--folder={}", folder.path().display());
+    for program in [env!("CARGO_BIN_EXE_file_fio"), env!("CARGO_BIN_EXE_file_fio_registered")] {
+        let metrics = measure_once(Path::new(program), ["random", "--depth=4", SHORT, &folder]);
+        let metrics = metrics.unwrap();
+        let figures = metrics.get("ns").is_some_and(|&ns| ns.is_finite() && ns > 0.0);
+        assert!(figures || metrics.contains_key(NOT_INSTALLED), "{program} {metrics:?}");
+        assert!(measure_once(Path::new(program), ["copy"]).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn without_fio_its_programs_say_so() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_file_fio"))
+        .arg("sequential")
+        .env("PATH", "/nowhere")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains(NOT_INSTALLED), "{text}");
+}
+
+#[test]
+fn datagrams_are_answered_received_and_sent() {
+    let programs = [
+        env!("CARGO_BIN_EXE_udp_floor"),
+        env!("CARGO_BIN_EXE_udp_ours"),
+        env!("CARGO_BIN_EXE_udp_tokio"),
+    ];
+    for program in programs {
+        for what in ["answer", "receive", "send"] {
+            for more in [["--depth=1", "--size=64"], ["--depth=32", "--size=1400"]] {
+                let metrics = measure_once(Path::new(program), [what, more[0], more[1], SHORT]);
+                let metrics = metrics.unwrap();
+                assert!(metrics["ns"] > 0.0 && metrics["cpu_ns"] > 0.0, "{program} {metrics:?}");
+                let lost = metrics["lost_percent"];
+                assert!((0.0..100.0).contains(&lost), "{program} {what} {metrics:?}");
+                assert!(what != "answer" || lost == 0.0, "{program} {metrics:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn lines_are_read_in_every_row_that_a_program_has() {
+    let programs = [
+        (env!("CARGO_BIN_EXE_lines_glommio"), true),
+        (env!("CARGO_BIN_EXE_lines_monoio"), false),
+        (env!("CARGO_BIN_EXE_lines_ours"), true),
+        (env!("CARGO_BIN_EXE_lines_tokio"), true),
+        (env!("CARGO_BIN_EXE_lines_tokio_bytes"), true),
+    ];
+    for (program, streams) in programs {
+        for more in [&["--length=16"][..], &["--length=1024", "--unix"]] {
+            for (what, expected) in [("read-line", true), ("lines", streams)] {
+                let arguments = [what, SHORT].into_iter().chain(more.iter().copied());
+                let metrics = measure_once(Path::new(program), arguments).unwrap();
+                assert_eq!(metrics.contains_key("ns"), expected, "{program} {what} {more:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn children_run_to_their_ends() {
+    let programs = [
+        env!("CARGO_BIN_EXE_child_ours"),
+        env!("CARGO_BIN_EXE_child_std"),
+        env!("CARGO_BIN_EXE_child_tokio"),
+    ];
+    for program in programs {
+        assert!(["one", "many", "output"].iter().all(|row| has(program, row)), "{program}");
     }
 }
 

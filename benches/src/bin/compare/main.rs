@@ -6,6 +6,7 @@ mod echo;
 mod how;
 mod idle;
 mod once;
+mod rows;
 
 use std::process::ExitCode;
 
@@ -43,25 +44,85 @@ enum What {
     /// Echo servers: memory of an idle connection
     Idle(idle::Options),
     /// Executors: spawn, yield, timeout, memory of a sleeping task
-    #[command(after_help = "Rows: spawn, spawn-many, yield, timeout, timeout-ready, sleep")]
+    #[command(after_help = rows(once::EXEC))]
     Exec(once::Options),
     /// Locks, queues and gathering between the tasks of one loop
-    #[command(
-        after_help = "Rows: lock, lock-contended, semaphore, semaphore-contended, queue, gather"
-    )]
+    #[command(after_help = rows(once::SYNC))]
     Sync(once::Options),
     /// Files: direct reads at random and one after the other, copies of small ones
-    #[command(after_help = "Rows: random-1, random-32, random-128, sequential, copy")]
+    #[command(after_help = rows(once::FILES))]
     Files(once::Options),
+    /// Datagrams over the loopback: answered, received and sent; what is lost of a flood
+    #[command(after_help = rows(once::UDP))]
+    Udp(once::Options),
+    /// Lines read from a connection that brings many at a time
+    #[command(after_help = rows(once::LINES))]
+    Lines(once::Options),
     /// TLS over loopback TCP, both ends on one core: handshakes, messages, a long stream
-    #[command(after_help = "Rows: handshake, resumed, round-trip, stream")]
+    #[command(after_help = rows(once::TLS))]
     Tls(once::Options),
+    /// Child processes: started and waited for
+    #[command(after_help = rows(once::CHILDREN))]
+    Children(once::Options),
     /// Messages between two cores: round trip, stream, batches, calls
-    #[command(after_help = "Rows: round-trip, one-way, batched, call")]
+    #[command(after_help = rows(once::MESSAGES))]
     Messages(once::Options),
     /// Pools of two workers: round trip, submission, map
-    #[command(after_help = "Rows: round-trip, submit, map")]
+    #[command(after_help = rows(once::POOLS))]
     Pools(once::Options),
+}
+
+fn rows(kind: once::Kind) -> String {
+    format!("Rows: {}", kind.names().join(", "))
+}
+
+impl What {
+    fn name(&self) -> &'static str {
+        match self {
+            What::Echo(_) => "echo",
+            What::Idle(_) => "idle",
+            What::Exec(_) => "exec",
+            What::Sync(_) => "sync",
+            What::Files(_) => "files",
+            What::Udp(_) => "udp",
+            What::Lines(_) => "lines",
+            What::Tls(_) => "tls",
+            What::Children(_) => "children",
+            What::Messages(_) => "messages",
+            What::Pools(_) => "pools",
+        }
+    }
+
+    /// What is measured by programs that do so themselves.
+    fn once(&self) -> Option<(once::Kind, &once::Options)> {
+        Some(match self {
+            What::Echo(_) | What::Idle(_) => return None,
+            What::Exec(options) => (once::EXEC, options),
+            What::Sync(options) => (once::SYNC, options),
+            What::Files(options) => (once::FILES, options),
+            What::Udp(options) => (once::UDP, options),
+            What::Lines(options) => (once::LINES, options),
+            What::Tls(options) => (once::TLS, options),
+            What::Children(options) => (once::CHILDREN, options),
+            What::Messages(options) => (once::MESSAGES, options),
+            What::Pools(options) => (once::POOLS, options),
+        })
+    }
+
+    fn has_two_sides(&self) -> bool {
+        match self.once() {
+            Some((kind, _)) => kind.has_two_sides(),
+            None => matches!(self, What::Echo(_)),
+        }
+    }
+
+    fn compare(&self, run: &mut Run<'_>) -> anyhow::Result<()> {
+        match self {
+            What::Echo(options) => echo::compare(options, run),
+            What::Idle(options) => idle::compare(options, run),
+            _ => self.once().map_or(Ok(()), |(kind, options)| kind.compare(options, run)),
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -77,33 +138,15 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> anyhow::Result<()> {
     let how = &command.how;
-    how.check_cores(matches!(command.what, What::Echo(_) | What::Messages(_)))?;
+    how.check_cores(command.what.has_two_sides())?;
     let environment = environment::record();
     if !environment.optimised {
         eprintln!("built without optimisation, so the figures say nothing: use --profile bench");
     }
-    let kind = match &command.what {
-        What::Echo(_) => "echo",
-        What::Idle(_) => "idle",
-        What::Exec(_) => "exec",
-        What::Sync(_) => "sync",
-        What::Files(_) => "files",
-        What::Tls(_) => "tls",
-        What::Messages(_) => "messages",
-        What::Pools(_) => "pools",
-    };
     let load = environment.load.clone();
-    let mut run = Run { how, record: Record::new(kind, how.json.as_deref(), environment) };
-    match &command.what {
-        What::Echo(options) => echo::compare(options, &mut run)?,
-        What::Idle(options) => idle::compare(options, &mut run)?,
-        What::Exec(options) => once::exec(options, &mut run)?,
-        What::Sync(options) => once::sync(options, &mut run)?,
-        What::Files(options) => once::files(options, &mut run)?,
-        What::Tls(options) => once::tls(options, &mut run)?,
-        What::Messages(options) => once::messages(options, &mut run)?,
-        What::Pools(options) => once::pools(options, &mut run)?,
-    }
+    let record = Record::new(command.what.name(), how.json.as_deref(), environment);
+    let mut run = Run { how, record };
+    command.what.compare(&mut run)?;
     eprintln!("load {load} -> {}", environment::load_average());
     println!("record: {}", run.record.path().display());
     Ok(())

@@ -1,0 +1,51 @@
+//! Peer: tokio's `BufReader` as in `lines_tokio`, with lines as bytes, as ours are.
+
+use benches::lines::{self, Address, Job, Peer};
+use benches::spent::{Begin, Spent};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::spawn;
+
+fn main() -> anyhow::Result<()> {
+    lines::main(Peer { read_line, lines: Some(lines) })
+}
+
+fn run(future: impl Future<Output = Spent> + Send + 'static) -> Spent {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let runtime = runtime.expect("a tokio runtime");
+    runtime.block_on(async { spawn(future).await.expect("no panic") })
+}
+
+/// Boxed: an indirect call for each 8 KiB.
+async fn connect(from: Address) -> BufReader<Box<dyn AsyncRead + Send + Unpin>> {
+    BufReader::new(match from {
+        Address::Tcp(address) => Box::new(TcpStream::connect(address).await.expect("it listens")),
+        Address::Unix(path) => Box::new(UnixStream::connect(path).await.expect("it listens")),
+    })
+}
+
+fn read_line(job: Job) -> Spent {
+    run(async move {
+        let mut reader = connect(job.from).await;
+        let mut line = Vec::new();
+        let begin = Begin::now();
+        for n in 0..job.count {
+            line.clear();
+            reader.read_until(b'\n', &mut line).await.expect("a line");
+            job.line.check(n, &line);
+        }
+        begin.spent()
+    })
+}
+
+fn lines(job: Job) -> Spent {
+    run(async move {
+        let mut lines = connect(job.from).await.split(b'\n');
+        let begin = Begin::now();
+        for n in 0..job.count {
+            let line = lines.next_segment().await.expect("a line").expect("more lines");
+            job.line.check(n, &line);
+        }
+        begin.spent()
+    })
+}
