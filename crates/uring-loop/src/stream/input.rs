@@ -6,6 +6,8 @@
 //! a line are copied only if it goes over the end of a buffer, and an idle reader holds no buffer
 //! of the loop.
 
+use std::io::BufRead as _;
+
 use crate::io::RecvBuf;
 
 #[derive(Debug, Default)]
@@ -133,11 +135,19 @@ impl Input {
     }
 }
 
+/// Where a byte is for the first time. As std's own readers look for it: by the C library's
+/// `memchr`, which sees many bytes at a time.
+fn position(mut bytes: &[u8], byte: u8) -> Option<usize> {
+    let all = bytes;
+    let passed = bytes.skip_until(byte).expect("a slice can be read");
+    all[..passed].last().filter(|last| **last == byte).map(|_| passed - 1)
+}
+
 fn find(within: &[u8], separator: &[u8], mut from: usize) -> Option<usize> {
     let first = *separator.first()?;
     loop {
         let rest = within.get(from..)?;
-        let at = from + rest.iter().position(|byte| *byte == first)?;
+        let at = from + position(rest, first)?;
         if within[at..].starts_with(separator) {
             return Some(at);
         }
