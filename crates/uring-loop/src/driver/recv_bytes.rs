@@ -106,7 +106,7 @@ impl<S: Source> Sort for Bytes<S> {
 
     fn take(streaming: &mut Streaming<S>) -> Option<RecvBuf> {
         let Streaming { pool, chain, spill, .. } = streaming;
-        chain.pop(pool).or_else(|| Some(RecvBuf::copied(pool, &spill.take()?)))
+        chain.pop(pool).or_else(|| Some(RecvBuf::from(*spill.take()?)))
     }
 
     fn holds(streaming: &Streaming<S>) -> bool {

@@ -121,13 +121,15 @@ impl RecvBuf {
 
     /// A buffer on the heap of the pool's size, for the kernel to fill.
     pub(crate) fn private(pool: &Rc<BufPool>) -> Self {
-        Self::heap(pool, pool.size())
+        // Zeroed, so that all of it may be read.
+        Self::heap(pool, pool.size(), alloc::alloc_zeroed)
     }
 
-    fn heap(pool: &Rc<BufPool>, capacity: u32) -> Self {
+    /// `alloc` is what gives the memory: zeroed, unless all of it is written first.
+    fn heap(pool: &Rc<BufPool>, capacity: u32, alloc: unsafe fn(Layout) -> *mut u8) -> Self {
         let (layout, offset) = Self::heap_layout(capacity);
-        // SAFETY: the layout is not empty. Zeroed, so that all of it may be read.
-        let head = unsafe { alloc::alloc_zeroed(layout) };
+        // SAFETY: the layout is not empty.
+        let head = unsafe { alloc(layout) };
         let Some(head) = NonNull::new(head) else { alloc::handle_alloc_error(layout) };
         // SAFETY: the bytes begin `offset` behind the head, in the same allocation.
         let base = unsafe { head.add(offset) };
@@ -148,8 +150,8 @@ impl RecvBuf {
 
     pub(crate) fn copied(pool: &Rc<BufPool>, bytes: &[u8]) -> Self {
         let length = u32::try_from(bytes.len()).expect("less than 4 GiB");
-        let mut buffer = Self::heap(pool, length);
-        // SAFETY: fresh heap memory of this length.
+        let mut buffer = Self::heap(pool, length, alloc::alloc);
+        // SAFETY: fresh heap memory of this length, all of which is written.
         unsafe { buffer.base().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         buffer.set_end(length);
         buffer
