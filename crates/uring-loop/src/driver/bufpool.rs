@@ -14,9 +14,9 @@
 //! both it goes back to *free* by [`BufPool::give_back`]. The pool outlives the ring's use of it:
 //! it is unmapped after the ring was closed with nothing in flight, or never.
 //!
-//! What one stream or one user may keep from the others is bounded: a stream nobody reads holds
-//! [`HELD`] buffers and copies the rest out; once users hold half of the pool, they are given
-//! copies.
+//! What one stream or one user may keep from the others is bounded: a stream nobody reads holds an
+//! eighth of what is free, or [`HELD`] buffers, and copies the rest out; once users hold half of
+//! the pool, they are given copies.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -31,8 +31,13 @@ use crate::sys::memory::Mapping;
 /// The group the pool is registered as.
 pub(crate) const GROUP: u16 = 0;
 
-/// How many buffers a stream that nobody reads may hold.
-pub(crate) const HELD: u16 = 4;
+/// How many buffers a stream that nobody reads may hold in any case.
+const HELD: u16 = 4;
+
+/// It may hold this part of those that are free. The kernel completes a multishot receive up to 32
+/// times before it looks at anything else (`MULTISHOT_MAX_RETRY` in io_uring/net.c), so a reader
+/// that is quick finds so many. With 256 buffers, 28 are held.
+const PART: u16 = 8;
 
 const NO_BUFFER: u16 = u16::MAX;
 const PAGE: usize = 4096;
@@ -126,6 +131,11 @@ impl BufPool {
     /// Buffers the kernel can use now.
     pub(crate) fn free(&self) -> u16 {
         self.shape.buffers - self.out.get()
+    }
+
+    /// How many a stream that nobody reads may hold.
+    pub(crate) fn may_be_held(&self) -> u16 {
+        (self.free() / PART).max(HELD)
     }
 
     /// Whether so many are free that a stream which met an empty pool may use it again.

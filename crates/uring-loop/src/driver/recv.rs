@@ -7,7 +7,7 @@
 //! # States of a [`Receiver`]
 //!
 //! *idle*: nothing is armed. *streaming*: a multishot receive with provided buffers is in flight;
-//! completions chain their buffers in its slot. If [`HELD`](super::bufpool::HELD) of them wait and
+//! completions chain their buffers in its slot. If [so many](BufPool::may_be_held) of them wait and
 //! nobody reads, further ones are copied out and the operation is cancelled: what comes then waits
 //! in the kernel, and a greedy peer is held by TCP's window. *private*: the pool was empty
 //! (`ENOBUFS`) while somebody wanted to read. A one-shot receive into a buffer of our own brings

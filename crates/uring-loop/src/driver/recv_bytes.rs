@@ -7,7 +7,7 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use super::Driver;
-use super::bufpool::{self, BufPool, Chain, HELD};
+use super::bufpool::{self, BufPool, Chain};
 use super::op::{Op, Resident};
 use super::recv::Sort;
 use super::recvbuf::RecvBuf;
@@ -42,7 +42,7 @@ impl<S: Source> Resident for Streaming<S> {
 
     fn more(&mut self, cqe: Cqe) -> bool {
         let Some(id) = cqe.buffer_id() else { return false };
-        if self.spill.is_some() || self.chain.count() >= HELD {
+        if self.spill.is_some() || self.chain.count() >= self.pool.may_be_held() {
             bufpool::copy_completed(&self.pool, cqe, self.spill.get_or_insert_default());
             return !mem::replace(&mut self.stopping, true);
         }

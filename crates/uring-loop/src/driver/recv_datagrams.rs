@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use socket2::{SockAddr, SockAddrStorage};
 
-use super::bufpool::{self, BufPool, Chain, HELD};
+use super::bufpool::{self, BufPool, Chain};
 use super::op::{Op, Resident};
 use super::recv::Sort;
 use super::recvbuf::RecvBuf;
@@ -123,7 +123,7 @@ impl Resident for Streaming {
 
     fn more(&mut self, cqe: Cqe) -> bool {
         let Some(id) = cqe.buffer_id() else { return false };
-        if !self.spill.is_empty() || self.chain.count() >= HELD {
+        if !self.spill.is_empty() || self.chain.count() >= self.pool.may_be_held() {
             let lent = bufpool::lend_completed(&self.pool, cqe);
             self.spill.extend(lent.map(|lent| RecvBuf::copied(&self.pool, &lent)));
             return !mem::replace(&mut self.stopping, true);

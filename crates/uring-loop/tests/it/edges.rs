@@ -466,6 +466,32 @@ fn a_stream_nobody_reads_holds_few_buffers_and_loses_nothing() {
 }
 
 #[test]
+fn a_burst_is_held_where_it_came_if_many_buffers_are_free() {
+    let config = SimConfig { send_buffer: 1 << 20, ..SimConfig::seeded(18) };
+    let builder = EventLoop::builder().buffers(256, 256);
+    let ((), _) = on_sim_with(builder, config, |sim| async move {
+        let (mut stream, peer) = connections(&sim, 1).await.remove(0);
+        for (chunks, held) in [(20, 20), (100, 32)] {
+            assert!(poll_once(&mut stream.recv()).await.is_pending());
+            yield_now().await;
+            peer.send(vec![7; chunks * 256]).expect("open");
+            sleep(Duration::from_millis(1)).await;
+            let free = usize::from(sim.provided_buffers_free(0).expect("registered"));
+            assert!(free >= 256 - held, "{free} are free");
+            let mut left = chunks * 256;
+            let mut lent = 0;
+            while left > 0 {
+                let bytes = stream.recv().await.expect("open");
+                assert!(bytes.iter().all(|byte| *byte == 7));
+                lent += usize::from(bytes.is_lent());
+                left -= bytes.len();
+            }
+            assert!(lent >= chunks.min(28), "{lent} of {chunks} lie where they came");
+        }
+    });
+}
+
+#[test]
 fn a_user_who_keeps_buffers_is_given_copies() {
     let ((), _) = on_sim_with(small(), SimConfig::seeded(17), |sim| async move {
         let (mut stream, peer) = connections(&sim, 1).await.remove(0);

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use futures_util::join;
 use uring_loop::net::{UdpSocket, UnixDatagram};
-use uring_loop::spawn;
 use uring_loop::testing::{Fault, Faults, SimConfig, opcode};
 use uring_loop::time::{sleep, timeout};
+use uring_loop::{EventLoop, spawn};
 
 use crate::drops::{End, every_point, inflict, run_for};
 use crate::net_unix::on_both;
-use crate::support::{on_sim, on_sim_with, small};
+use crate::support::{on_sim, on_sim_with, poll_once, run_limited, small};
 
 fn local() -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("free");
@@ -163,6 +163,28 @@ fn a_sender_sends_while_the_socket_is_received_from() {
         }
         serving.await.expect("no panic");
     });
+}
+
+#[test]
+fn a_burst_is_received_where_it_came_though_nobody_waits() {
+    async fn burst() {
+        let (mut server, address) = local();
+        let (client, _) = local();
+        // Armed, and given up.
+        assert!(poll_once(&mut Box::pin(server.recv())).await.is_pending());
+        for number in 0..20 {
+            client.send_to([number; 30], address).await.0.expect("room");
+        }
+        sleep(Duration::from_millis(10)).await;
+        for number in 0..20 {
+            let datagram = server.recv().await.expect("it was sent");
+            assert_eq!(*datagram, [number; 30]);
+            assert!(datagram.into_bytes().is_lent(), "{number} was copied");
+        }
+    }
+    let builder = EventLoop::builder().buffers(256, 256);
+    on_sim_with(builder, SimConfig::seeded(2), |_| burst());
+    run_limited(burst());
 }
 
 #[test]
