@@ -34,7 +34,7 @@ use crate::task::inbox::Taken;
 use crate::task::queue::Tasks;
 use crate::time::clock::Clock;
 use crate::time::wheel::Timers;
-use crate::trace::Trace;
+use crate::trace::{SIGHT, Trace};
 use crate::wake::LocalWaker;
 
 /// Least and most tasks polled in one turn, when so many are ready.
@@ -268,7 +268,7 @@ impl Core {
 
     #[inline]
     fn poll_one(&self) {
-        if self.watched {
+        if SIGHT && self.watched {
             self.poll_one_watched();
         } else {
             self.tasks.run_one();

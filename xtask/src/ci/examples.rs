@@ -159,6 +159,7 @@ const NOT_RUN: &[NotRun] = &[
         name: "messages",
         reason: "measures, for half a minute, on two cores that nobody else uses",
     },
+    NotRun { package: "uring-loop", name: "counted", reason: "the section `sight` runs it" },
     NotRun { package: "uring-loop", name: "sim", reason: "the section `sim` runs it" },
 ];
 

@@ -9,6 +9,7 @@ mod examples;
 pub(crate) mod libtest;
 mod loom;
 mod mutants;
+mod sight;
 mod sim;
 mod sysctl;
 
@@ -66,6 +67,7 @@ const SECTIONS: &[Section] = &[
     light("doc", "the docs build without a warning", cargo::doc),
     light("examples", "every example runs and says what it should", examples::section),
     light("sim", "scenarios on simulated kernels, seed after seed", sim::section),
+    light("sight", "a loop that nobody looks at pays nothing for it", sight::section),
     light("loom", "every model of the lock-free parts, and each one did run", loom::section),
     light("asan", "the tests under AddressSanitizer with leak detection", asan::section),
     light("mutants", "every planted fault is caught by the test named for it", mutants::section),

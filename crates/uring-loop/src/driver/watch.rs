@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::ring::Cqe;
 use super::slab::{Key, Kind, State};
 use super::{Driver, InFlight, Inner};
+use crate::trace::SIGHT;
 
 /// Who looks at each operation. It may run foreign code: the driver is not borrowed meanwhile, and
 /// what it does for the operation itself is done before.
@@ -29,10 +30,15 @@ impl Driver {
         assert!(set.is_ok(), "a loop is looked at by one");
     }
 
+    #[inline]
+    fn watcher(&self) -> Option<&Rc<dyn Watch>> {
+        self.watch.get().filter(|_| SIGHT)
+    }
+
     /// An operation was handed over.
     #[inline]
     pub(super) fn show_submitted(&self, key: Key) {
-        if let Some(watch) = self.watch.get() {
+        if let Some(watch) = self.watcher() {
             let seen = self.inner().describe(key, self.now.get());
             if let Some(operation) = seen {
                 watch.submitted(&operation);
@@ -43,7 +49,7 @@ impl Driver {
     /// What there is to show of a completion that has not been acted on.
     #[inline]
     pub(super) fn look_at(&self, inner: &mut Inner, cqe: &Cqe) -> Option<Seen> {
-        self.watch.get()?;
+        self.watcher()?;
         let (Some(Kind::Op), key) = Key::decode(cqe.user_data) else { return None };
         let operation = inner.describe(key, self.now.get())?;
         Some(Seen { operation, result: cqe.result, last: !cqe.more() })
@@ -51,7 +57,7 @@ impl Driver {
 
     /// The completion was acted on.
     pub(super) fn show_completed(&self, seen: &Seen) {
-        if let Some(watch) = self.watch.get() {
+        if let Some(watch) = self.watcher() {
             watch.completed(&seen.operation, seen.result, seen.last);
         }
     }

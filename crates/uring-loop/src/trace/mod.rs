@@ -25,6 +25,10 @@ use chrome::Chrome;
 use spans::Spans;
 pub(crate) use spans::wanted_by_log;
 
+/// Whether a loop can be looked at. In a build with `--cfg blind` it cannot: `cargo xtask ci sight`
+/// shows with it what this costs while nobody looks.
+pub(crate) const SIGHT: bool = cfg!(not(blind));
+
 /// Whoever looks at a loop.
 pub(crate) struct Trace {
     spans: Option<Spans>,
@@ -105,7 +109,7 @@ impl Core {
     #[inline]
     pub(crate) fn shown_park<R>(&self, wait: Wait, enter: impl FnOnce() -> R) -> R {
         match &self.trace {
-            Some(trace) if wait != Wait::Poll => trace.park(enter),
+            Some(trace) if SIGHT && wait != Wait::Poll => trace.park(enter),
             _ => enter(),
         }
     }
@@ -126,7 +130,7 @@ impl Core {
 
     #[inline]
     fn slow(&self) -> Option<&Slow> {
-        self.trace.as_ref()?.slow.as_ref()
+        self.trace.as_ref().filter(|_| SIGHT)?.slow.as_ref()
     }
 }
 
