@@ -50,9 +50,11 @@ struct Readme;
 /// Whether the planted fault of this name is on: only in a build with `--cfg mutants`, and there
 /// only for the name in the variable `MUTANT` (docs/HACKING.md).
 macro_rules! mutant {
-    ($name:literal) => {
-        cfg!(mutants) && std::env::var_os("MUTANT").is_some_and(|name| name == $name)
-    };
+    ($name:literal) => {{
+        static ON: std::sync::LazyLock<bool> =
+            std::sync::LazyLock::new(|| std::env::var_os("MUTANT").is_some_and(|on| on == $name));
+        cfg!(mutants) && *ON
+    }};
 }
 
 mod blocking;

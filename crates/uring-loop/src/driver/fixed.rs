@@ -181,7 +181,11 @@ unsafe impl IoBufMut for FixedBuf {
 
 impl Drop for FixedBuf {
     fn drop(&mut self) {
-        self.pool.free.borrow_mut().push(self.number);
+        let mut free = self.pool.free.borrow_mut();
+        free.push(self.number);
+        if mutant!("registered-buffer-given-back-twice") {
+            free.push(self.number);
+        }
     }
 }
 

@@ -119,7 +119,8 @@ impl File {
     /// Weak, as [`write`](Self::write).
     pub async fn write_all<B: IoBuf>(&mut self, buffer: B) -> (io::Result<()>, B) {
         let (written, result, buffer) = self.write_whole(buffer, self.cursor).await;
-        self.cursor += written as u64;
+        let ahead = mutant!("cursor-ahead-of-what-was-written");
+        self.cursor += if ahead { buffer.bytes().len() } else { written } as u64;
         (result, buffer)
     }
 

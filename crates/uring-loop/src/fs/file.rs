@@ -219,7 +219,8 @@ impl File {
             match result {
                 Ok(read) => {
                     filled += read;
-                    if filled < room && (read == 0 || self.ends_at(filled)) {
+                    let ends = self.ends_at(filled) || mutant!("short-read-taken-for-the-end");
+                    if filled < room && (read == 0 || ends) {
                         let text = format!("the file ends {} bytes early", room - filled);
                         let error = io::Error::new(io::ErrorKind::UnexpectedEof, text);
                         return (Err(self.failed("reading", error)), buffer);
@@ -301,6 +302,9 @@ impl File {
             buffer = back;
             match result {
                 Ok(0) => return (written, Err(self.failed("writing", none_taken())), buffer),
+                Ok(count) if mutant!("short-write-not-gone-on-with") => {
+                    return (written + count, Ok(()), buffer);
+                }
                 Ok(count) => written += count,
                 Err(error) => return (written, Err(self.failed("writing", error)), buffer),
             }
@@ -324,7 +328,9 @@ impl File {
             let (result, back) = self.driver().submit(make(buffer)).await;
             buffer = back;
             match result {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error)
+                    if error.kind() == io::ErrorKind::Interrupted
+                        && !mutant!("signal-taken-for-a-failure") => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let poll = self.driver().submit(ready(self.as_raw_fd()));
                     if let Err(error) = poll.await {

@@ -100,7 +100,7 @@ impl Input {
 
     /// Puts a block behind what is left of those before.
     fn take_in(&mut self, buffer: Vec<u8>) {
-        if self.bytes().is_empty() {
+        if self.bytes().is_empty() || mutant!("begin-of-a-line-lost-between-blocks") {
             self.spare = std::mem::replace(&mut self.block, buffer);
         } else {
             // Somebody waits for more than a block.

@@ -109,7 +109,8 @@ impl Walk {
             match self.stack.last_mut()? {
                 Step::Tell(_) => {
                     let Some(Step::Tell(entry)) = self.stack.pop() else { unreachable!("looked") };
-                    if entry.kind.is_dir() {
+                    let followed = entry.kind.is_symlink() && mutant!("a-walk-follows-links");
+                    if entry.kind.is_dir() || followed {
                         self.stack.push(Step::Into(entry.path(), entry.depth));
                     }
                     return Some(Ok(entry));

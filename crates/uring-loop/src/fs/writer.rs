@@ -137,6 +137,9 @@ impl BufWriter {
         if result.is_err() {
             block.drain(..written);
             block.append(&mut self.block);
+            if mutant!("refused-block-forgotten") {
+                block.clear();
+            }
             self.block = block;
         } else {
             block.clear();

@@ -54,6 +54,8 @@ impl How {
             (true, _, true) => libc::O_RDWR | libc::O_APPEND,
             (false, false, false) => return invalid("a file is opened to read, write or append"),
         };
+        let no_append = if mutant!("append-goes-to-the-offset") { libc::O_APPEND } else { 0 };
+        let access = access & !no_append;
         let changes = self.truncate || self.create || self.create_new;
         if changes && !self.write && !self.append {
             return invalid("only a file that is opened to write can be made or truncated");
