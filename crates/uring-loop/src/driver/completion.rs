@@ -27,11 +27,13 @@ impl Driver {
     pub(crate) fn reap(&self, bell: RawFd) -> usize {
         let mut reaped = 0;
         loop {
-            let (action, seen) = {
+            // Not both in a tuple: an action is large, and would be copied into it.
+            let seen;
+            let action = {
                 let mut inner = self.inner();
                 let Some(cqe) = inner.ring.pop() else { break };
-                let seen = self.look_at(&mut inner, &cqe);
-                (inner.on_completion(cqe), seen)
+                seen = self.look_at(&mut inner, &cqe);
+                inner.on_completion(cqe)
             };
             reaped += 1;
             match action {

@@ -48,11 +48,17 @@ impl Driver {
 
     /// What there is to show of a completion that has not been acted on.
     #[inline]
-    pub(super) fn look_at(&self, inner: &mut Inner, cqe: &Cqe) -> Option<Seen> {
+    pub(super) fn look_at(&self, inner: &mut Inner, cqe: &Cqe) -> Option<Box<Seen>> {
         self.watcher()?;
+        self.see(inner, cqe)
+    }
+
+    /// Boxed, so that nothing but a word is moved where nobody looks.
+    #[cold]
+    fn see(&self, inner: &mut Inner, cqe: &Cqe) -> Option<Box<Seen>> {
         let (Some(Kind::Op), key) = Key::decode(cqe.user_data) else { return None };
         let operation = inner.describe(key, self.now.get())?;
-        Some(Seen { operation, result: cqe.result, last: !cqe.more() })
+        Some(Box::new(Seen { operation, result: cqe.result, last: !cqe.more() }))
     }
 
     /// The completion was acted on.
