@@ -7,6 +7,8 @@ mod faults;
 mod foreign;
 mod handshake;
 mod names;
+#[cfg(feature = "native-roots")]
+mod native_roots;
 mod refusals;
 mod resumption;
 mod sizes;
