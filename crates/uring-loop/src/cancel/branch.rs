@@ -20,6 +20,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 
 use super::scope::marks;
+use super::tree::Parent;
 use super::{Cancelled, LinkKind, Scope, hand_outward};
 use crate::context;
 
@@ -79,6 +80,7 @@ impl<F: Future> Branch<F> {
     pub(crate) fn end(self: Pin<&mut Self>) {
         let mut this = self.project();
         this.future.set(None);
+        this.scope.branch_lets_go();
         this.scope.leave();
     }
 
@@ -106,6 +108,9 @@ impl<F: Future> Branch<F> {
         };
         match polled {
             Poll::Ready(value) => {
+                if scope.branch_owes() {
+                    combinator.scope.put(marks::UNHEARD, true);
+                }
                 scope.leave();
                 this.future.set(None);
                 Step::Ready(value)
@@ -170,6 +175,21 @@ impl Scope {
         (asked | self.take(marks::AGAIN)) && !self.ask_below(self.link.origin())
     }
 
+    /// As a branch: whether it was asked and has not answered.
+    fn branch_owes(&self) -> bool {
+        self.link.is_asked() || self.has(marks::AGAIN)
+    }
+
+    /// As a branch whose future was dropped while it waited: whoever had a request in hand there
+    /// is gone.
+    fn branch_lets_go(&self) {
+        if self.has(marks::IN_HAND)
+            && let Parent::Scope(combinator) = self.link.parent.get().parent()
+        {
+            combinator.put(marks::IN_HAND, true);
+        }
+    }
+
     /// As a branch that ends for a request: nothing is owed for it.
     fn answered(&self) {
         self.link.take_request().map(Cancelled::answered);
@@ -214,9 +234,18 @@ impl Combinator {
     }
 
     /// Ends with a value. Requests that were not answered wait for the next park; the one for which
-    /// branches have ended is answered by that value.
+    /// branches have ended is answered by that value. But if the value is that of a branch which was
+    /// asked as well and has not heard it, it answers nothing: the request is made anew, now that
+    /// those in the other branches who had it in hand have handed it on, or are gone.
     pub(crate) fn leave(&self) {
-        self.cancelled.take().map(Cancelled::answered);
+        let ended = self.cancelled.take().map(Cancelled::answered).is_some();
+        let in_hand = self.scope.take(marks::IN_HAND) || ended;
+        if self.scope.take(marks::UNHEARD)
+            && in_hand
+            && !mutant!("a-winner-that-is-deaf-answers-the-request")
+        {
+            self.scope.link.insist();
+        }
         self.scope.leave();
     }
 

@@ -211,6 +211,11 @@ impl Link {
         self.insists.set(!mutant!("a-request-handed-on-counts-as-answered"));
     }
 
+    /// What was asked here and has not been answered is to be made anew whoever has it in hand.
+    pub(super) fn insist(&self) {
+        self.insists.set(self.requested.get());
+    }
+
     /// Which of two origins above is further out.
     pub(crate) fn outer(&self, one: Origin, other: Origin) -> Origin {
         let mut at = self.parent.get();
@@ -292,11 +297,13 @@ impl Link {
             }
             match scope.link.kind {
                 LinkKind::Branch if !mutant!("a-request-given-back-asks-everybody") => {
+                    scope.link.insists.set(insists | scope.link.insists.get());
                     return scope.ask_branch_again(origin);
                 }
                 LinkKind::Combinator => {
                     // From one of its branches, which has nothing left to ask.
                     scope.link.ask(origin);
+                    scope.link.insists.set(insists | scope.link.insists.get());
                     return None;
                 }
                 _ => at = scope.link.parent.get(),

@@ -51,8 +51,11 @@ pub(super) mod marks {
     pub(crate) const GOING: u16 = 1 << 6;
     /// As a timeout: it has handed on a request and never becomes ready.
     pub(crate) const GONE: u16 = 1 << 7;
-    /// As an origin or a branch: a catcher below has taken the last request (`in_hand.rs`).
+    /// As an origin or a branch: a catcher below has taken the last request (`in_hand.rs`). As a
+    /// combinator: one in a branch had, and is gone.
     pub(crate) const IN_HAND: u16 = 1 << 8;
+    /// As a combinator: a branch that was asked is ready and has not heard it.
+    pub(crate) const UNHEARD: u16 = 1 << 9;
 }
 
 impl Scope {

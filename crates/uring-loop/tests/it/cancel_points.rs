@@ -383,6 +383,29 @@ fn at_every_point(node: &Node, check_more: fn(&Ended)) {
     assert_eq!(event_loop.statistics().tasks, 0, "tasks are left");
 }
 
+fn boxed(node: Node) -> Box<Node> {
+    Box::new(node)
+}
+
+/// One branch takes the request, hands it outward or still cleans up; then one that was asked as
+/// well is ready all the same: its value is no answer. Which is polled first is drawn by lot.
+#[test]
+fn a_winner_that_has_not_heard_the_request_does_not_answer_it() {
+    let beside = || Node::Select(boxed(Node::Sleep(1)), boxed(Node::Beside(2)));
+    let group = Node::Group(vec![Node::Sleep(1), Node::Sleep(2)]);
+    for first in [
+        beside(),
+        Node::Race(vec![beside()]),
+        Node::Select(boxed(Node::Sleep(1)), boxed(group)),
+        Node::Select(boxed(Node::Sleep(1)), boxed(Node::Failing(1, vec![Node::Sleep(3)]))),
+    ] {
+        let node = Node::Then(boxed(first), boxed(Node::Hour));
+        for _ in 0..50 {
+            at_every_point(&node, check_heard);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 150,
