@@ -234,9 +234,9 @@ impl Combinator {
     }
 
     /// Ends with a value. Requests that were not answered wait for the next park; the one for which
-    /// branches have ended is answered by that value. But if the value is that of a branch which was
-    /// asked as well and has not heard it, it answers nothing: the request is made anew, now that
-    /// those in the other branches who had it in hand have handed it on, or are gone.
+    /// branches have ended is answered by that value. But if the value is that of a branch which
+    /// was asked as well and has not heard it, it answers nothing: the request is made anew, now
+    /// that those in the other branches who had it in hand have handed it on, or are gone.
     pub(crate) fn leave(&self) {
         let ended = self.cancelled.take().map(Cancelled::answered).is_some();
         let in_hand = self.scope.take(marks::IN_HAND) || ended;

@@ -53,6 +53,11 @@ impl Link {
             if is_origin {
                 return;
             }
+            if taken && scope.is_ending() && !mutant!("a-limit-forgets-who-outranks-it") {
+                // It ends its future already: should that hand on the request it was ended by, this
+                // one counts, which came from further out and was taken behind it.
+                scope.link.ask(origin);
+            }
             at = scope.link.parent.get();
         }
     }

@@ -198,13 +198,19 @@ impl Scope {
         self.take(marks::LOOK) && !mutant!("a-gathering-passed-over-stays-deaf")
     }
 
+    /// As a timeout whose future is ready after all: that answers whatever was taken inside.
+    pub(crate) fn leave_answered(&self) {
+        self.link.take_request().map(Cancelled::answered);
+        self.leave();
+    }
+
     /// As a timeout: it has handed on a request and waits to be dropped.
     pub(crate) fn is_gone(&self) -> bool {
         self.has(marks::GONE)
     }
 
     /// As a timeout that has dropped its future: hands on the request of somebody further out that
-    /// was in there, if there was one. Then it is gone.
+    /// was in there, or was taken there after its own, if there was one. Then it is gone.
     pub(crate) fn hand_on_what_was_inside(&self) -> bool {
         let inside = self.link.take_request().map(Cancelled::answered);
         self.leave();

@@ -96,7 +96,7 @@ impl Limit {
                 inner.expect("a timeout is not polled after it was ready").poll(cx)
             };
             if let Poll::Ready(value) = polled {
-                scope.leave();
+                scope.leave_answered();
                 entry.disarm();
                 inner.set(None);
                 return Poll::Ready(Ok(value));

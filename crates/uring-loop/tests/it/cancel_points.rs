@@ -406,6 +406,14 @@ fn a_winner_that_has_not_heard_the_request_does_not_answer_it() {
     }
 }
 
+/// A limit asks a catcher to end; while that cleans up, the task is asked, and so the clean-up is
+/// asked again. It takes no notice, and hands on the first request: the task ends all the same.
+#[test]
+fn a_clean_up_that_is_asked_again_does_not_swallow_the_outer_request() {
+    let limited = Node::Timeout(1, boxed(Node::CleanUp(1, boxed(Node::Sleep(2)))));
+    at_every_point(&Node::Then(boxed(limited), boxed(Node::Hour)), check_heard);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 150,
