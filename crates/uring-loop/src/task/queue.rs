@@ -212,7 +212,10 @@ impl Tasks {
     }
 
     /// Polls the oldest task of this generation once, if there is one left.
-    #[inline]
+    ///
+    /// Always inline: it has two callers, of which the one that is watched is rare, and a call is a
+    /// tenth of a poll that does nothing.
+    #[inline(always)]
     pub(crate) fn run_one(&self) {
         let Some(header) = self.pop() else { return };
         // Those of this generation are the oldest.

@@ -348,7 +348,7 @@ impl Header {
 /// `header` is a live task of the loop running here, is not complete, is not being polled, and is
 /// not in the run queue (its flag may still say so). If it was asked to end, this is
 /// [`step_asked`]'s. No other task is the current one.
-#[inline]
+#[inline(always)]
 pub(super) unsafe fn step(header: NonNull<Header>) -> bool {
     // SAFETY: the caller's promise; the loop's reference stands until `complete`.
     let this = unsafe { header.as_ref() };
