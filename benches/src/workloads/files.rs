@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use tempfile::TempDir;
 
 /// Bytes of one read and one write, on all models.
 pub const PIECE: usize = 64 * 1024;
@@ -12,19 +13,19 @@ pub const PIECE: usize = 64 * 1024;
 /// A folder with files in `from`, and `to` beside it; removed when dropped.
 #[derive(Debug)]
 pub struct Folder {
-    root: PathBuf,
+    root: TempDir,
 }
 
 impl Folder {
-    /// Writes `count` files of 1 to 128 KiB below the folder for temporary files. The same `count`
-    /// gives the same files.
+    /// Writes `count` files of 1 to 128 KiB below the folder for temporary files, in a folder of
+    /// their own. The same `count` gives the same files.
     ///
     /// # Errors
     ///
     /// When the files can't be written.
     pub fn make(count: usize) -> anyhow::Result<Self> {
-        let root = std::env::temp_dir().join(format!("workload-copy-{}", std::process::id()));
-        let folder = Self { root };
+        let root = tempfile::Builder::new().prefix("workload-copy-").tempdir();
+        let folder = Self { root: root.context("making a temporary folder")? };
         fs::create_dir_all(folder.from()).context("making a folder to copy")?;
         fs::create_dir_all(folder.to()).context("making a folder to copy to")?;
         let mut random = 0x2545_f491_4f6c_dd1d_u64;
@@ -51,13 +52,13 @@ impl Folder {
     /// What is copied.
     #[must_use]
     pub fn from(&self) -> PathBuf {
-        self.root.join("from")
+        self.root.path().join("from")
     }
 
     /// Where to.
     #[must_use]
     pub fn to(&self) -> PathBuf {
-        self.root.join("to")
+        self.root.path().join("to")
     }
 
     /// Compares the first `count` files with their copies, byte by byte.
@@ -79,7 +80,7 @@ impl Folder {
     /// The kind of file system that holds it.
     #[must_use]
     pub fn file_system(&self) -> String {
-        let Ok(about) = nix::sys::statfs::statfs(&self.root) else { return "unknown".into() };
+        let Ok(about) = nix::sys::statfs::statfs(self.root.path()) else { return "unknown".into() };
         // statfs(2)
         match about.filesystem_type().0 as u64 {
             0xef53 => "ext4".into(),
@@ -88,14 +89,6 @@ impl Folder {
             0x5846_5342 => "xfs".into(),
             0x794c_7630 => "overlayfs".into(),
             other => format!("type {other:#x}"),
-        }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.root) {
-            eprintln!("removing {:?}: {error}", self.root);
         }
     }
 }
@@ -137,7 +130,7 @@ mod tests {
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&path, bytes).unwrap();
         assert!(folder.verify(3).unwrap_err().to_string().contains("000001"));
-        let root = folder.root.clone();
+        let root = folder.root.path().to_owned();
         drop(folder);
         assert!(!root.exists());
     }
