@@ -255,7 +255,9 @@ impl EventLoop {
         let (core, patience) = (self.core.clone(), self.patience);
         // Stopped, or interrupted: what is left is dropped with the loop.
         let ctrl_c = self.ctrl_c();
+        core.set_ending(true);
         let _ended = self.run_main(async { timeout(patience, end_all(&core)).await }, ctrl_c);
+        core.set_ending(false);
         {
             let _entered = context::enter(&core);
             core.tasks.withdraw_callbacks();

@@ -106,6 +106,8 @@ pub(crate) struct Core {
     /// The run ends once this generation of tasks has been polled; [`NEVER`] if no stop was asked
     /// for.
     stop_after: Cell<u64>,
+    /// Every task is asked to end; see `EventLoop::finish`.
+    ending: Cell<bool>,
     /// The next in the list of this thread's loops; see `context`.
     pub(crate) neighbour: Cell<*const Core>,
 }
@@ -175,6 +177,7 @@ impl Core {
             wakes: Cell::new(0),
             due: RefCell::default(),
             stop_after: Cell::new(NEVER),
+            ending: Cell::new(false),
             neighbour: Cell::new(std::ptr::null()),
         })
     }
@@ -210,6 +213,15 @@ impl Core {
 
     fn stop_after_generation(&self, generation: u64) {
         self.stop_after.set(self.stop_after.get().min(generation));
+    }
+
+    /// Whether every task is asked to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.get()
+    }
+
+    pub(crate) fn set_ending(&self, ending: bool) {
+        self.ending.set(ending);
     }
 
     /// The run is over: what was asked for in it does not concern the next.

@@ -96,7 +96,8 @@ pub trait ByteStreamExt: ByteStream {
     /// # Errors
     ///
     /// Those of the stream; `TimedOut` if the peer has not ended its direction when `patience` is
-    /// over. The stream is closed in any case, and then it is closed at once.
+    /// over, or has sent 64 MiB since. The stream is closed in any case, and then it is closed at
+    /// once.
     ///
     /// # Panics
     ///

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::ByteStream;
 use crate::cancel::catch_cancel;
+use crate::context;
 use crate::time::{Sleep, now, sleep_until};
 
 /// How long a peer may be silent, and how long it may go on, behind a connection that nobody here
@@ -28,23 +29,31 @@ use crate::time::{Sleep, now, sleep_until};
 const SILENCE: Duration = Duration::from_secs(2);
 const ALTOGETHER: Duration = Duration::from_secs(30);
 
+/// What a connection may still cost that nobody here is interested in: a peer that never stops
+/// would else have a core to itself for as long as it may go on.
+const FLOOD: usize = 64 << 20;
+
 /// A stream that is about to close. It drops what comes, from its first poll on.
 pub(crate) struct Linger {
     silence: Duration,
     end: Instant,
     /// When bytes came last.
     heard: Instant,
+    /// Bytes that were dropped.
+    dropped: usize,
     timer: Pin<Box<Sleep>>,
     /// Our direction has ended.
     shut: bool,
     /// The peer's has.
     ended: bool,
+    /// It gets shorter when the loop ends, and has not yet.
+    hurries: bool,
 }
 
 impl Linger {
     /// For a stream that nobody waits for.
     pub(crate) fn behind_the_scenes() -> Self {
-        Self::new(SILENCE, ALTOGETHER)
+        Linger { hurries: true, ..Self::new(SILENCE, ALTOGETHER) }
     }
 
     /// For so long in all, and so long without a byte.
@@ -52,10 +61,10 @@ impl Linger {
         let heard = now();
         let end = after(heard, altogether);
         let timer = Box::pin(sleep_until(end.min(after(heard, silence))));
-        Linger { silence, end, heard, timer, shut: false, ended: false }
+        Linger { silence, end, heard, dropped: 0, timer, shut: false, ended: false, hurries: false }
     }
 
-    /// Ready when both directions have ended; `TimedOut` if that takes too long.
+    /// Ready when both directions have ended; `TimedOut` if that takes too long, or too much.
     pub(crate) fn poll(
         &mut self,
         stream: &dyn ByteStream,
@@ -65,8 +74,13 @@ impl Linger {
         // wait for us as we do for it.
         while !self.ended {
             let Poll::Ready(bytes) = stream.poll_recv(cx) else { break };
-            self.ended = bytes?.is_empty();
+            let bytes = bytes?;
+            self.ended = bytes.is_empty();
             self.heard = now();
+            self.dropped = self.dropped.saturating_add(bytes.len());
+            if self.dropped > FLOOD && !mutant!("lingers-in-a-flood") {
+                return Poll::Ready(Err(unending("the peer does not stop sending")));
+            }
         }
         if !self.shut {
             let shut = match stream.can_half_close() {
@@ -85,16 +99,33 @@ impl Linger {
     }
 
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.look_whether_to_hurry();
         loop {
             ready!(self.timer.as_mut().poll(cx));
             let limit = self.end.min(after(self.heard, self.silence));
             if limit <= now() {
-                let text = "the peer did not end the connection in time";
-                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, text));
+                return Poll::Ready(unending("the peer did not end the connection in time"));
             }
             self.timer.as_mut().set(sleep_until(limit));
         }
     }
+
+    /// At the end of the loop, which asks every task to end and so wakes this one, nobody wants to
+    /// wait for a peer that goes on and on longer than for one that is silent.
+    fn look_whether_to_hurry(&mut self) {
+        let ending = || context::with_core(|core| core.is_ending()) == Some(true);
+        if !self.hurries || !ending() || mutant!("lingers-behind-the-end") {
+            return;
+        }
+        self.hurries = false;
+        self.end = self.end.min(after(now(), SILENCE));
+        let limit = self.end.min(after(self.heard, self.silence));
+        self.timer.as_mut().set(sleep_until(limit));
+    }
+}
+
+fn unending(text: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
 /// A limit beyond what a clock can say is one that no program lives to see.
@@ -110,8 +141,8 @@ pub(super) async fn close(stream: &dyn ByteStream, patience: Duration) -> io::Re
 
 /// Closes a stream that nobody knows any more. What comes of it is of no interest.
 ///
-/// The end of the loop asks every task to end, and waits for them as long as its patience lasts:
-/// that is the time that this has then, so the request is not heeded.
+/// The end of the loop asks every task to end, and waits for them as long as its patience lasts.
+/// That is not heeded but by what is left of the limits.
 pub(crate) async fn close_forgotten(stream: Rc<dyn ByteStream>) {
     let mut linger = Linger::behind_the_scenes();
     while catch_cancel(poll_fn(|cx| linger.poll(&*stream, cx))).await.is_err() {}

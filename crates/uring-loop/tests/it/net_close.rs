@@ -394,3 +394,35 @@ fn a_loop_that_is_dropped_lingers_for_nobody_and_one_that_finishes_has_patience(
         }
     }
 }
+
+#[test]
+fn a_peer_that_never_stops_sending_is_let_go_of_in_the_end() {
+    on_sim(SimConfig::seeded(0), |sim| async move {
+        let peer = leave_one(&sim, false).await;
+        let mut sent = 0;
+        while peer.send(vec![1; 1 << 20]).is_ok() {
+            sent += 1;
+            assert!(sent < 100, "it takes all there is");
+            sleep(MS).await;
+        }
+        assert!(sent > 50, "{sent} MiB are not that much");
+    });
+}
+
+#[test]
+fn the_end_of_a_loop_waits_2_s_for_a_peer_that_goes_on_and_on() {
+    for reader_last in [false, true] {
+        let (mut event_loop, sim) =
+            EventLoop::builder().build_simulated(SimConfig::seeded(0)).expect("a ring");
+        let peer = event_loop.run_until_complete(leave_one(&sim, reader_last));
+        let peer = Rc::new(peer.expect("not stopped"));
+        let begin = sim.now();
+        for tick in 0..100 {
+            let peer = peer.clone();
+            // In the end nobody is there to be sent anything.
+            sim.at(begin + tick * (100 * MS).as_nanos() as u64, move |_| drop(peer.send("tick")));
+        }
+        assert_eq!(event_loop.finish(), 0, "{reader_last}");
+        assert_eq!(Duration::from_nanos(sim.now() - begin).as_secs(), 2, "{reader_last}");
+    }
+}
