@@ -21,6 +21,7 @@ use crate::ci;
         cargo xtask tidy                the house rules alone: a second\n  \
         cargo xtask doctor              will an event loop run well on this machine?\n  \
         cargo xtask sim --seeds 500     programs on kernels where everything goes wrong\n  \
+        cargo xtask fuzz                bytes of all sorts for whatever takes some\n  \
         cargo xtask bench --quick       threads, coroutines, processes: a minute of figures"
 )]
 pub(crate) struct Flags {
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Bench(BenchFlags),
     /// Run scenarios on simulated kernels where everything goes wrong, seed after seed
     Sim(SimFlags),
+    /// Feed what takes bytes from outside, and programs of operations, under libFuzzer
+    Fuzz(FuzzFlags),
 }
 
 #[derive(Args, Debug)]
@@ -140,6 +143,32 @@ pub(crate) struct SimFlags {
     #[arg(long, short)]
     pub(crate) keep_going: bool,
     /// List the scenarios and end
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask fuzz                                   a minute of each target\n  \
+    cargo xtask fuzz operations --seconds 3600         one, for an hour\n  \
+    cargo xtask fuzz operations --replay FILE          an input again\n  \
+    cargo xtask fuzz operations --merge                keep what was found as seeds\n\n\
+    What is found beside the seeds stays in target/fuzz/found, what fails in\n\
+    target/fuzz/failures. Exit code 1 means that something failed.")]
+pub(crate) struct FuzzFlags {
+    /// Only these targets
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// So many seconds each
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub(crate) seconds: u32,
+    /// Run these inputs once, and nothing else
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "targets")]
+    pub(crate) replay: Vec<PathBuf>,
+    /// Add to the seeds what was found and reaches more of the code
+    #[arg(long, conflicts_with = "replay")]
+    pub(crate) merge: bool,
+    /// List the targets and end
     #[arg(long)]
     pub(crate) list: bool,
 }

@@ -9,6 +9,7 @@ mod bench;
 mod ci;
 mod doctor;
 mod flags;
+mod fuzz;
 mod shell;
 mod sim;
 mod tidy;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Bench(bench) => bench::run(&bench),
         Command::Sim(flags) => sim::run(&flags),
+        Command::Fuzz(flags) => fuzz::run(&flags),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -66,5 +66,8 @@ pub use error::{Broken, CodecFailure, Exit, JobError, Panic, WorkerDeath};
 pub use executor::{CallOnce, Executor, Task, Wire};
 pub use job::{Job, JobState};
 pub use map::Map;
+#[cfg(any(test, fuzz))]
+#[doc(hidden)]
+pub use process::fuzzing;
 pub use process::{Doorbell, ProcessPool, ProcessPoolBuilder, init};
 pub use thread::{ThreadPool, ThreadPoolBuilder};

@@ -81,6 +81,9 @@ mod acceptor;
 mod connector;
 mod error;
 mod facts;
+#[cfg(any(test, fuzz))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod identity;
 mod names;

@@ -69,6 +69,9 @@ mod driver;
 mod dump;
 mod event_loop;
 pub mod fs;
+#[cfg(any(test, fuzz))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod hold;
 mod interrupt;

@@ -33,7 +33,7 @@ pub(super) fn section(workspace: &Workspace) -> Result<Report> {
 }
 
 /// `--target` must be given, else build scripts would be instrumented too.
-fn host() -> Result<String> {
+pub(crate) fn host() -> Result<String> {
     let mut rustc = std::process::Command::new("rustc");
     rustc.arg("-vV");
     let output = shell::capture(rustc)?;

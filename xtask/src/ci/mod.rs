@@ -3,9 +3,10 @@
 //! The list of sections and the running of it are here; what a section does is in the file named
 //! after it, the plain calls of cargo in `cargo.rs`. The hosted run (`.ci/run`) is this command.
 
-mod asan;
+pub(crate) mod asan;
 mod cargo;
 mod examples;
+mod fuzz;
 pub(crate) mod libtest;
 mod loom;
 mod mutants;
@@ -68,6 +69,7 @@ const SECTIONS: &[Section] = &[
     light("examples", "every example runs and says what it should", examples::section),
     light("sim", "scenarios on simulated kernels, seed after seed", sim::section),
     light("sight", "a loop that nobody looks at pays nothing for it", sight::section),
+    light("fuzz", "each target of cargo xtask fuzz, for a moment", fuzz::section),
     light("loom", "every model of the lock-free parts, and each one did run", loom::section),
     light("asan", "the tests under AddressSanitizer with leak detection", asan::section),
     light("mutants", "every planted fault is caught by the test named for it", mutants::section),

@@ -223,6 +223,7 @@ pub(super) const EVERYWHERE: &[&str] = &[
     // What macros expand to, in the crates of users.
     "__private",
     "channel",
+    "fuzzing",
     "probe",
     "remote_callback",
     "report",

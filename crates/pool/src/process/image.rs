@@ -101,7 +101,7 @@ unsafe extern "C" fn first_object(
 
 /// Finds the GNU build id in a note segment: entries of {name length, value length, type}, name,
 /// value, each padded to four bytes (elf(5)).
-fn gnu_build_id(mut notes: &[u8]) -> Option<&[u8]> {
+pub(super) fn gnu_build_id(mut notes: &[u8]) -> Option<&[u8]> {
     const NT_GNU_BUILD_ID: u32 = 3;
     loop {
         let (head, rest) = notes.split_at_checked(12)?;
@@ -110,7 +110,7 @@ fn gnu_build_id(mut notes: &[u8]) -> Option<&[u8]> {
         let (name_len, value_len) = (word(0) as usize, word(4) as usize);
         let (name, rest) = rest.split_at_checked(name_len.next_multiple_of(4))?;
         let value = rest.get(..value_len)?;
-        if word(8) == NT_GNU_BUILD_ID && name.starts_with(b"GNU\0") && !value.is_empty() {
+        if word(8) == NT_GNU_BUILD_ID && name == b"GNU\0" && !value.is_empty() {
             return Some(value);
         }
         notes = rest.get(value_len.next_multiple_of(4)..)?;
@@ -187,6 +187,9 @@ mod tests {
         }
         assert_eq!(gnu_build_id(&notes), Some(&[7u8; 5][..]));
         assert_eq!(gnu_build_id(&notes[..20]), None);
+        // Of somebody else, whose name begins alike.
+        let other = [8u32, 4, 3].map(u32::to_ne_bytes).concat();
+        assert_eq!(gnu_build_id(&[&other[..], b"GNU\0five", b"1234"].concat()), None);
         assert_eq!(gnu_build_id(&[]), None);
     }
 

@@ -11,6 +11,8 @@ mod claim;
 mod codec;
 mod dispatch;
 mod doorbell;
+#[cfg(any(test, fuzz))]
+pub mod fuzzing;
 mod hub;
 mod image;
 mod init;

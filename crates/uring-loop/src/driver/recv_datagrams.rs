@@ -60,27 +60,50 @@ pub(crate) struct Received {
     pub(crate) segment: Option<u16>,
 }
 
-/// Reads a buffer that the kernel has laid out.
-fn parse(mut bytes: RecvBuf, room: Room) -> Received {
+/// What lies where in a buffer that the kernel has laid out.
+#[derive(Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) control: &'a [u8],
+    /// Where the payload begins.
+    pub(crate) payload: usize,
+    /// How long the datagram was when it was sent.
+    pub(crate) length: usize,
+}
+
+/// Looks at such a buffer. The lengths in its header may be more than there was room for.
+pub(crate) fn split(bytes: &[u8], room: Room) -> Parts<'_> {
     let number = |at: usize| match bytes.get(at * 4..).and_then(<[u8]>::first_chunk) {
         Some(chunk) => u32::from_ne_bytes(*chunk) as usize,
         None => 0,
     };
     let (name_length, control_length, length) = (number(0), number(1), number(2));
-    let names = HEADER..HEADER + name_length.min(usize::from(room.name));
-    let name = bytes.get(names).filter(|name| !name.is_empty()).map(sock_addr);
+    let most = if mutant!("names-beyond-their-room") { usize::MAX / 2 } else { room.name.into() };
+    let names = HEADER..HEADER + name_length.min(most);
     let begin = HEADER + usize::from(room.name);
     let control = begin..begin + control_length.min(room.control().raw().1);
+    Parts {
+        name: bytes.get(names).unwrap_or_default(),
+        control: bytes.get(control).unwrap_or_default(),
+        payload: room.before_payload().min(bytes.len()),
+        length,
+    }
+}
+
+/// Reads a buffer that the kernel has laid out.
+fn parse(mut bytes: RecvBuf, room: Room) -> Received {
+    let Parts { name, control, payload, length } = split(&bytes, room);
+    let name = (!name.is_empty()).then(|| sock_addr(name));
     // SAFETY: the kernel has written it for this datagram. It is read once: the buffer is parsed
     // when it is taken, and then moves on to the payload.
-    let arrived = unsafe { Arrived::read(bytes.get(control).unwrap_or_default()) };
-    bytes.advance(room.before_payload().min(bytes.len()));
+    let arrived = unsafe { Arrived::read(control) };
+    bytes.advance(payload);
     let length = if mutant!("datagrams-cut-in-silence") { bytes.len() } else { length };
     Received { bytes, length, name, segment: arrived.segment }
 }
 
 /// An address of the kernel's, from bytes.
-fn sock_addr(bytes: &[u8]) -> SockAddr {
+pub(crate) fn sock_addr(bytes: &[u8]) -> SockAddr {
     let mut storage = SockAddrStorage::zeroed();
     let length = bytes.len().min(size_of::<SockAddrStorage>());
     // SAFETY: both are valid for `length` bytes, and the storage is ours alone. The kernel wrote

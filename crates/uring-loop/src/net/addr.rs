@@ -56,6 +56,10 @@ impl ToAddress for str {
             io::Error::new(io::ErrorKind::InvalidInput, text)
         };
         let (host, port) = self.rsplit_once(':').ok_or_else(bad)?;
+        // A number may begin with a sign, a port does not.
+        if !port.starts_with(|first: char| first.is_ascii_digit()) {
+            return Err(bad());
+        }
         (host, port.parse().map_err(|_| bad())?).to_target()
     }
 }
@@ -151,7 +155,7 @@ mod tests {
         assert!(
             matches!("localhost:80".to_target(), Ok(Target::Name(host, 80)) if host == "localhost")
         );
-        for bad in ["localhost", "localhost:http", "127.0.0.1:65536", ""] {
+        for bad in ["localhost", "localhost:http", "127.0.0.1:65536", "[::1]:+80", "a:", ""] {
             let error = bad.to_target().expect_err(bad);
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         }

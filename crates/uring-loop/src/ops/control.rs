@@ -75,12 +75,14 @@ const fn space(length: usize) -> usize {
 }
 
 /// The headers in received control data: level, type, data. What is cut off ends it.
-fn headers(mut bytes: &[u8]) -> impl Iterator<Item = (i32, i32, &[u8])> {
+pub(crate) fn headers(mut bytes: &[u8]) -> impl Iterator<Item = (i32, i32, &[u8])> {
     std::iter::from_fn(move || {
         let (length, rest) = bytes.split_first_chunk::<WORD>()?;
         let length = usize::from_ne_bytes(*length);
         let (level, rest) = rest.split_first_chunk()?;
         let (kind, _) = rest.split_first_chunk()?;
+        let cut = mutant!("control-data-read-though-cut-off");
+        let length = if cut { length.min(bytes.len()) } else { length };
         let data = bytes.get(HEADER..length)?;
         bytes = bytes.get(space(data.len())..).unwrap_or_default();
         Some((i32::from_ne_bytes(*level), i32::from_ne_bytes(*kind), data))
