@@ -13,7 +13,9 @@ mod table;
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -34,15 +36,11 @@ pub(super) fn section(workspace: &Workspace) -> Result<Report> {
     let mut failures = Vec::new();
     for package in workspace.crates() {
         let entries = entries(package)?;
-        let mut built = Built::default();
-        for entry in &entries {
-            match verdict(workspace, package, entry, &mut built) {
-                Ok(how) => {
-                    caught += 1;
-                    anstream::println!("mutant {}: caught: {how}", entry.name);
-                }
+        let built = Built::of(workspace, package, &entries)?;
+        for (entry, verdict) in judge_all(package, &entries, &built) {
+            match verdict {
+                Ok(_) => caught += 1,
                 Err(error) => {
-                    anstream::println!("mutant {}: NOT CAUGHT: {error:#}", entry.name);
                     failures.push(format!("{} ({}): {error:#}", entry.name, entry.breaks));
                 }
             }
@@ -55,6 +53,41 @@ pub(super) fn section(workspace: &Workspace) -> Result<Report> {
         0 => Ok(Report::skipped("no fault is planted in any crate")),
         _ => Ok(Report::passed(format!("{caught} faults, all caught"))),
     }
+}
+
+/// A fault shows itself at once, or in a test that waits in vain: most of the time is waiting, so
+/// more of them run at a time than there are cores.
+const AT_ONCE: usize = 4;
+
+/// Runs the tests of all faults, many at a time. What takes long comes first.
+fn judge_all<'a>(
+    package: &Package,
+    entries: &'a [Entry],
+    built: &Built,
+) -> Vec<(&'a Entry, Result<&'static str>)> {
+    let mut order: Vec<_> = entries.iter().collect();
+    order.sort_by_key(|entry| entry.want != Want::Hang);
+    let next = Mutex::new(order.into_iter());
+    let work = || {
+        let mut judged = Vec::new();
+        loop {
+            let entry = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(entry) = entry else { return judged };
+            let start = Instant::now();
+            let verdict = verdict(package, entry, built);
+            let (name, took) = (&entry.name, start.elapsed().as_secs_f64());
+            match &verdict {
+                Ok(how) => anstream::println!("mutant {name}: caught: {how} ({took:.1} s)"),
+                Err(error) => anstream::println!("mutant {name}: NOT CAUGHT: {error:#}"),
+            }
+            judged.push((entry, verdict));
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE * cores).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    })
 }
 
 /// The table of a crate, complete both ways.
@@ -77,38 +110,32 @@ fn entries(package: &Package) -> Result<Vec<Entry>> {
 /// The test programs of a crate with all its faults in them: as they are, and as loom models.
 #[derive(Default)]
 struct Built {
-    plain: Option<Vec<Executable>>,
-    loom: Option<Vec<Executable>>,
+    plain: Vec<Executable>,
+    loom: Vec<Executable>,
 }
 
 impl Built {
-    /// Those that the entry may concern, built now if need be.
-    fn programs(
-        &mut self,
-        workspace: &Workspace,
-        package: &Package,
-        entry: &Entry,
-    ) -> Result<impl Iterator<Item = &Executable>> {
-        let slot = if entry.loom() { &mut self.loom } else { &mut self.plain };
-        if slot.is_none() {
-            *slot = Some(libtest::executables(build(workspace, package, entry.loom()))?);
-        }
-        let programs = slot.as_ref().expect("just built").iter();
-        Ok(programs.filter(|program| entry.concerns(&program.kind, &program.target)))
+    /// Builds what these entries need.
+    fn of(workspace: &Workspace, package: &Package, entries: &[Entry]) -> Result<Self> {
+        let programs = |loom| match entries.iter().any(|entry| entry.loom() == loom) {
+            true => libtest::executables(build(workspace, package, loom)),
+            false => Ok(Vec::new()),
+        };
+        Ok(Built { plain: programs(false)?, loom: programs(true)? })
+    }
+
+    /// Those that the entry may concern.
+    fn programs(&self, entry: &Entry) -> impl Iterator<Item = &Executable> {
+        let programs = if entry.loom() { &self.loom } else { &self.plain };
+        programs.iter().filter(|program| entry.concerns(&program.kind, &program.target))
     }
 }
 
 /// Runs the test of a fault; `Err` says why it does not count as caught.
-fn verdict(
-    workspace: &Workspace,
-    package: &Package,
-    entry: &Entry,
-    built: &mut Built,
-) -> Result<&'static str> {
-    anstream::eprintln!("---- mutant {}: {}", entry.name, entry.breaks);
+fn verdict(package: &Package, entry: &Entry, built: &Built) -> Result<&'static str> {
     let limit = if entry.want == Want::Hang { HANG_LIMIT } else { LIMIT };
     let mut survived = false;
-    for program in built.programs(workspace, package, entry)? {
+    for program in built.programs(entry) {
         let mut test = Command::new(&program.path);
         test.args(&entry.filter)
             .current_dir(&package.dir)
