@@ -56,11 +56,16 @@ const fn layout_of(class: usize) -> Layout {
 ///
 /// `cell` was allocated by [`Cache::allocate`] with this room and is not used again.
 pub(super) unsafe fn free(cell: NonNull<u8>, room: &Room) {
-    if mutant!("task-memory-never-freed") {
+    if lost() {
         return;
     }
     // SAFETY: the caller's promise.
     unsafe { alloc::dealloc(cell.as_ptr(), room.layout) };
+}
+
+/// Whether memory is lost: that of small tasks too, which is seldom freed, but used again.
+fn lost() -> bool {
+    mutant!("task-memory-never-freed")
 }
 
 #[cold]
@@ -113,6 +118,9 @@ impl Cache {
             // SAFETY: handed on.
             return unsafe { free(cell, room) };
         };
+        if lost() {
+            return;
+        }
         let count = self.counts[class].get();
         if count >= room.most {
             // SAFETY: handed on.
