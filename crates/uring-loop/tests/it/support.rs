@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use uring_loop::testing::{SimConfig, SimHandle};
-use uring_loop::time::{sleep, timeout};
+use uring_loop::time::{now, sleep, timeout};
 use uring_loop::{Builder, EventLoop, ReportKind, Statistics, catch_cancel, spawn, yield_now};
 
 /// A builder with few and small buffers.
@@ -62,11 +62,17 @@ where
 }
 
 /// Runs a future on a fresh loop whose clock jumps. One that waits for ever fails: when nothing
-/// else is to be done, the clock jumps to the end of its day.
+/// else is to be done, the clock jumps to the end of its day. (That polls it once more, which must
+/// not be what helps.)
 #[track_caller]
 pub(crate) fn run_limited<F: Future>(future: F) -> F::Output {
-    let limited = async { timeout(Duration::from_secs(24 * 3600), future).await };
-    uring_loop::testing::run(limited).expect("it waits for ever")
+    let day = Duration::from_secs(24 * 3600);
+    uring_loop::testing::run(async {
+        let start = now();
+        let output = timeout(day, future).await.expect("it waits for ever");
+        assert!(now() - start < day, "it was not woken, and ended when its day was over");
+        output
+    })
 }
 
 /// A loop whose clock jumps.
