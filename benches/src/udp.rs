@@ -24,6 +24,8 @@ use crate::spent::Spent;
 pub struct Peer {
     /// Receives datagrams and sends each back to where it came from.
     pub answer: fn(job: Job) -> Spent,
+    /// The same with a task for each answer, where the runtime has tasks.
+    pub answer_by_tasks: Option<fn(job: Job) -> Spent>,
     /// Receives datagrams, and [notes](Tally::note) each.
     pub receive: fn(job: Job) -> (Spent, Tally),
     /// Sends datagrams of `size` bytes to where the socket is connected, from `depth` tasks; in
@@ -117,6 +119,8 @@ struct Options {
 enum What {
     /// The other side asks, this one answers
     Answer,
+    /// The same, with a task for each answer
+    AnswerByTasks,
     /// The other side floods, this one receives
     Receive,
     /// This side floods, from as many tasks as it has under way
@@ -129,7 +133,7 @@ enum What {
     OtherSwallows,
 }
 
-/// The whole of a `udp_*` program.
+/// The whole of a `udp_*` program. For what it has not it prints an empty object.
 ///
 /// # Errors
 ///
@@ -139,7 +143,7 @@ pub fn main(peer: Peer) -> anyhow::Result<()> {
     once::limit_life();
     let (size, depth) = (options.size.into(), options.depth.into());
     match options.what {
-        What::Answer | What::Receive | What::Send => {
+        What::Answer | What::AnswerByTasks | What::Receive | What::Send => {
             pin::to_core(options.core)?;
             measure(peer, &options)
         }
@@ -159,11 +163,19 @@ pub fn main(peer: Peer) -> anyhow::Result<()> {
 }
 
 fn measure(peer: Peer, options: &Options) -> anyhow::Result<()> {
+    if matches!(options.what, What::AnswerByTasks) && peer.answer_by_tasks.is_none() {
+        print_metrics([]);
+        return Ok(());
+    }
     // Of the last run, which is the one that counts.
     let mut lost = 0.0;
     let per_unit = options.length.spent_per_unit(|count| {
         let (spent, sent, received) = match options.what {
-            What::Answer => answer(peer, options, count)?,
+            What::Answer => answer(peer.answer, options, count)?,
+            What::AnswerByTasks => {
+                let by_tasks = peer.answer_by_tasks.expect("looked at before");
+                answer(by_tasks, options, count)?
+            }
             What::Receive => receive(peer, options, count)?,
             _ => send(peer, options, count)?,
         };
@@ -196,11 +208,11 @@ fn other_side(options: &Options, what: &[String]) -> anyhow::Result<Companion> {
     Companion::start(&[what, &numbers.concat()].concat())
 }
 
-fn answer(peer: Peer, options: &Options, count: u64) -> anyhow::Result<Run> {
+fn answer(how: fn(Job) -> Spent, options: &Options, count: u64) -> anyhow::Result<Run> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let to = socket.local_addr()?.to_string();
     let other = other_side(options, &["other-asks".to_owned(), to])?;
-    let spent = (peer.answer)(job(options, socket, count));
+    let spent = how(job(options, socket, count));
     other.finish()?;
     Ok((spent, count, count))
 }

@@ -9,7 +9,7 @@ const TOGETHER: usize = 32;
 const ROOM: usize = 1500;
 
 fn main() -> anyhow::Result<()> {
-    udp::main(Peer { answer, receive, send })
+    udp::main(Peer { answer, answer_by_tasks: None, receive, send })
 }
 
 fn answer(job: Job) -> Spent {

@@ -10,7 +10,7 @@ use uring_loop::net::UdpSocket;
 use uring_loop::{gather, spawn};
 
 fn main() -> anyhow::Result<()> {
-    udp::main(Peer { answer, receive, send })
+    udp::main(Peer { answer, answer_by_tasks: Some(answer_by_tasks), receive, send })
 }
 
 fn run<T: 'static>(future: impl Future<Output = T> + 'static) -> T {
@@ -30,6 +30,21 @@ fn answer(job: Job) -> Spent {
             let datagram = socket.recv().await.expect("a datagram");
             let from = *datagram.from();
             socket.send_to(datagram.into_bytes(), from).await.0.expect("sent");
+        }
+        begin.spent()
+    })
+}
+
+fn answer_by_tasks(job: Job) -> Spent {
+    run(async move {
+        let mut socket = socket(job.socket);
+        let sender = socket.sender();
+        let begin = Begin::now();
+        for _ in 0..job.count {
+            let datagram = socket.recv().await.expect("a datagram");
+            let (sender, from) = (sender.clone(), *datagram.from());
+            let answer = async move { sender.send_to(datagram.into_bytes(), from).await.0 };
+            drop(spawn(async { answer.await.expect("sent") }));
         }
         begin.spent()
     })

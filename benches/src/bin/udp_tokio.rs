@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 use tokio::spawn;
 
 fn main() -> anyhow::Result<()> {
-    udp::main(Peer { answer, receive, send })
+    udp::main(Peer { answer, answer_by_tasks: Some(answer_by_tasks), receive, send })
 }
 
 fn run<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
@@ -31,6 +31,20 @@ fn answer(job: Job) -> Spent {
         for _ in 0..job.count {
             let (length, from) = socket.recv_from(&mut buffer).await.expect("a datagram");
             socket.send_to(&buffer[..length], from).await.expect("sent");
+        }
+        begin.spent()
+    })
+}
+
+fn answer_by_tasks(job: Job) -> Spent {
+    run(async move {
+        let socket = Arc::new(socket(job.socket));
+        let mut buffer = vec![0; 2048];
+        let begin = Begin::now();
+        for _ in 0..job.count {
+            let (length, from) = socket.recv_from(&mut buffer).await.expect("a datagram");
+            let (socket, answer) = (socket.clone(), buffer[..length].to_vec());
+            spawn(async move { socket.send_to(&answer, from).await.expect("sent") });
         }
         begin.spent()
     })

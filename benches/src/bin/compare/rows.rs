@@ -102,6 +102,11 @@ pub(crate) const UDP: &[Row] = &[
     datagrams("answer-32", "64 B answered, 32 under way", &["answer", "--depth=32"]),
     datagrams("answer-128", "64 B answered, 128 under way", &["answer", "--depth=128"]),
     datagrams(
+        "tasks-32",
+        "64 B answered, 32 under way, a task for each answer",
+        &["answer-by-tasks", "--depth=32"],
+    ),
+    datagrams(
         "answer-32-large",
         "1400 B answered, 32 under way",
         &["answer", "--depth=32", "--size=1400"],

@@ -28,6 +28,12 @@ use crate::sys::socket::{INET_NAME, inet, set_gro};
 /// drops what its own buffer has no room for. [`recv_into`](Self::recv_into) fills a buffer of the
 /// caller's.
 ///
+/// # Sending
+///
+/// What the tasks that are ready send goes to the kernel in one call. So a server that answers many
+/// peers does better with a task for each answer, which sends through a [`sender`](Self::sender),
+/// than with one that awaits each before it receives the next: that has a system call to itself.
+///
 /// # Cancel safety
 ///
 /// Receiving with [`recv`](Self::recv) is strict: a datagram that arrived for a dropped call is
