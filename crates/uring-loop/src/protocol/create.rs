@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::connection::run;
 use super::{Protocol, Transport};
-use crate::io::ByteStream;
+use crate::io::{ByteStream, Listener};
 use crate::net::{TcpStream, ToAddress};
 use crate::stream::{Server, bind_all, serve_with};
 use crate::sync::Event;
@@ -15,7 +15,8 @@ use crate::task::{Task, spawn};
 /// Listens on TCP, and makes a protocol for each connection that comes.
 ///
 /// The [`Server`] is that of [`stream::start_server`](crate::stream::start_server). Of a name, it
-/// listens on all addresses; port 0 takes a free one for each.
+/// listens on all addresses; port 0 takes a free one for each. For other kinds of connections, and
+/// for sockets with options of their own, see [`serve`].
 ///
 /// # Errors
 ///
@@ -36,13 +37,54 @@ pub async fn create_server<P: Protocol>(
     factory: impl Fn() -> P + 'static,
     address: impl ToAddress,
 ) -> io::Result<Server> {
-    let listeners = bind_all(address).await?;
+    Ok(serve(factory, bind_all(address).await?))
+}
+
+/// Makes a protocol for each connection that these listeners give: of any kind.
+///
+/// # Panics
+///
+/// If no loop runs on this thread.
+///
+/// # Examples
+///
+/// ```
+/// use uring_loop::buf::RecvBuf;
+/// use uring_loop::net::{UnixListener, UnixStream};
+/// use uring_loop::protocol::{Protocol, Transport, serve};
+///
+/// /// Says what time it is not.
+/// struct Early;
+///
+/// impl Protocol for Early {
+///     fn connection_made(&mut self, transport: Transport) {
+///         transport.write("not yet");
+///         transport.close();
+///     }
+///
+///     fn data_received(&mut self, _: RecvBuf) {}
+/// }
+///
+/// let place = std::env::temp_dir().join(format!("early-{}.sock", std::process::id()));
+/// uring_loop::run(async {
+///     let _server = serve(|| Early, [UnixListener::bind(&place)?]);
+///     let mut client = UnixStream::connect(&place).await?;
+///     assert_eq!(&*client.recv().await?, b"not yet");
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "create_unix_server")]
+pub fn serve<P: Protocol, L: Listener + 'static>(
+    factory: impl Fn() -> P + 'static,
+    listeners: impl IntoIterator<Item = L>,
+) -> Server {
     let factory = Rc::new(factory);
-    Ok(serve_with(listeners, move |stream: TcpStream| {
+    serve_with(listeners.into_iter().collect(), move |stream| {
         let (transport, factory) = (Transport::new(stream), factory.clone());
         let outlet = transport.outlet.clone();
         (outlet, async move { drop(run(factory(), transport, || {}).await) })
-    }))
+    })
 }
 
 /// Connects by TCP ([`TcpStream::connect`]) and makes a protocol for the connection.
@@ -73,7 +115,8 @@ pub async fn create_connection<P: Protocol>(
     Ok(connect(factory(), stream).await)
 }
 
-/// Gives a stream of any kind a protocol, as [`create_connection`] does.
+/// Gives a stream of any kind a protocol, as [`create_connection`] does: a Unix socket, TLS, or a
+/// TCP connection that was made otherwise.
 ///
 /// # Panics
 ///
@@ -82,6 +125,8 @@ pub async fn create_connection<P: Protocol>(
 /// # Cancel safety
 ///
 /// Strict: the connection of a dropped call is closed.
+#[doc(alias = "create_unix_connection")]
+#[doc(alias = "connect_accepted_socket")]
 pub async fn connect<P: Protocol>(
     protocol: P,
     stream: impl ByteStream + 'static,

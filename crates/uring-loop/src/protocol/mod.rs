@@ -2,8 +2,9 @@
 //!
 //! A [`Protocol`] is what a program does with a connection: the loop calls it when there is
 //! something to do. A [`Transport`] is how it answers. [`create_server`] makes a protocol for each
-//! connection that comes, [`create_connection`] one for a connection that it makes, [`connect`] one
-//! for any [`ByteStream`](crate::io::ByteStream).
+//! connection that comes, [`create_connection`] one for a connection that it makes; [`serve`] and
+//! [`connect`] do so for any [`Listener`](crate::io::Listener) and
+//! [`ByteStream`](crate::io::ByteStream): Unix sockets, TLS.
 //!
 //! Pipes are connections of one direction: [`connect_read_pipe`], [`connect_write_pipe`]. What has
 //! no stream of bytes has protocols and transports of its own: datagram sockets
@@ -66,7 +67,7 @@ mod transport;
 
 use std::io;
 
-pub use create::{connect, create_connection, create_server};
+pub use create::{connect, create_connection, create_server, serve};
 pub use datagram::{
     DatagramProtocol, DatagramTransport, EndpointSocket, connect_datagram_endpoint,
     create_datagram_endpoint, datagram_endpoint,

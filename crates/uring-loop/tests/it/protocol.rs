@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use uring_loop::buf::RecvBuf;
 use uring_loop::io::{ByteStreamExt, duplex};
-use uring_loop::net::TcpListener;
-use uring_loop::protocol::{Protocol, Transport, connect, create_connection, create_server};
+use uring_loop::net::{TcpListener, UnixListener, UnixStream};
+use uring_loop::protocol::{Protocol, Transport, connect, create_connection, create_server, serve};
 use uring_loop::testing::{Fault, Peer, SimConfig, SimHandle, opcode};
 use uring_loop::time::sleep;
 use uring_loop::{EventLoop, ReportKind, Task, call_soon};
 
-use crate::support::{on_sim, reports_on_sim};
+use crate::support::{on_sim, reports_on_sim, run_limited};
 
 const MS: Duration = Duration::from_millis(1);
 const EIO: i32 = 5;
@@ -314,6 +314,29 @@ fn an_error_is_told_and_reported_unless_the_peer_just_went() {
             reports[0].0 == ReportKind::ConnectionFailed && reports[0].1.contains("os error 5")
         );
     }
+}
+
+#[test]
+fn any_listener_can_be_served() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = folder.path().join("socket");
+    let talk = |path: std::path::PathBuf| async move {
+        let listener = UnixListener::bind(&path).expect("free");
+        let factory =
+            || Diary { received: Some(|transport, data| transport.write(data)), ..<_>::default() };
+        let server = serve(factory, [listener]);
+        assert_eq!(server.addresses()[0].to_string(), path.display().to_string());
+        let stream = UnixStream::connect(&path).await.expect("it listens");
+        let (transport, task) = connect(Diary::default(), stream).await;
+        transport.write("hello");
+        transport.write_eof();
+        let calls = task.await.expect("no panic").calls.borrow().join(", ");
+        assert_eq!(calls, "made, hello, eof, lost");
+        server.close();
+        server.wait_closed().await;
+    };
+    run_limited(talk(place));
+    on_sim(SimConfig::seeded(0), |_| talk("/run/socket".into()));
 }
 
 #[test]
