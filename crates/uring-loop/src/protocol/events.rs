@@ -31,6 +31,11 @@ impl Events {
         Events { transport, told_to_pause: false }
     }
 
+    /// Somebody else is told from now on, who does not know that writing pauses.
+    pub(super) fn tell_another(&mut self) {
+        self.told_to_pause = false;
+    }
+
     /// The next event; not to be asked for any more after [`Event::Lost`].
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {

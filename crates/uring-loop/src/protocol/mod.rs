@@ -63,6 +63,7 @@ mod datagram;
 mod events;
 mod pipes;
 mod subprocess;
+mod successor;
 mod transport;
 
 use std::io;

@@ -7,6 +7,8 @@ use std::io;
 use std::rc::Rc;
 use std::task::Waker;
 
+use super::Protocol;
+use super::successor::Successor;
 use crate::io::{Address, ByteStream, Rewound};
 use crate::stream::Link;
 use crate::stream::methods::connection_methods;
@@ -30,6 +32,7 @@ pub(super) struct Reading {
     write_only: bool,
     /// The connection's task.
     task: RefCell<Option<Waker>>,
+    pub(super) successor: Successor,
 }
 
 impl Reading {
@@ -53,10 +56,14 @@ impl Reading {
 
     fn pause(&self, paused: bool) {
         if self.paused.replace(paused) && !paused {
-            let task = self.task.take();
-            if let Some(waker) = task {
-                waker.wake();
-            }
+            self.wake_task();
+        }
+    }
+
+    fn wake_task(&self) {
+        let task = self.task.take();
+        if let Some(waker) = task {
+            waker.wake();
         }
     }
 }
@@ -136,6 +143,24 @@ impl Transport {
         S: ByteStream + 'static,
     {
         self.outlet.upgrade(|| unread.into(), make).await
+    }
+
+    /// Has another protocol called from the next call on, up to and including
+    /// [`connection_lost`](Protocol::connection_lost). For connections that go on in another
+    /// language: HTTP that becomes a WebSocket, say.
+    ///
+    /// The new one is not told by [`connection_made`](Protocol::connection_made): give it a clone of
+    /// the transport when it is made, and what the old one has received of it already. It is told
+    /// by [`pause_writing`](Protocol::pause_writing) if too much waits to be sent. The old one is
+    /// not called any more; the connection's task gives it back in the end. On a connection that is
+    /// lost nothing happens.
+    ///
+    /// # Panics
+    ///
+    /// If this is a pipe of a child: only the child has a protocol.
+    pub fn set_protocol(&self, protocol: impl Protocol) {
+        self.reading.successor.set(Box::new(protocol));
+        self.reading.wake_task();
     }
 
     /// Calls no more with what comes, until [`resume_reading`](Self::resume_reading). The peer is

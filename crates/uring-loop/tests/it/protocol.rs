@@ -316,6 +316,80 @@ fn an_error_is_told_and_reported_unless_the_peer_just_went() {
     }
 }
 
+/// A diary that is called instead of another one.
+fn successor(calls: &Rc<RefCell<Vec<String>>>, transport: &Transport) -> Diary {
+    Diary { calls: calls.clone(), transport: Some(transport.clone()), ..Diary::default() }
+}
+
+#[test]
+fn a_protocol_that_hands_its_connection_over_is_not_called_any_more() {
+    on_sim(SimConfig { send_buffer: 10, ..SimConfig::seeded(0) }, |sim| async move {
+        let one = run(&sim, Diary::default()).await;
+        one.transport.set_limits(20, 50);
+        one.transport.write([7; 60]);
+        sleep(MS).await;
+        assert_eq!(one.calls(), "made, pause at 60");
+        // By another task: before the next call.
+        let new = Rc::<RefCell<Vec<String>>>::default();
+        one.transport.set_protocol(successor(&new, &one.transport));
+        sleep(MS).await;
+        assert_eq!(*new.borrow(), ["pause at 60"], "it does not know yet");
+        while one.transport.buffered() > 0 {
+            drop(one.peer.recv());
+            sleep(MS).await;
+        }
+        one.peer.send("for the new one").expect("open");
+        sleep(MS).await;
+        // Twice at once: the one in between is never called.
+        let last = Rc::<RefCell<Vec<String>>>::default();
+        one.transport.set_protocol(Diary::default());
+        one.transport.set_protocol(successor(&last, &one.transport));
+        one.peer.shutdown_write();
+        let old = one.task.await.expect("it gives the first one back");
+        assert_eq!(old.calls.borrow().join(", "), "made, pause at 60");
+        assert_eq!(new.borrow()[1..], ["resume", "for the new one"]);
+        assert_eq!(*last.borrow(), ["eof", "lost"]);
+        // Nothing is kept for a connection that is gone.
+        let calls = Rc::<RefCell<Vec<String>>>::default();
+        one.transport.set_protocol(successor(&calls, &one.transport));
+        assert_eq!(Rc::strong_count(&calls), 1);
+    });
+}
+
+#[test]
+fn a_protocol_may_hand_over_in_a_call_and_the_next_one_is_for_the_new() {
+    struct Greets(Rc<RefCell<Vec<String>>>, Option<Transport>);
+    impl Protocol for Greets {
+        fn connection_made(&mut self, transport: Transport) {
+            self.1 = Some(transport);
+        }
+        fn data_received(&mut self, data: RecvBuf) {
+            assert_eq!(&*data, b"upgrade");
+            let transport = self.1.take().expect("connection_made comes first");
+            transport.write("go on");
+            transport.set_protocol(successor(&self.0, &transport));
+        }
+        fn connection_lost(&mut self, _: Option<io::Error>) {
+            panic!("it is not its connection any more");
+        }
+    }
+    on_sim(SimConfig::seeded(0), |sim| async move {
+        let calls = Rc::<RefCell<Vec<String>>>::default();
+        let listener = sim.peer_listen(([127, 0, 0, 1], 0).into()).expect("free");
+        let made = create_connection(|| Greets(calls.clone(), None), listener.local_addr());
+        let (_, task) = made.await.expect("it listens");
+        let peer = listener.accept().expect("it has come");
+        peer.send("upgrade").expect("open");
+        sleep(MS).await;
+        assert_eq!(peer.recv(), b"go on");
+        peer.send("one").expect("open");
+        sleep(MS).await;
+        peer.reset();
+        drop(task.await.expect("no panic"));
+        assert_eq!(*calls.borrow(), ["one", "lost: ConnectionReset"]);
+    });
+}
+
 #[test]
 fn any_listener_can_be_served() {
     let folder = tempfile::tempdir().expect("a folder");
