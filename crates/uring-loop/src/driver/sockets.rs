@@ -80,12 +80,12 @@ impl Driver {
     }
 
     /// A bound UDP socket.
-    pub(crate) fn udp(&self, address: &SocketAddr) -> io::Result<RawFd> {
+    pub(crate) fn udp(&self, address: &SocketAddr, reuse_port: bool) -> io::Result<RawFd> {
         #[cfg(any(test, feature = "testing"))]
         if let Some(sim) = self.simulated() {
             return sim.udp(address);
         }
-        sys::socket::udp(address)
+        sys::socket::udp(address, reuse_port)
     }
 
     /// A bound Unix socket.

@@ -75,10 +75,31 @@ impl UdpSocket {
     /// If no loop runs on this thread.
     #[track_caller]
     pub fn bind(address: impl ToAddress) -> io::Result<Self> {
+        Self::open(address, false)
+    }
+
+    /// As [`bind`](Self::bind), with SO_REUSEPORT: several sockets, of other loops or processes,
+    /// share the port. The kernel gives each datagram to one of them, by its sender (socket(7)); one
+    /// to many, of broadcast or multicast, to all.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs on this thread.
+    #[track_caller]
+    pub fn bind_reuse_port(address: impl ToAddress) -> io::Result<Self> {
+        Self::open(address, true)
+    }
+
+    #[track_caller]
+    fn open(address: impl ToAddress, reuse_port: bool) -> io::Result<Self> {
         let driver = Driver::current();
         let address = numeric(address)?;
         let raw = driver
-            .udp(&address)
+            .udp(&address, reuse_port)
             .map_err(|error| io::Error::new(error.kind(), format!("binding {address}: {error}")))?;
         Ok(Self::new(Fd::new(driver, raw)))
     }
@@ -256,12 +277,24 @@ impl UdpSocket {
         Ok(())
     }
 
+    /// Allows datagrams to broadcast addresses, or not (the default): such a send fails with
+    /// `PermissionDenied` then (SO_BROADCAST, socket(7)).
+    ///
+    /// # Errors
+    ///
+    /// Those of setsockopt(2).
+    #[doc(alias = "allow_broadcast")]
+    #[doc(alias = "SO_BROADCAST")]
+    pub fn set_broadcast(&self, allow: bool) -> io::Result<()> {
+        self.socket().set_broadcast(allow)
+    }
+
     /// A handle that sends through this socket while it is received from.
     pub fn sender(&self) -> UdpSender {
         UdpSender(self.0.clone())
     }
 
-    /// The socket, for every other option: broadcast, multicast, sizes of buffers.
+    /// The socket, for every other option: multicast, sizes of buffers.
     pub fn socket(&self) -> SockRef<'_> {
         SockRef::from(&*self.0)
     }

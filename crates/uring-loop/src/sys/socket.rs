@@ -47,8 +47,9 @@ pub(crate) fn listen_on(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
 }
 
 /// A bound UDP socket.
-pub(crate) fn udp(address: &SocketAddr) -> io::Result<RawFd> {
+pub(crate) fn udp(address: &SocketAddr, reuse_port: bool) -> io::Result<RawFd> {
     let socket = Socket::new(Domain::for_address(*address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_port(reuse_port)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }

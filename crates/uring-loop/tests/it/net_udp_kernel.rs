@@ -103,6 +103,32 @@ fn a_socket_in_non_blocking_mode_is_waited_for() {
 }
 
 #[test]
+fn sockets_share_a_port_if_all_agree() {
+    run_limited(async {
+        let first = UdpSocket::bind_reuse_port("127.0.0.1:0").expect("free");
+        let address = first.local_addr().expect("bound");
+        let second = UdpSocket::bind_reuse_port(address).expect("shared");
+        assert_eq!(second.local_addr().expect("bound"), address);
+        let error = UdpSocket::bind(address).expect_err("this one does not agree");
+        assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    });
+}
+
+#[test]
+fn a_broadcast_is_refused_until_it_is_allowed() {
+    run_limited(async {
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("free");
+        let everybody = (Ipv4Addr::new(127, 255, 255, 255), 9);
+        let error = socket.send_to("x", everybody).await.0.expect_err("not allowed");
+        assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+        socket.set_broadcast(true).expect("a socket");
+        socket.send_to("x", everybody).await.0.expect("allowed");
+        socket.set_broadcast(false).expect("a socket");
+        assert!(!socket.socket().broadcast().expect("a socket"));
+    });
+}
+
+#[test]
 fn options_are_set_through_the_socket() {
     run_limited(async {
         let socket = UdpSocket::bind("0.0.0.0:0").expect("free");

@@ -109,6 +109,9 @@ pub async fn connect_datagram_endpoint<P: DatagramProtocol>(
 /// Gives a socket of any kind a protocol, bound and connected and with options as it is: a
 /// [`UdpSocket`] or a [`UnixDatagram`](crate::net::UnixDatagram). As [`create_datagram_endpoint`].
 ///
+/// This is the way to an endpoint with a port that is shared, that may broadcast, or that is both
+/// bound and connected.
+///
 /// # Panics
 ///
 /// If no loop runs on this thread.
@@ -116,6 +119,33 @@ pub async fn connect_datagram_endpoint<P: DatagramProtocol>(
 /// # Cancel safety
 ///
 /// Strict: the socket of a dropped call is closed.
+///
+/// # Examples
+///
+/// ```
+/// use uring_loop::io::Address;
+/// use uring_loop::net::{Datagram, UdpSocket};
+/// use uring_loop::protocol::{DatagramProtocol, datagram_endpoint};
+///
+/// struct Deaf;
+///
+/// impl DatagramProtocol for Deaf {
+///     fn datagram_received(&mut self, _: Datagram<Address>) {}
+/// }
+///
+/// uring_loop::run(async {
+///     let socket = UdpSocket::bind_reuse_port("127.0.0.1:0")?;
+///     socket.set_broadcast(true)?;
+///     socket.connect("127.0.0.1:9").await?;
+///     let (transport, _) = datagram_endpoint(Deaf, socket).await;
+///     assert!(transport.local_address().is_some() && transport.peer_address().is_some());
+///     transport.close();
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "reuse_port")]
+#[doc(alias = "allow_broadcast")]
 #[doc(alias = "create_datagram_endpoint")]
 pub async fn datagram_endpoint<P: DatagramProtocol>(
     protocol: P,
