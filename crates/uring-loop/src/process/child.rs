@@ -171,6 +171,11 @@ impl Child {
     }
 }
 
+/// What a signal fails with to a child that is gone.
+pub(crate) fn no_process() -> io::Error {
+    sys::process::no_process()
+}
+
 impl AsFd for Child {
     /// Its pidfd.
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -48,5 +48,6 @@ mod stdio;
 pub use std::process::{ExitStatus, Output, Stdio};
 
 pub use child::Child;
+pub(crate) use child::no_process;
 pub use command::Command;
 pub use exit::Wait;

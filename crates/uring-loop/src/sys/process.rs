@@ -21,6 +21,11 @@ pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
+/// ESRCH, as the kernel would say it.
+pub(crate) fn no_process() -> io::Error {
+    io::Error::from_raw_os_error(libc::ESRCH)
+}
+
 /// ESRCH: it has ended, and was waited for.
 pub(crate) fn is_no_process(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ESRCH)

@@ -345,6 +345,24 @@ fn an_aborted_task_kills_the_child() {
 }
 
 #[test]
+fn an_aborted_task_leaves_no_zombie_though_somebody_keeps_the_transport() {
+    everywhere(|| async {
+        let child = start(Diary::default(), "exec sleep 1000").await;
+        let transport = child.transport.clone();
+        child.task.abort();
+        drop(child);
+        let entry = format!("/proc/{}", transport.id());
+        while std::path::Path::new(&entry).exists() {
+            pause().await;
+        }
+        assert_eq!(transport.status(), None, "nobody was told");
+        let error = transport.signal(SignalKind::TERMINATE).expect_err("it is gone");
+        assert_eq!(error.raw_os_error(), Some(ESRCH));
+        transport.close();
+    });
+}
+
+#[test]
 fn a_call_that_is_dropped_kills_the_child() {
     everywhere(|| async {
         let diary = Diary::default();

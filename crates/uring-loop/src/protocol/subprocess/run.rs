@@ -40,13 +40,14 @@ pub(super) async fn run<P: SubprocessProtocol>(
     made: impl FnOnce(),
 ) -> P {
     let _hold = hold("the protocol of a child");
+    let child = transport.child().expect("it goes with this task");
     let _abort = AbortOnDrop(transport.clone());
     let pipes = StdPipe::ALL.map(|pipe| transport.pipe(pipe).cloned().map(Events::new));
     let mut running =
         Running { protocol, transport: transport.clone(), pipes, exited: false, unknown: None };
     running.protocol.connection_made(transport.clone());
     made();
-    let mut exit = pin!(transport.wait());
+    let mut exit = pin!(child.wait());
     while catch_cancel(poll_fn(|cx| running.poll(exit.as_mut(), cx))).await.is_err() {
         transport.close();
     }

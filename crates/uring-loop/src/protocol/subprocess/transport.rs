@@ -1,13 +1,13 @@
 //! A protocol's hold on its child.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::process::ExitStatus;
 use std::rc::Rc;
 
 use super::StdPipe;
-use crate::process::{Child, Wait};
+use crate::process::{Child, no_process};
 use crate::protocol::Transport;
 use crate::protocol::create::Close;
 use crate::protocol::pipes::{reading, writing};
@@ -23,8 +23,10 @@ pub struct SubprocessTransport {
 }
 
 struct Shared {
-    /// Without its pipes.
-    child: Child,
+    id: u32,
+    /// Without its pipes. Let go of when nobody is left to be told of its end: the loop reaps it
+    /// then, though somebody may keep a transport.
+    child: RefCell<Option<Rc<Child>>>,
     pipes: [Option<Transport>; 3],
     status: Cell<Option<ExitStatus>>,
     closing: Cell<bool>,
@@ -38,7 +40,8 @@ impl SubprocessTransport {
         let stdout = child.stdout.take().map(reading);
         let stderr = child.stderr.take().map(reading);
         let shared = Rc::new(Shared {
-            child,
+            id: child.id(),
+            child: RefCell::new(Some(Rc::new(child))),
             pipes: [stdin, stdout, stderr],
             status: Cell::new(None),
             closing: Cell::new(false),
@@ -47,8 +50,9 @@ impl SubprocessTransport {
         SubprocessTransport { shared }
     }
 
-    pub(super) fn wait(&self) -> Wait<'_> {
-        self.shared.child.wait()
+    /// The child, until its protocol's task has gone.
+    pub(super) fn child(&self) -> Option<Rc<Child>> {
+        self.shared.child.borrow().clone()
     }
 
     pub(super) fn exited(&self, status: ExitStatus) {
@@ -63,7 +67,7 @@ impl SubprocessTransport {
     #[doc(alias = "get_pid")]
     #[doc(alias = "pid")]
     pub fn id(&self) -> u32 {
-        self.shared.child.id()
+        self.shared.id
     }
 
     /// How the child has ended, from
@@ -89,10 +93,11 @@ impl SubprocessTransport {
     /// Those of kill(2); ESRCH after `connection_lost`.
     #[doc(alias = "send_signal")]
     pub fn signal(&self, kind: SignalKind) -> io::Result<()> {
-        match self.shared.finished.get() {
-            true => self.shared.child.signal(kind),
+        match self.child() {
             // As asyncio: `BaseSubprocessTransport` in Lib/asyncio/base_subprocess.py.
-            false => self.shared.child.signal_if_there(kind),
+            Some(child) if !self.shared.finished.get() => child.signal_if_there(kind),
+            Some(child) => child.signal(kind),
+            None => Err(no_process()),
         }
     }
 
@@ -135,11 +140,16 @@ impl SubprocessTransport {
         self.shared.finished.set(true);
         self.shared.pipes.iter().flatten().for_each(Transport::abort);
         self.kill_if_running();
+        if !mutant!("aborted-child-stays-a-zombie") {
+            let child = self.shared.child.take();
+            drop(child);
+        }
     }
 
     fn kill_if_running(&self) {
         if self.status().is_none()
-            && let Err(error) = self.shared.child.start_kill()
+            && let Some(child) = self.child()
+            && let Err(error) = child.start_kill()
         {
             // It has become another user's.
             tracing::warn!("child {} is not killed: {error}", self.id());
