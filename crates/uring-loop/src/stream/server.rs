@@ -1,7 +1,7 @@
 //! A handler for each connection, and how they all end.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -55,7 +55,9 @@ where
 pub(crate) async fn bind_all(address: impl ToAddress) -> io::Result<Vec<TcpListener>> {
     let (mut listeners, mut missing) = (Vec::new(), None);
     let mut addresses = resolve(address).await?;
-    addresses.dedup();
+    // A resolver may name one several times, which could not be bound twice.
+    let mut seen = BTreeSet::new();
+    addresses.retain(|address| mutant!("one-address-bound-twice") || seen.insert(*address));
     for address in addresses {
         match TcpListener::bind(address) {
             Ok(listener) => listeners.push(listener),

@@ -13,7 +13,7 @@ use uring_loop::testing::{Fault, SimConfig, opcode};
 use uring_loop::time::{now, sleep, timeout};
 use uring_loop::{EventLoop, ReportKind, catch_cancel, spawn, yield_now};
 
-use crate::support::{on_sim, poll_once, reports_on_sim};
+use crate::support::{on_sim, on_sim_with, poll_once, reports_on_sim, small};
 
 const MS: Duration = Duration::from_millis(1);
 const EMFILE: i32 = 24;
@@ -299,6 +299,19 @@ fn any_listener_can_be_served() {
         yield_now().await;
     };
     event_loop.run_until_complete(talk).expect("not cancelled");
+}
+
+#[test]
+fn an_address_that_is_named_twice_is_listened_on_once() {
+    let (one, other) = ([127, 0, 0, 1], [127, 0, 0, 2]);
+    let addresses = move |_: &str| Ok([one, other, one].map(|ip| (ip, 0).into()).to_vec());
+    let builder = small().resolve_with(addresses);
+    on_sim_with(builder, SimConfig::seeded(0), |_| async {
+        let server = start_server("twice.example:80", echo).await.expect("free");
+        let listens: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
+        assert_eq!(listens, ["127.0.0.1:80", "127.0.0.2:80"]);
+        server.close();
+    });
 }
 
 #[test]
