@@ -35,6 +35,7 @@ mod input;
 mod metadata;
 mod names;
 mod options;
+mod part;
 mod reader;
 mod registered;
 mod stdio;
@@ -53,6 +54,7 @@ pub use names::{
     remove_dir_all, remove_file, rename, set_permissions, symlink, symlink_metadata,
 };
 pub use options::OpenOptions;
+pub(crate) use part::Part;
 pub use reader::{BufReader, Lines};
 pub use stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 pub use walk::{Walk, WalkEntry, walk};

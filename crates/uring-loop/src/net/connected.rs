@@ -22,12 +22,9 @@ use crate::driver::fd::Fd;
 use crate::driver::outgoing::Outgoing;
 use crate::driver::recvbuf::RecvBuf;
 use crate::driver::{Driver, Op};
+use crate::fs::Part;
 use crate::ops;
-use crate::ops::fs::Target;
 use crate::ops::ring::PollAdd;
-
-/// How much of a file is read and sent in one piece.
-const PIECE: usize = 256 << 10;
 
 /// A connected socket. Dropping it cancels what is in flight and closes it; bytes that were handed
 /// over (`byte_stream.rs`) are sent before it closes.
@@ -240,35 +237,17 @@ impl Connected {
         offset: u64,
         length: u64,
     ) -> io::Result<u64> {
-        let driver = self.connection.shared_driver();
-        // Its own descriptor: the caller's may be closed while an entry waits to be taken in.
-        let file = Fd::new(driver.clone(), driver.duplicate(file)?);
-        if length == 0 {
-            return Ok(0);
-        }
-        let room = length.min(PIECE as u64) as usize;
-        let read = |buffer: Vec<u8>, done: u64| {
-            let (file, offset) = (Target::descriptor(file.as_raw_fd()), offset + done);
-            driver.submit(ops::fs::Read { buffer, offset, file })
-        };
-        let more = if length > room as u64 { room } else { 0 };
-        let (mut done, mut spare) = (0, Vec::with_capacity(more));
-        let (mut result, mut piece) = read(Vec::with_capacity(room), 0).await;
-        loop {
-            piece.truncate(usize::try_from(length - done).unwrap_or(usize::MAX));
-            let next = done + result?.min(piece.len()) as u64;
-            if next == done {
-                return Ok(done);
-            }
-            if next == length {
-                self.write_all(piece).await.0?;
-                return Ok(length);
-            }
-            let (sent, following) = join((self.write_all(piece), read(spare, next))).await;
+        let mut part = Part::of(file, offset, length)?;
+        let (mut done, mut spare) = (0, Vec::new());
+        let mut piece = part.next(Vec::new()).await?;
+        while !piece.is_empty() {
+            let count = piece.len() as u64;
+            let (sent, next) = join((self.write_all(piece), part.next(spare))).await;
             sent.0?;
-            (result, piece) = following;
-            (spare, done) = (sent.1, next);
+            (piece, spare) = (next?, sent.1);
+            done += count;
         }
+        Ok(done)
     }
 
     pub(super) fn set_timeout(&self, side: Side, limit: Option<Duration>) {

@@ -4,11 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::task::Waker;
 
 use super::Protocol;
 use super::successor::Successor;
+use crate::fs::Part;
 use crate::io::{Address, ByteStream, Rewound};
 use crate::stream::Link;
 use crate::stream::methods::connection_methods;
@@ -113,6 +115,28 @@ impl Transport {
     /// Ends our direction behind what was written. The other direction goes on.
     pub fn write_eof(&self) {
         self.outlet.end();
+    }
+
+    /// Sends a part of a file behind what was written, and answers how many bytes that was. As
+    /// [`StreamWriter::send_file`](crate::stream::StreamWriter::send_file), which has more to say.
+    ///
+    /// It waits, so it is for a task that the protocol spawns.
+    ///
+    /// # Errors
+    ///
+    /// As [`StreamWriter::send_file`](crate::stream::StreamWriter::send_file).
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs on this thread.
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak: some bytes may have been sent, and what is written next goes right behind them.
+    #[doc(alias = "sendfile")]
+    pub async fn send_file(&self, file: impl AsFd, offset: u64, length: u64) -> io::Result<u64> {
+        let part = Part::of(file.as_fd(), offset, length)?;
+        self.outlet.send_file(part, || {}).await
     }
 
     /// Puts another stream in the place of the one below, and goes on with that: TLS, say

@@ -14,6 +14,12 @@ pub(crate) struct WaterMarks {
     paused: bool,
 }
 
+impl Default for WaterMarks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl WaterMarks {
     pub(crate) const fn new() -> Self {
         WaterMarks { low: HIGH / 4, high: HIGH, paused: false }

@@ -12,11 +12,15 @@
 //! written from then on is dropped. A failure leaves the stream to its reader: what the peer said
 //! before it went may be of interest.
 //!
-//! An upgrade (`outlet/upgrade.rs`) puts another stream in the place of the one below.
+//! An upgrade (`outlet/upgrade.rs`) puts another stream in the place of the one below. While that,
+//! or a file (`outlet/send_file.rs`), is under way, what is written is held back (`outlet/held.rs`).
 //!
 //! The size that the water marks are about is what is pending and what is in flight, as in
 //! asyncio's `Lib/asyncio/proactor_events.py`.
 
+mod held;
+mod send_file;
+mod state;
 mod upgrade;
 
 use std::cell::{RefCell, RefMut};
@@ -24,10 +28,11 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use upgrade::Held;
+pub(crate) use state::Loss;
+pub(super) use state::gone;
+use state::{End, Sender, State};
 
 use super::Link;
-use super::flow::{Vain, WaterMarks};
 use crate::io::failure::Failure;
 use crate::io::linger::Linger;
 use crate::io::{Address, ByteStream};
@@ -44,73 +49,11 @@ pub(crate) struct Outlet {
     pub(crate) ended: Event,
 }
 
-struct State {
-    pending: Vec<u8>,
-    in_flight: usize,
-    marks: WaterMarks,
-    end: End,
-    closing: bool,
-    /// The writer is gone: our direction ends, and who drives it may go.
-    left: bool,
-    lost: Option<Loss>,
-    vain: Vain,
-    sender: Sender,
-    /// Taken out while it is polled.
-    linger: Option<Box<Linger>>,
-    /// Another stream is to take over.
-    held: Option<Box<Held>>,
-}
-
-/// How far the end of our direction has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    No,
-    Asked,
-    Done,
-}
-
-/// Why nothing is sent any more.
-#[derive(Clone, Debug)]
-pub(crate) enum Loss {
-    Closed,
-    Failed(Failure),
-}
-
-impl Loss {
-    pub(crate) fn error(&self) -> Option<io::Error> {
-        match self {
-            Loss::Closed => None,
-            Loss::Failed(failure) => Some(failure.error()),
-        }
-    }
-}
-
-/// Who calls `poll_send`.
-enum Sender {
-    /// Nobody yet: whoever needs one starts it.
-    Nobody,
-    /// It will look by itself.
-    Awake,
-    Asleep(Waker),
-}
-
 impl Outlet {
     pub(crate) fn new(link: Rc<Link>) -> Rc<Self> {
         let outlet = Outlet {
             link,
-            state: RefCell::new(State {
-                pending: Vec::new(),
-                in_flight: 0,
-                marks: WaterMarks::new(),
-                end: End::No,
-                closing: false,
-                left: false,
-                lost: None,
-                vain: Vain::default(),
-                sender: Sender::Nobody,
-                linger: None,
-                held: None,
-            }),
+            state: RefCell::default(),
             writable: Event::new(),
             idle: Event::new(),
             ended: Event::new(),
@@ -425,40 +368,6 @@ impl Outlet {
         state.in_flight = bytes.len();
         drop(state);
         stream.start_send(bytes)
-    }
-}
-
-/// What is told of a connection that was closed.
-pub(super) fn gone() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, "the connection is closed or lost")
-}
-
-impl State {
-    fn size(&self) -> usize {
-        let held = self.held.as_ref().map_or(0, |held| held.bytes.len());
-        self.pending.len() + self.in_flight + held
-    }
-
-    /// Nothing is with the stream that is there, or for it.
-    fn is_sent(&self) -> bool {
-        self.pending.is_empty() && self.in_flight == 0
-    }
-
-    /// Nothing is to be sent, and nobody looks after that.
-    fn is_idle(&self) -> bool {
-        self.size() == 0 && matches!(self.sender, Sender::Nobody)
-    }
-}
-
-impl Sender {
-    fn wake_up(&mut self) -> Option<Waker> {
-        match std::mem::replace(self, Sender::Awake) {
-            Sender::Asleep(waker) => Some(waker),
-            other => {
-                *self = other;
-                None
-            }
-        }
     }
 }
 

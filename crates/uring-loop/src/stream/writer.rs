@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use super::methods::connection_methods;
@@ -10,6 +11,7 @@ use super::outlet::{Outlet, gone};
 use super::{Link, StreamReader};
 use crate::cancel::catch_cancel;
 use crate::context;
+use crate::fs::Part;
 use crate::io::{Address, ByteStream, Rewound};
 use crate::task::{spawn, yield_now};
 
@@ -128,6 +130,57 @@ impl StreamWriter {
     /// Strict: what was written is sent all the same.
     pub async fn flush(&self) -> io::Result<()> {
         self.outlet.flush().await
+    }
+
+    /// Sends a part of a file, from `offset` on, behind what was written, and answers how many bytes
+    /// that was: fewer than `length` if the file ends before. It is read in pieces
+    /// (`IORING_OP_READ`, 5.6), the next one while one is sent; its own position stays. It waits
+    /// until the kernel has the last one.
+    ///
+    /// What other tasks write meanwhile goes out behind the file, and so does an end of our
+    /// direction. (asyncio refuses such writes.) [`close`](Self::close) does not wait for the rest
+    /// of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of dup(2) and pread(2); as [`flush`](Self::flush). Some bytes may have been sent then.
+    /// Those that change nothing: `BrokenPipe` after [`write_eof`](Self::write_eof), `ResourceBusy`
+    /// if a file or an [upgrade](Self::upgrade) is under way.
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs on this thread.
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak: some bytes may have been sent, and what is written next goes right behind them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uring_loop::fs::File;
+    /// use uring_loop::io::duplex;
+    /// use uring_loop::stream::wrap;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("page");
+    /// # std::fs::write(&path, "hello")?;
+    /// uring_loop::run(async {
+    ///     let (one, other) = duplex(4096);
+    ///     let ((_, writer), (mut reader, _)) = (wrap(one), wrap(other));
+    ///     let page = File::open(&path).await?;
+    ///     writer.write("200 OK\n\n");
+    ///     assert_eq!(writer.send_file(&page, 0, u64::MAX).await?, 5);
+    ///     drop(writer);
+    ///     assert_eq!(reader.read_to_end().await?, b"200 OK\n\nhello");
+    ///     Ok::<(), std::io::Error>(())
+    /// })?
+    /// # ; Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "sendfile")]
+    pub async fn send_file(&self, file: impl AsFd, offset: u64, length: u64) -> io::Result<u64> {
+        let part = Part::of(file.as_fd(), offset, length)?;
+        self.outlet.send_file(part, || drive(&self.outlet)).await
     }
 
     /// Puts another stream in the place of the one below, and goes on with that: TLS, say, on a

@@ -94,6 +94,7 @@ mod soak;
 #[path = "../../examples/soak/rounds.rs"]
 mod soak_rounds;
 mod stream;
+mod stream_file;
 mod stream_model;
 mod stream_server;
 mod stream_upgrade;

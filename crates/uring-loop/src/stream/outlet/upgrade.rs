@@ -12,19 +12,11 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
-use super::{End, Loss, Outlet, gone};
+use super::{Loss, Outlet, gone};
 use crate::io::failure::Failure;
 use crate::io::{ByteStream, Rewound};
-
-/// What was written since an upgrade was asked for: it is for the new stream alone (`upgrade.rs`).
-#[derive(Default)]
-pub(super) struct Held {
-    pub(super) bytes: Vec<u8>,
-    /// Who waits until the old stream has sent what was written before.
-    pub(super) waker: Option<Waker>,
-}
 
 impl Outlet {
     /// Puts what `make` makes of the stream in its place. `unread` is what has come and was not
@@ -60,56 +52,6 @@ impl Outlet {
         self.link.put(Rc::new(stream));
         self.unhold();
         Ok(())
-    }
-
-    /// Holds what is written from now on, for another stream.
-    ///
-    /// # Errors
-    ///
-    /// What it is lost for; `BrokenPipe` if our direction has ended; `ResourceBusy` if somebody
-    /// does that already.
-    fn hold(&self) -> io::Result<()> {
-        let refuse = |kind, text| Err(io::Error::new(kind, text));
-        let mut state = self.state.borrow_mut();
-        if let Some(loss) = &state.lost {
-            return Err(loss.error().unwrap_or_else(gone));
-        }
-        if state.closing {
-            return Err(gone());
-        }
-        if state.end != End::No {
-            let text = "this direction of the connection has ended";
-            return refuse(io::ErrorKind::BrokenPipe, text);
-        }
-        if state.held.is_some() {
-            let text = "an upgrade of this connection is under way";
-            return refuse(io::ErrorKind::ResourceBusy, text);
-        }
-        state.held = Some(Box::default());
-        Ok(())
-    }
-
-    /// What was held is for the stream that is there now.
-    fn unhold(&self) {
-        let mut state = self.state.borrow_mut();
-        if let Some(held) = state.held.take() {
-            state.pending.extend_from_slice(&held.bytes);
-            self.settle(state);
-        }
-    }
-
-    /// Ready when everything is sent that was written before the rest was held, or never will be.
-    fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let fresh = cx.waker().clone();
-        let mut state = self.state.borrow_mut();
-        if state.is_sent() {
-            return Poll::Ready(());
-        }
-        let Some(held) = &mut state.held else { return Poll::Ready(()) };
-        let stale = held.waker.replace(fresh);
-        drop(state);
-        drop(stale);
-        Poll::Pending
     }
 
     /// The stream, for another one that is made of it.
