@@ -52,7 +52,7 @@ impl TlsAcceptor {
     /// It waits as long as the client does. Put it under a limit, and into a task of its own, so
     /// that a client that is slow on purpose holds nobody:
     /// `timeout(Duration::from_secs(10), acceptor.accept(…))`, of [`uring_loop::time::timeout`].
-    /// (asyncio's own limit is 60 seconds.)
+    /// (asyncio's own limit is 60 seconds.) A [`TlsListener`](crate::TlsListener) does all that.
     ///
     /// # Errors
     ///

@@ -39,6 +39,8 @@
 //!
 //! * [`TlsConnector`] makes a client's side of a stream, [`TlsAcceptor`] a server's. Either has a
 //!   builder with defaults that are safe, and takes a configuration of rustls for all else.
+//! * [`TlsListener`] does an acceptor's handshakes beside each other, for the servers of
+//!   [`uring_loop::stream`] and [`uring_loop::protocol`].
 //! * [`TlsStream`] is a [`ByteStream`](uring_loop::io::ByteStream) as what it lies on. So all that
 //!   works over streams works over it: halves, line readers, protocols, TLS again.
 //! * [`Identity`] is a certificate with its key; [`Version`] and [`HandshakeKind`] tell what was
@@ -86,6 +88,7 @@ mod facts;
 pub mod fuzzing;
 mod handshake;
 mod identity;
+mod listener;
 mod names;
 mod protocols;
 mod provider;
@@ -97,6 +100,7 @@ pub use acceptor::{AcceptorBuilder, TlsAcceptor};
 pub use connector::{ConnectorBuilder, TlsConnector};
 pub use facts::{HandshakeKind, Version};
 pub use identity::Identity;
+pub use listener::TlsListener;
 pub use rustls;
 pub use stream::TlsStream;
 

@@ -6,6 +6,7 @@ mod end;
 mod faults;
 mod foreign;
 mod handshake;
+mod listener;
 mod names;
 #[cfg(feature = "native-roots")]
 mod native_roots;
