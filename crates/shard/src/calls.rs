@@ -21,19 +21,26 @@ pub(crate) enum Outcome {
 #[derive(Default)]
 pub(crate) struct Pending {
     outcome: Cell<Option<Outcome>>,
+    finished: Cell<bool>,
     waker: Cell<Option<Waker>>,
 }
 
 impl Pending {
     pub(crate) fn finish(&self, outcome: Outcome) {
+        self.finished.set(true);
         self.outcome.set(Some(outcome));
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
+
+    /// Whether the answer has come, taken or not.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.get()
+    }
 }
 
-/// Waits for the answer of a call. Dropping it forgets the call, which goes on over there.
+/// Waits for the answer of a call. Dropping it forgets the call.
 pub(crate) struct Answer(pub(crate) Rc<Pending>);
 
 impl Future for Answer {

@@ -19,27 +19,53 @@ pub(crate) fn inherited() -> io::Result<Vec<usize>> {
     Ok(cpus.into_iter().map(|cpu| cpu.id).collect())
 }
 
-/// The CPU of each shard: of the list, or else of the mask, the first `count`, or else all.
+/// Where the CPUs of shards are taken from, in order.
+pub(crate) enum From<'a> {
+    /// Those of the affinity mask.
+    Mask(&'a [usize]),
+    /// One for each core in it.
+    Cores(&'a [usize]),
+    /// A list that somebody made; one may stand twice.
+    List(&'a [usize]),
+}
+
+impl From<'_> {
+    fn cpus(&self) -> &[usize] {
+        let (From::Mask(cpus) | From::Cores(cpus) | From::List(cpus)) = self;
+        cpus
+    }
+}
+
+impl fmt::Display for From<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, unit) = match self {
+            From::Mask(_) => ("the affinity mask", "CPU"),
+            From::Cores(_) => ("the affinity mask", "core"),
+            From::List(_) => ("the list", "CPU"),
+        };
+        let several = if self.cpus().len() == 1 { "" } else { "s" };
+        write!(f, "{what} has {} {unit}{several} ({})", self.cpus().len(), List(self.cpus()))
+    }
+}
+
+/// The CPU of each shard: the first `count`, or else all.
 pub(crate) fn choose(
     mask: &[usize],
-    list: Option<&[usize]>,
+    from: &From<'_>,
     count: Option<usize>,
 ) -> io::Result<Vec<usize>> {
     let bad = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-    let from = list.unwrap_or(mask);
-    let count = count.unwrap_or(from.len());
+    let count = count.unwrap_or(from.cpus().len());
     if count == 0 {
         return bad("a group of 0 shards: ask for at least one".into());
     }
-    if count > from.len() {
-        let (have, what) = (from.len(), if list.is_some() { "list" } else { "affinity mask" });
+    if count > from.cpus().len() {
         return bad(format!(
-            "{count} shards, but the {what} has {have} CPUs ({}): ask for fewer, or name the CPU \
-             of every shard with `cpus`, where one may stand twice",
-            List(from)
+            "{count} shards, but {from}: ask for fewer, or name the CPU of every shard with \
+             `cpus`, where one may stand twice"
         ));
     }
-    for (shard, cpu) in from[..count].iter().enumerate() {
+    for (shard, cpu) in from.cpus()[..count].iter().enumerate() {
         if !mask.contains(cpu) {
             return bad(format!(
                 "shard {shard} cannot be pinned to CPU {cpu}: it is not in the affinity mask that \
@@ -49,7 +75,7 @@ pub(crate) fn choose(
             ));
         }
     }
-    Ok(from[..count].to_vec())
+    Ok(from.cpus()[..count].to_vec())
 }
 
 /// Pins the calling thread, and makes sure of it.
@@ -73,7 +99,7 @@ fn current() -> io::Result<Vec<usize>> {
 }
 
 /// Prints CPUs as the kernel does: `0-3,8`.
-struct List<'a>(&'a [usize]);
+pub(crate) struct List<'a>(pub(crate) &'a [usize]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,32 +123,30 @@ impl fmt::Display for List<'_> {
 mod tests {
     use super::*;
 
-    fn refused(mask: &[usize], list: Option<&[usize]>, count: Option<usize>) -> String {
-        choose(mask, list, count).expect_err("must be refused").to_string()
-    }
-
-    #[test]
-    fn without_wishes_every_cpu_of_the_mask_gets_a_shard() {
-        assert_eq!(choose(&[1, 3, 4], None, None).expect("fits"), [1, 3, 4]);
-        assert_eq!(choose(&[1, 3, 4], None, Some(2)).expect("fits"), [1, 3]);
+    fn chosen(mask: &[usize], list: &[usize], count: Option<usize>) -> io::Result<Vec<usize>> {
+        choose(mask, &From::List(list), count)
     }
 
     #[test]
     fn a_list_is_kept_in_its_order_and_may_repeat() {
-        assert_eq!(choose(&[0, 1], Some(&[1, 0, 1]), None).expect("fits"), [1, 0, 1]);
-        assert_eq!(choose(&[0, 1], Some(&[1, 0, 1]), Some(1)).expect("fits"), [1]);
+        assert_eq!(chosen(&[0, 1], &[1, 0, 1], None).expect("fits"), [1, 0, 1]);
+        assert_eq!(chosen(&[0, 1], &[1, 0, 1], Some(1)).expect("fits"), [1]);
+        assert_eq!(choose(&[1, 3, 4], &From::Mask(&[1, 3, 4]), Some(2)).expect("fits"), [1, 3]);
     }
 
     #[test]
     fn what_does_not_fit_is_refused_with_cause_and_fix() {
-        let error = refused(&[0, 1], Some(&[1, 7]), None);
+        let refused = |list, count| chosen(&[0, 1], list, count).expect_err("refused").to_string();
+        let error = refused(&[1, 7], None);
         assert!(error.contains("shard 1 cannot be pinned to CPU 7"), "{error}");
         assert!(error.contains("CPUs 0-1") && error.contains("taskset"), "{error}");
-        let error = refused(&[0, 1], None, Some(3));
-        assert!(error.contains("3 shards, but the affinity mask has 2 CPUs (0-1)"), "{error}");
-        assert!(refused(&[0], Some(&[]), None).contains("0 shards"));
+        let error = refused(&[0], Some(3));
+        assert!(error.contains("3 shards, but the list has 1 CPU (0)"), "{error}");
+        let error = choose(&[0, 1], &From::Mask(&[0, 1]), Some(3)).expect_err("refused");
+        assert!(error.to_string().contains("the affinity mask has 2 CPUs (0-1)"), "{error}");
+        assert!(refused(&[], None).contains("0 shards"));
         // Beyond any mask of the kernel's default size.
-        assert!(refused(&[0], Some(&[1 << 40]), None).contains("CPU 1099511627776"));
+        assert!(refused(&[1 << 40], None).contains("CPU 1099511627776"));
     }
 
     #[test]

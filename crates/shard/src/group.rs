@@ -16,7 +16,11 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use uring_loop::Handle;
+
 use crate::error::{Cause, Failure};
+use crate::event::Observer;
+use crate::restart::Restart;
 
 /// How long after the deadline of a stop a thread may take before it counts as stuck. A loop that
 /// closes waits for the kernel, 5 s unless told otherwise.
@@ -25,12 +29,25 @@ const STUCK: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) cpus: Vec<usize>,
+    /// The classes of calls.
+    pub(crate) services: Vec<String>,
+    pub(crate) rules: Rules,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// What was decided about a group before it began.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
     /// How long services may take to end after another failed.
     pub(crate) patience: Duration,
     /// Whether a shard serves calls until all services have ended.
     pub(crate) linger: bool,
-    state: Mutex<State>,
-    changed: Condvar,
+    /// Whether a shard that panics begins anew.
+    pub(crate) restart: Option<Restart>,
+    /// After how long without a turn a shard is reported.
+    pub(crate) stuck: Option<Duration>,
+    pub(crate) observer: Observer,
 }
 
 #[derive(Debug)]
@@ -46,15 +63,17 @@ struct State {
     /// Which threads are past their last use of anything here.
     gone: Vec<bool>,
     wakers: Vec<Option<Waker>>,
+    /// The loops that run.
+    handles: Vec<Option<Handle>>,
 }
 
 impl Group {
-    pub(crate) fn new(cpus: Vec<usize>, patience: Duration, linger: bool) -> Self {
+    pub(crate) fn new(cpus: Vec<usize>, services: Vec<String>, rules: Rules) -> Self {
         let count = cpus.len();
         Group {
             cpus,
-            patience,
-            linger,
+            services,
+            rules,
             state: Mutex::new(State {
                 unreported: count,
                 refused: None,
@@ -63,6 +82,7 @@ impl Group {
                 ended: vec![false; count],
                 gone: vec![false; count],
                 wakers: vec![None; count],
+                handles: vec![None; count],
             }),
             changed: Condvar::new(),
         }
@@ -149,7 +169,31 @@ impl Group {
         wakers.into_iter().flatten().for_each(Waker::wake);
         self.changed.notify_all();
         if stop {
-            self.stop(self.patience);
+            self.stop(self.rules.patience);
+        }
+    }
+
+    /// A shard's loop runs now, or has ended.
+    pub(crate) fn set_handle(&self, shard: usize, handle: Option<Handle>) {
+        self.lock().handles[shard] = handle;
+    }
+
+    /// A shard's loop, if it runs.
+    pub(crate) fn handle(&self, shard: usize) -> Option<Handle> {
+        self.lock().handles[shard].clone()
+    }
+
+    /// Waits for so long. `false`: the end was asked for meanwhile.
+    pub(crate) fn pause(&self, pause: Duration) -> bool {
+        let end = far(pause);
+        let mut state = self.lock();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if state.stop.is_some() || left.is_zero() {
+                return state.stop.is_none();
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -215,7 +259,14 @@ mod tests {
     use super::*;
 
     fn group(count: usize) -> Group {
-        Group::new((10..10 + count).collect(), Duration::ZERO, true)
+        let rules = Rules {
+            patience: Duration::ZERO,
+            linger: true,
+            restart: None,
+            stuck: None,
+            observer: Observer::default(),
+        };
+        Group::new((10..10 + count).collect(), vec!["calls".into()], rules)
     }
 
     #[test]

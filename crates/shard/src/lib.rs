@@ -53,7 +53,15 @@ pub mod channel;
 #[cfg(not(loom))]
 mod cpus;
 #[cfg(not(loom))]
+mod entry;
+#[cfg(not(loom))]
 mod error;
+#[cfg(not(loom))]
+mod event;
+#[cfg(not(loom))]
+mod everywhere;
+#[cfg(not(loom))]
+mod gate;
 #[cfg(not(loom))]
 mod group;
 #[cfg(all(test, loom))]
@@ -61,20 +69,50 @@ mod loom_tests;
 #[cfg(not(loom))]
 mod mesh;
 #[cfg(not(loom))]
+mod restart;
+#[cfg(not(loom))]
+mod route;
+#[cfg(not(loom))]
 mod run;
 #[cfg(not(loom))]
+mod service;
+#[cfg(not(loom))]
 mod shard;
+#[cfg(not(loom))]
+mod sharded;
 #[cfg(not(loom))]
 mod shards;
 mod spsc;
 #[cfg(all(test, not(loom)))]
 mod spsc_tests;
+#[cfg(not(loom))]
+mod state;
+#[cfg(not(loom))]
+mod topology;
+#[cfg(not(loom))]
+mod watch;
 
 #[cfg(not(loom))]
 pub use builder::Builder;
 #[cfg(not(loom))]
+pub use entry::Entry;
+#[cfg(not(loom))]
 pub use error::{CallError, Cause, Ended, Failure};
+#[cfg(not(loom))]
+pub use event::Event;
+#[cfg(not(loom))]
+pub use gate::{Gate, GateClosed, Pass};
+#[cfg(not(loom))]
+pub use restart::Restart;
+#[cfg(not(loom))]
+pub use route::{hash, jump_hash, route};
+#[cfg(not(loom))]
+pub use service::Service;
 #[cfg(not(loom))]
 pub use shard::Shard;
 #[cfg(not(loom))]
+pub use sharded::Sharded;
+#[cfg(not(loom))]
 pub use shards::{Shards, Stopper};
+#[cfg(not(loom))]
+pub use topology::{Cpu, Placement, Quota, Topology};

@@ -6,8 +6,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::builder::Builder;
+use crate::entry::Entry;
 use crate::error::{Cause, Ended, Failure};
 use crate::group::Group;
+use crate::watch::Watch;
 
 /// A running group: a pinned thread with an event loop per shard. `T` is what a service returns.
 ///
@@ -42,6 +44,8 @@ use crate::group::Group;
 pub struct Shards<T> {
     threads: Vec<JoinHandle<Option<Ended<T>>>>,
     group: Arc<Group>,
+    /// Reports shards that are stuck. Ends when it is dropped.
+    _watch: Option<Watch>,
 }
 
 impl Shards<()> {
@@ -52,8 +56,12 @@ impl Shards<()> {
 }
 
 impl<T> Shards<T> {
-    pub(crate) fn new(threads: Vec<JoinHandle<Option<Ended<T>>>>, group: Arc<Group>) -> Self {
-        Shards { threads, group }
+    pub(crate) fn new(
+        threads: Vec<JoinHandle<Option<Ended<T>>>>,
+        group: Arc<Group>,
+        watch: Option<Watch>,
+    ) -> Self {
+        Shards { threads, group, _watch: watch }
     }
 
     /// How many shards there are.
@@ -69,6 +77,16 @@ impl<T> Shards<T> {
     /// Something to ask for the end with, from any thread.
     pub fn stopper(&self) -> Stopper {
         Stopper { group: self.group.clone() }
+    }
+
+    /// The way in for threads that are no shards: at most `limit` of its calls to each shard are
+    /// under way.
+    ///
+    /// # Panics
+    ///
+    /// If `limit` is 0.
+    pub fn entry(&self, limit: usize) -> Entry {
+        Entry::new(self.group.clone(), limit)
     }
 
     /// Blocks until every shard has ended, and gives how, by index. Not to be used on a shard.
@@ -112,7 +130,7 @@ impl<T> Shards<T> {
 impl<T> Drop for Shards<T> {
     fn drop(&mut self) {
         if !self.threads.is_empty() {
-            self.group.stop(self.group.patience);
+            self.group.stop(self.group.rules.patience);
             // Nobody is left to hear of a failure.
             drop(self.wait());
         }

@@ -19,7 +19,7 @@ pub(super) fn group(machine: &Machine) -> Group {
         affinity(machine, &allowed),
         cores(machine, &allowed),
         nodes(machine),
-        cgroup::row(machine, allowed.len()),
+        cgroup::row(machine.topology().as_ref()),
         governor(machine, &allowed),
         hypervisor(machine),
         clock(machine),

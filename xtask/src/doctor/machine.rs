@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use shard::Topology;
+
 /// Where the files are read from; `/` but in tests.
 #[derive(Debug)]
 pub(super) struct Machine {
@@ -35,6 +37,11 @@ impl Machine {
     pub(super) fn capable(&self, capability: u32) -> bool {
         let effective = self.status("CapEff").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
         effective.is_some_and(|set| set >> capability & 1 == 1)
+    }
+
+    /// Which CPUs there are for shards; `None` when not visible.
+    pub(super) fn topology(&self) -> Option<Topology> {
+        Topology::read(&self.root).ok()
     }
 
     /// The CPUs this process may run on; empty when not visible.

@@ -13,6 +13,7 @@ mod limits;
 mod machine;
 mod report;
 mod ring;
+mod shards;
 
 use std::io::Write as _;
 
@@ -39,6 +40,7 @@ fn examine(machine: &Machine) -> Report {
         kernel::group(machine),
         limits::group(machine),
         cpus::group(machine),
+        shards::group(machine),
         confinement::group(machine),
     ];
     Report { groups }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use shard::{CallError, Ended, Shard, Shards};
+use uring_loop::catch_cancel;
 use uring_loop::time::{sleep, timeout};
 use uring_loop::yield_now;
 
@@ -218,7 +219,8 @@ fn a_caller_that_gives_up_leaves_the_limit_as_it_was() {
                 let gate = open.clone();
                 let waits = || async move {
                     while !gate.load(Ordering::Relaxed) {
-                        sleep(Duration::from_millis(1)).await;
+                        // It is asked to end when its caller gives up, and does not.
+                        let _ = catch_cancel(sleep(Duration::from_millis(1))).await;
                     }
                 };
                 let brief = Duration::from_millis(1);

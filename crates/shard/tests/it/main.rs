@@ -4,6 +4,10 @@
 mod calls;
 mod channel;
 mod echo;
+mod entry;
+mod everywhere;
+mod restart;
+mod services;
 mod start;
 mod stop;
 
