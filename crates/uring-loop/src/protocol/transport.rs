@@ -75,7 +75,7 @@ connection_methods!(Transport);
 impl Transport {
     /// What a stream is to a protocol.
     pub(super) fn new(stream: impl ByteStream + 'static) -> Self {
-        let outlet = Outlet::new(Link::new(Rc::new(stream)));
+        let outlet = Outlet::driven(Link::new(Rc::new(stream)));
         Transport { outlet, reading: Rc::default() }
     }
 

@@ -63,6 +63,16 @@ impl Outlet {
         Rc::new(outlet)
     }
 
+    /// One with a task of its own that will send, from its first poll on: nobody else starts to.
+    /// (Two who send wait for the same things, and one of them is not woken.)
+    pub(crate) fn driven(link: Rc<Link>) -> Rc<Self> {
+        let outlet = Self::new(link);
+        if !mutant!("two-send-for-one-connection") {
+            outlet.set_sender(Sender::Awake);
+        }
+        outlet
+    }
+
     /// Adds bytes behind those that there are.
     ///
     /// # Panics

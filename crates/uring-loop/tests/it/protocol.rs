@@ -11,8 +11,8 @@ use uring_loop::io::{ByteStreamExt, duplex};
 use uring_loop::net::{TcpListener, UnixListener, UnixStream};
 use uring_loop::protocol::{Protocol, Transport, connect, create_connection, create_server, serve};
 use uring_loop::testing::{Fault, Peer, SimConfig, SimHandle, opcode};
-use uring_loop::time::sleep;
-use uring_loop::{EventLoop, ReportKind, Task, call_soon};
+use uring_loop::time::{sleep, timeout};
+use uring_loop::{EventLoop, ReportKind, Task, call_soon, yield_now};
 
 use crate::support::{on_sim, reports_on_sim, run_limited};
 
@@ -518,4 +518,31 @@ fn what_was_written_before_a_stop_arrives() {
     let got = client.join().expect("no panic");
     assert!(got.ends_with(b"Okay. Shutting down.\n"), "{} bytes", got.len());
     assert_eq!(got.len(), (4 << 20) + 21);
+}
+
+#[test]
+fn a_connection_that_is_closed_before_its_first_call_comes_to_its_end() {
+    for abort in [false, true] {
+        on_sim(SimConfig::seeded(0), |sim| async move {
+            let server = create_server(Diary::default, "127.0.0.1:0").await.expect("free");
+            let peer = sim.peer_connect(server.addresses()[0].ip().expect("TCP"));
+            let peer = peer.expect("it listens");
+            peer.send("nobody reads this").expect("open");
+            while server.connections() == 0 {
+                yield_now().await;
+            }
+            // Its task has not run yet.
+            if abort {
+                server.abort_clients()
+            } else {
+                server.close_clients()
+            }
+            server.close();
+            sleep(MS).await;
+            assert!(peer.ended());
+            drop(peer);
+            let closed = timeout(Duration::from_secs(60), server.wait_closed());
+            closed.await.expect("nobody is left");
+        });
+    }
 }
