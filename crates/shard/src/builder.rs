@@ -12,6 +12,7 @@ use crate::group::{Group, Rules};
 use crate::mesh;
 use crate::restart::Restart;
 use crate::run::{self, Place};
+use crate::service::MOST_CONNECTIONS;
 use crate::shard::Shard;
 use crate::shards::Shards;
 use crate::topology::{Placement, Topology};
@@ -163,9 +164,9 @@ impl Builder {
         self
     }
 
-    /// The names of all services, and their limits. Our own comes first.
+    /// The names of all services, and their limits. Our own come first.
     fn services(&self) -> (Vec<String>, Vec<usize>) {
-        let own = [("calls".into(), self.calls)];
+        let own = [("calls".into(), self.calls), ("connections".into(), MOST_CONNECTIONS)];
         own.into_iter().chain(self.services.iter().cloned()).unzip()
     }
 

@@ -75,6 +75,8 @@ mod route;
 #[cfg(not(loom))]
 mod run;
 #[cfg(not(loom))]
+mod server;
+#[cfg(not(loom))]
 mod service;
 #[cfg(not(loom))]
 mod shard;
@@ -87,6 +89,8 @@ mod spsc;
 mod spsc_tests;
 #[cfg(not(loom))]
 mod state;
+#[cfg(not(loom))]
+mod sys;
 #[cfg(not(loom))]
 mod topology;
 #[cfg(not(loom))]
@@ -106,6 +110,8 @@ pub use gate::{Gate, GateClosed, Pass};
 pub use restart::Restart;
 #[cfg(not(loom))]
 pub use route::{hash, jump_hash, route};
+#[cfg(not(loom))]
+pub use server::{Accept, Connection, Listener, Seat, Served, Server, Wake};
 #[cfg(not(loom))]
 pub use service::Service;
 #[cfg(not(loom))]

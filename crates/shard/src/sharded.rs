@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::CallError;
 use crate::shard::Shard;
@@ -37,7 +36,7 @@ use crate::state::{Missing, Name};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Sharded<T> {
-    number: u64,
+    name: Name,
     /// It has no `T` itself.
     value: PhantomData<fn(T)>,
 }
@@ -56,13 +55,12 @@ impl<T: 'static> Sharded<T> {
     where
         C: FnOnce(&Shard) -> T + Clone + Send + 'static,
     {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let sharded = Sharded { number, value: PhantomData };
+        let name = Name::fresh();
+        let sharded = Sharded { name, value: PhantomData };
         let made = shard.invoke_on_all(move || async move {
             let here = Shard::current();
             let value = make(&here);
-            here.states().put_as(Name::Number(number), value);
+            here.states().put_as(name, value);
         });
         if let Err(error) = made.await {
             // The error tells more than one of this would.
@@ -81,7 +79,7 @@ impl<T: 'static> Sharded<T> {
     #[doc(alias = "local")]
     #[track_caller]
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        match Shard::current().states().lend(Name::Number(self.number), f) {
+        match Shard::current().states().lend(self.name, f) {
             Ok(value) => value,
             Err(Missing::Absent) => panic!("Sharded::with: there is no instance on this shard"),
             Err(Missing::Lent) => panic!(
@@ -109,8 +107,8 @@ impl<T: 'static> Sharded<T> {
         R: Send + 'static,
         C: FnOnce(&mut T) -> R + Send + 'static,
     {
-        let number = self.number;
-        let used = shard.submit_to(target, move || async move { lend(number, f) }).await?;
+        let name = self.name;
+        let used = shard.submit_to(target, move || async move { lend(name, f) }).await?;
         used.ok_or(CallError::Stopped { shard: target })
     }
 
@@ -128,8 +126,8 @@ impl<T: 'static> Sharded<T> {
         R: Send + 'static,
         C: FnOnce(&mut T) -> R + Clone + Send + 'static,
     {
-        let number = self.number;
-        let used = shard.invoke_on_all(move || async move { lend(number, f) }).await?;
+        let name = self.name;
+        let used = shard.invoke_on_all(move || async move { lend(name, f) }).await?;
         let stopped = |(shard, used): (usize, Option<R>)| used.ok_or(CallError::Stopped { shard });
         used.into_iter().enumerate().map(stopped).collect()
     }
@@ -168,7 +166,7 @@ impl<T: 'static> Sharded<T> {
     ///
     /// Weak: some may be gone.
     pub async fn stop(self, shard: &Shard) -> Result<(), CallError> {
-        let name = Name::Number(self.number);
+        let name = self.name;
         let gone = shard.invoke_on_all(move || async move {
             drop(Shard::current().states().take(name));
         });
@@ -177,8 +175,8 @@ impl<T: 'static> Sharded<T> {
 }
 
 /// Over there: `None` if there is no instance, or one further out is using it.
-fn lend<T: 'static, R>(number: u64, f: impl FnOnce(&mut T) -> R) -> Option<R> {
-    Shard::current().states().lend(Name::Number(number), f).ok()
+fn lend<T: 'static, R>(name: Name, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+    Shard::current().states().lend(name, f).ok()
 }
 
 impl<T> Clone for Sharded<T> {
@@ -191,6 +189,6 @@ impl<T> Copy for Sharded<T> {}
 
 impl<T> fmt::Debug for Sharded<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sharded({})", self.number)
+        write!(f, "Sharded({:?})", self.name)
     }
 }

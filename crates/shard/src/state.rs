@@ -3,13 +3,22 @@
 use std::any::{Any, TypeId, type_name};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// By what a state is found.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Name {
     Type(TypeId),
-    /// One of a `Sharded`.
+    /// One of a `Sharded`, or of a server.
     Number(u64),
+}
+
+impl Name {
+    /// One that nothing else in this process has.
+    pub(crate) fn fresh() -> Name {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Name::Number(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// `None` stands for one that is lent.
@@ -47,6 +56,10 @@ impl States {
     pub(crate) fn put_as<T: 'static>(&self, name: Name, state: T) -> Option<T> {
         let old = self.0.borrow_mut().insert(name, Some(Box::new(state)))??;
         old.downcast().ok().map(|old| *old)
+    }
+
+    pub(crate) fn has(&self, name: Name) -> bool {
+        self.0.borrow().contains_key(&name)
     }
 
     /// Takes a state away.

@@ -72,6 +72,7 @@ pub(super) const CONFINED: &[Confined] = &[
             "crates/uring-loop/src/testing/sim/memory.rs",
             "crates/uring-loop/src/testing/sim/mod.rs",
             "crates/shard/src/spsc.rs",
+            "crates/shard/src/sys.rs",
             "crates/pool/src/process/",
         ],
         why: "unsafe code has an address: see CONFINED in xtask/src/tidy/rules.rs",
@@ -123,6 +124,8 @@ pub(super) const CONFINED: &[Confined] = &[
             "crates/uring-loop/src/sys/signal.rs",
             "crates/uring-loop/src/testing/sim/memory.rs",
             "crates/uring-loop/src/task/",
+            // Hints without a protocol: a choice that is made by stale ones is only worse.
+            "crates/shard/src/server/load.rs",
             "crates/shard/src/spsc.rs",
             // The floors it measures against are single words.
             "crates/pool/src/process/claim.rs",

@@ -7,6 +7,7 @@ mod echo;
 mod entry;
 mod everywhere;
 mod restart;
+mod server;
 mod services;
 mod start;
 mod stop;

@@ -1,0 +1,273 @@
+//! What a server has on one shard: its connections, and the door for those that others send.
+//!
+//! # Life story
+//!
+//! *open*: in the shard's states, under the listener's name; accepts and takes what is sent.
+//! *draining*: accepts no more, still takes what was on its way. *closed*: out of the states; what
+//! is sent goes back to its sender. The connections that are left end, or are aborted, and the last
+//! seat frees the hub.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uring_loop::sync::Event;
+use uring_loop::time::{sleep, timeout};
+use uring_loop::{TaskRef, yield_now};
+
+use super::connection::Connection;
+use super::listener::{Accept, Sockets};
+use crate::error::CallError;
+use crate::gate::{Gate, Pass};
+use crate::service::CONNECTIONS;
+use crate::shard::Shard;
+
+/// How often room is looked for that only other shards know of.
+const LOOK: Duration = Duration::from_millis(5);
+/// How often the delay of the run queue is measured.
+const SAMPLE: Duration = Duration::from_millis(10);
+
+/// A connection is counted for a shard, from before it is there until it has ended.
+pub(super) struct Count {
+    sockets: Arc<Sockets>,
+    shard: usize,
+}
+
+impl Count {
+    fn new(sockets: Arc<Sockets>, shard: usize) -> Self {
+        sockets.loads.add(shard);
+        Count { sockets, shard }
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.sockets.loads.remove(self.shard);
+    }
+}
+
+/// A connection on its way to a shard.
+pub(super) struct Arrival {
+    pub(super) fd: OwnedFd,
+    pub(super) peer: SocketAddr,
+    pub(super) count: Count,
+    pub(super) carried: Option<Box<dyn Any + Send>>,
+}
+
+pub(super) struct Hub {
+    shard: Shard,
+    pub(super) sockets: Arc<Sockets>,
+    limit: usize,
+    /// Starts the service with a connection.
+    start: Box<dyn Fn(Connection) -> TaskRef>,
+    /// Everything that has a seat.
+    pub(super) gate: Gate,
+    tasks: RefCell<HashMap<u64, TaskRef>>,
+    next: Cell<u64>,
+    /// Set by a seat that becomes free, for who waits for room.
+    room: Event,
+    /// Set by a connection that comes.
+    arrived: Event,
+    pub(super) draining: Event,
+    /// The tasks that accept.
+    pub(super) accepting: Gate,
+    pub(super) failed: Event,
+    pub(super) failure: RefCell<Option<io::Error>>,
+    pub(super) accepted: Cell<u64>,
+    pub(super) handed: Cell<u64>,
+}
+
+impl Hub {
+    pub(super) fn new(
+        shard: Shard,
+        sockets: Arc<Sockets>,
+        limit: usize,
+        start: Box<dyn Fn(Connection) -> TaskRef>,
+    ) -> Rc<Self> {
+        Rc::new(Hub {
+            shard,
+            sockets,
+            limit,
+            start,
+            gate: Gate::new(),
+            tasks: RefCell::default(),
+            next: Cell::new(0),
+            room: Event::new(),
+            arrived: Event::new(),
+            draining: Event::new(),
+            accepting: Gate::new(),
+            failed: Event::new(),
+            failure: RefCell::default(),
+            accepted: Cell::new(0),
+            handed: Cell::new(0),
+        })
+    }
+
+    fn index(&self) -> usize {
+        self.shard.index()
+    }
+
+    /// The shard that is to have the next connection. `None`: all are full.
+    fn choose(&self) -> Option<usize> {
+        let (own, loads) = (self.index(), &self.sockets.loads);
+        let own_has_room = loads.connections(own) < self.limit;
+        match self.sockets.accept {
+            Accept::ReusePort => own_has_room.then_some(own),
+            Accept::LeastLoaded => loads.least(own, self.limit),
+            Accept::Balanced => {
+                loads.relief(own, self.limit).or_else(|| own_has_room.then_some(own))
+            }
+        }
+    }
+
+    /// Waits until a shard has room for a connection.
+    pub(super) async fn wait_for_room(&self) {
+        loop {
+            self.room.clear();
+            if self.choose().is_some() {
+                return;
+            }
+            // Seats of other shards become free without a word to us.
+            let _ = timeout(LOOK, self.room.wait()).await;
+        }
+    }
+
+    /// Brings a connection that was accepted here to where it belongs.
+    pub(super) async fn place(self: &Rc<Self>, fd: OwnedFd, peer: SocketAddr) {
+        self.accepted.set(self.accepted.get() + 1);
+        let (own, target) = (self.index(), self.choose().unwrap_or(self.index()));
+        let arrival = Arrival { fd, peer, count: self.count_for(target), carried: None };
+        if target == own {
+            return self.arrive(arrival);
+        }
+        self.handed.set(self.handed.get() + 1);
+        // A shard that has stopped closes what was on its way; one that does not serve gives back.
+        if let Ok(Some(mut back)) = self.send(target, arrival).await {
+            back.count = self.count_for(own);
+            self.arrive(back);
+        }
+    }
+
+    pub(super) fn count_for(&self, shard: usize) -> Count {
+        Count::new(self.sockets.clone(), shard)
+    }
+
+    /// Sends a connection to another shard, or to this one. `Some`: it does not serve there.
+    pub(super) async fn send(
+        &self,
+        target: usize,
+        arrival: Arrival,
+    ) -> Result<Option<Arrival>, CallError> {
+        let name = self.sockets.name;
+        let deliver = move || async move {
+            let hub = Shard::current().states().lend(name, |hub: &mut Rc<Hub>| hub.clone());
+            match hub {
+                Ok(hub) => {
+                    hub.arrive(arrival);
+                    None
+                }
+                Err(_) => Some(arrival),
+            }
+        };
+        self.shard.submit(CONNECTIONS, target, deliver).await
+    }
+
+    /// Starts the service with a connection that is here.
+    fn arrive(self: &Rc<Self>, arrival: Arrival) {
+        let connection = Connection::new(arrival, self);
+        let number = connection.number();
+        let task = (self.start)(connection);
+        // A loop that starts tasks at once may have run it to its end.
+        if !task.is_done() {
+            self.tasks.borrow_mut().insert(number, task);
+        }
+        self.arrived.set();
+    }
+
+    /// Drops every connection that is left; how many.
+    pub(super) fn abort(&self) -> u64 {
+        let tasks = std::mem::take(&mut *self.tasks.borrow_mut());
+        let left = tasks.len() as u64;
+        tasks.into_values().for_each(|task| task.abort());
+        left
+    }
+
+    /// Measures how long ready tasks wait, while there are connections.
+    pub(super) async fn sample(self: Rc<Self>) {
+        let own = self.index();
+        while !self.draining.is_set() {
+            if self.sockets.loads.connections(own) == 0 {
+                self.sockets.loads.note_delay(own, Duration::ZERO);
+                self.arrived.clear();
+                uring_loop::race((self.arrived.wait(), self.draining.wait())).await;
+            }
+            sleep(SAMPLE).await;
+            let ready = Instant::now();
+            yield_now().await;
+            self.sockets.loads.note_delay(own, ready.elapsed());
+        }
+    }
+}
+
+/// The place of a connection on its shard. While it is there, the connection counts, and a drain
+/// waits for it.
+pub struct Seat {
+    hub: Rc<Hub>,
+    number: u64,
+    count: Option<Count>,
+    /// `None` for one that came when the last had left: it is not waited for.
+    _pass: Option<Pass>,
+}
+
+impl Seat {
+    pub(super) fn new(hub: Rc<Hub>, count: Count) -> Self {
+        let number = hub.next.get();
+        hub.next.set(number + 1);
+        let pass = hub.gate.enter().ok();
+        Seat { hub, number, count: Some(count), _pass: pass }
+    }
+
+    pub(super) fn hub(&self) -> &Rc<Hub> {
+        &self.hub
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether the server drains: answer what was asked, and end.
+    pub fn is_draining(&self) -> bool {
+        self.hub.draining.is_set()
+    }
+
+    /// Waits until the server drains.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: there is nothing to lose.
+    pub async fn draining(&self) {
+        self.hub.draining.wait().await;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        drop(self.count.take());
+        let task = self.hub.tasks.borrow_mut().remove(&self.number);
+        drop(task);
+        self.hub.room.set();
+    }
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Seat({} of shard {})", self.number, self.hub.index())
+    }
+}
