@@ -151,6 +151,12 @@ const RUNNABLE: &[Runnable] = &[
         args: &["--addr", "127.0.0.1:0", "--seconds", "1"],
         says: &["listening", "shard 0"],
     },
+    Runnable {
+        package: "shard",
+        name: "kv",
+        args: &["--addr", "127.0.0.1:0", "--seconds", "1"],
+        says: &["listening", "shard 0"],
+    },
 ];
 
 const NOT_RUN: &[NotRun] = &[

@@ -6,12 +6,16 @@ mod channel;
 mod echo;
 mod entry;
 mod everywhere;
+mod kv;
 mod restart;
 mod server;
 mod services;
 mod start;
 mod stop;
 
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Once;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,6 +34,25 @@ fn guarded<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
             std::panic::resume_unwind(thread.join().expect_err("it sent nothing"))
         }
     }
+}
+
+/// The program of an example, built anew if need be: `cargo test --test it` builds none.
+fn example(name: &str) -> PathBuf {
+    static BUILD: Once = Once::new();
+    let own = std::env::current_exe().expect("it runs");
+    let folder = own.ancestors().nth(2).expect("target/debug/deps/it");
+    BUILD.call_once(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+        let mut build = Command::new(cargo);
+        build.args(["build", "-q", "-p", env!("CARGO_PKG_NAME"), "--examples", "--target-dir"]);
+        build.arg(folder.parent().expect("target"));
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        let built = build.status();
+        assert!(built.is_ok_and(|status| status.success()), "the examples cannot be built");
+    });
+    folder.join("examples").join(name)
 }
 
 /// The CPUs we may use.
