@@ -25,7 +25,8 @@ const HANDSHAKE: Duration = Duration::from_secs(60);
 /// Each handshake is done in a task of its own, beside the others. So a client that is slow on
 /// purpose holds up nobody; it is given up after 60 seconds
 /// ([`handshake_timeout`](Self::handshake_timeout)). A client whose handshake fails is nobody to
-/// accept: it is passed over in silence, as in asyncio, or told to [`on_failure`](Self::on_failure).
+/// accept: it is passed over in silence, as in asyncio, or told to
+/// [`on_failure`](Self::on_failure).
 ///
 /// It accepts from the other listener while somebody accepts from this one. Dropping it closes the
 /// connections that nobody has accepted, those in their handshake too.

@@ -79,8 +79,8 @@ impl UdpSocket {
     }
 
     /// As [`bind`](Self::bind), with SO_REUSEPORT: several sockets, of other loops or processes,
-    /// share the port. The kernel gives each datagram to one of them, by its sender (socket(7)); one
-    /// to many, of broadcast or multicast, to all.
+    /// share the port. The kernel gives each datagram to one of them, by its sender (socket(7));
+    /// one to many, of broadcast or multicast, to all.
     ///
     /// # Errors
     ///

@@ -173,11 +173,11 @@ impl Transport {
     /// [`connection_lost`](Protocol::connection_lost). For connections that go on in another
     /// language: HTTP that becomes a WebSocket, say.
     ///
-    /// The new one is not told by [`connection_made`](Protocol::connection_made): give it a clone of
-    /// the transport when it is made, and what the old one has received of it already. It is told
-    /// by [`pause_writing`](Protocol::pause_writing) if too much waits to be sent. The old one is
-    /// not called any more; the connection's task gives it back in the end. On a connection that is
-    /// lost nothing happens.
+    /// The new one is not told by [`connection_made`](Protocol::connection_made): give it a clone
+    /// of the transport when it is made, and what the old one has received of it already. It is
+    /// told by [`pause_writing`](Protocol::pause_writing) if too much waits to be sent. The old one
+    /// is not called any more; the connection's task gives it back in the end. On a connection that
+    /// is lost nothing happens.
     ///
     /// # Panics
     ///

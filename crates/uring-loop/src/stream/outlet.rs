@@ -13,7 +13,8 @@
 //! before it went may be of interest.
 //!
 //! An upgrade (`outlet/upgrade.rs`) puts another stream in the place of the one below. While that,
-//! or a file (`outlet/send_file.rs`), is under way, what is written is held back (`outlet/held.rs`).
+//! or a file (`outlet/send_file.rs`), is under way, what is written is held back
+//! (`outlet/held.rs`).
 //!
 //! The size that the water marks are about is what is pending and what is in flight, as in
 //! asyncio's `Lib/asyncio/proactor_events.py`.

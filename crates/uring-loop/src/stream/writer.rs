@@ -132,8 +132,8 @@ impl StreamWriter {
         self.outlet.flush().await
     }
 
-    /// Sends a part of a file, from `offset` on, behind what was written, and answers how many bytes
-    /// that was: fewer than `length` if the file ends before. It is read in pieces
+    /// Sends a part of a file, from `offset` on, behind what was written, and answers how many
+    /// bytes that was: fewer than `length` if the file ends before. It is read in pieces
     /// (`IORING_OP_READ`, 5.6), the next one while one is sent; its own position stays. It waits
     /// until the kernel has the last one.
     ///
