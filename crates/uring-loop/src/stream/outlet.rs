@@ -180,8 +180,14 @@ impl Outlet {
         self.link.close();
     }
 
-    /// Reading has failed, and so the connection has.
+    /// Reading has failed, and so the connection has. What is on its way is given up: a peer that
+    /// takes nothing would keep the connection for ever, which nobody has any more.
     pub(crate) fn fail(&self, error: &io::Error) {
+        if let Some(stream) = self.link.stream()
+            && !mutant!("a-lost-connection-goes-on-sending")
+        {
+            stream.abort();
+        }
         self.lose(Loss::Failed(Failure::of(error)));
     }
 

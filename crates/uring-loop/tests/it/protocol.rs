@@ -141,6 +141,23 @@ fn a_read_timeout_does_not_run_while_reading_is_paused() {
 }
 
 #[test]
+fn a_peer_that_neither_sends_nor_takes_anything_is_let_go_of() {
+    on_sim(SimConfig { send_buffer: 10, ..SimConfig::seeded(0) }, |sim| async move {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("free");
+        let peer = sim.peer_connect(listener.local_addr().expect("bound")).expect("it listens");
+        let mut stream = listener.accept().await.expect("accepted");
+        stream.set_read_timeout(Some(Duration::from_secs(10)));
+        let made = |transport: &Transport| transport.write([7; 100]);
+        let (_, task) = connect(Diary { made: Some(made), ..Diary::default() }, stream).await;
+        let calls = task.await.expect("no panic").calls.borrow().join(", ");
+        assert_eq!(calls, "made, lost: TimedOut");
+        sleep(MS).await;
+        assert_eq!(peer.recv().len(), 10, "what it had room for");
+        assert!(peer.ended(), "it is still connected");
+    });
+}
+
+#[test]
 fn our_direction_may_stay_open_behind_the_peers_end() {
     on_sim(SimConfig::seeded(0), |sim| async move {
         let one = run(&sim, Diary { stays: true, ..Diary::default() }).await;
