@@ -64,8 +64,10 @@ async fn client(place: Place, port: u16) {
         match timeout(limit, TcpStream::connect(target)).await {
             Err(_) => assert!(limit < LIMIT, "it neither connects nor fails"),
             Ok(Err(error)) => {
-                assert!(place.ends || !reachable, "somebody listens: {error}");
-                assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
+                let refused = error.kind() == ErrorKind::ConnectionRefused;
+                if !place.ends && (reachable || !refused) {
+                    place.pass_over(&error);
+                }
             }
             Ok(Ok(stream)) => {
                 assert!(reachable, "connected to nobody");
@@ -76,12 +78,13 @@ async fn client(place: Place, port: u16) {
 }
 
 async fn welcome(place: &Place, mut stream: TcpStream) -> io::Result<()> {
-    let mut greeting = Vec::new();
+    let (mut greeting, before) = (Vec::new(), place.troubles());
     loop {
         let bytes = stream.recv().await?;
         greeting.extend_from_slice(&bytes);
         if bytes.is_empty() {
-            assert!(place.ends || greeting == GREETING, "it ends behind {greeting:?}");
+            let whole = greeting == GREETING || place.may_be_half_done(before);
+            assert!(whole && GREETING.starts_with(&greeting), "it ends behind {greeting:?}");
             return Ok(());
         }
     }

@@ -1,6 +1,6 @@
 //! Where a scenario runs, what may go wrong there, and what it is held to when it is over.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::io::{self, ErrorKind, PipeReader, Read as _};
@@ -28,13 +28,23 @@ pub(crate) struct Place {
     /// The loop is ended while the scenario is at work.
     pub(crate) ends: bool,
     checks: Rc<RefCell<Vec<Check>>>,
+    /// How many errors were passed over.
+    troubles: Rc<Cell<usize>>,
     /// Whoever has a clone of it is alive.
     token: Rc<()>,
 }
 
 impl Place {
     pub(crate) fn new(chance: Chance, folder: PathBuf, faulty: bool) -> Self {
-        Place { chance, folder, faulty, ends: false, checks: Rc::default(), token: Rc::new(()) }
+        Place {
+            chance,
+            folder,
+            faulty,
+            ends: false,
+            checks: Rc::default(),
+            troubles: Rc::default(),
+            token: Rc::new(()),
+        }
     }
 
     /// The same with a folder inside of this one.
@@ -50,8 +60,8 @@ impl Place {
     /// Passes an error over that may be, and fails with any other.
     ///
     /// A connection may be reset by its other end, which scenarios do, or given up by a faulty
-    /// kernel before it is accepted; a faulty kernel may lack descriptors, and its disk be full or
-    /// broken.
+    /// kernel before it is accepted; a faulty kernel may lack descriptors or memory, and its disk be
+    /// full or broken.
     #[track_caller]
     pub(crate) fn pass_over(&self, error: &io::Error) {
         let reset = matches!(
@@ -62,10 +72,23 @@ impl Place {
                 | ErrorKind::NotConnected
         );
         let text = error.to_string();
-        // EIO, EMFILE, ENOSPC, ESTALE, EDQUOT.
-        let faults = [5, 24, 28, 116, 122].map(|errno| format!("(os error {errno})"));
+        // EIO, ENOMEM, EMFILE, ENOSPC, ENOBUFS, ESTALE, EDQUOT.
+        let faults = [5, 12, 24, 28, 105, 116, 122].map(|errno| format!("(os error {errno})"));
         let fault = self.faulty && faults.iter().any(|errno| text.contains(errno));
         assert!(reset || fault, "this error may not be: {error:?}");
+        self.troubles.set(self.troubles.get() + 1);
+    }
+
+    /// How many errors were passed over so far. What another task has left half done for one is
+    /// known by that.
+    pub(crate) fn troubles(&self) -> usize {
+        self.troubles.get()
+    }
+
+    /// Whether what another task does may be half done: the loop is ended, or an error was passed
+    /// over since there were so many.
+    pub(crate) fn may_be_half_done(&self, before: usize) -> bool {
+        self.ends || self.troubles() > before
     }
 
     /// A value, unless there is an error that may be.

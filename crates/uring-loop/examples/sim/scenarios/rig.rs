@@ -227,6 +227,12 @@ fn kernel(seed: u64, chance: &Chance) -> (SimConfig, Faults) {
     if chance.one_in(2) {
         later = later.file_error(0.02);
     }
+    if chance.one_in(3) {
+        later = later.no_memory(0.01);
+    }
+    if chance.one_in(3) {
+        later = later.reset(0.005);
+    }
     (config, later)
 }
 

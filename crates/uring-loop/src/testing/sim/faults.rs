@@ -31,6 +31,8 @@ pub struct Faults {
     pub(super) scribble: f64,
     pub(super) file_again: f64,
     pub(super) file_error: f64,
+    pub(super) no_memory: f64,
+    pub(super) reset: f64,
 }
 
 macro_rules! probabilities {
@@ -69,6 +71,8 @@ impl Faults {
             scribble: 0.2,
             file_again: 0.05,
             file_error: 0.0,
+            no_memory: 0.0,
+            reset: 0.0,
         }
     }
 
@@ -105,6 +109,12 @@ impl Faults {
         /// An operation on a file or a name fails as disks do: EIO, ESTALE, and where it takes room
         /// ENOSPC and EDQUOT. (No part of [`Faults::chaos`].)
         file_error,
+        /// An operation on a socket, a file or a name finds no memory (ENOMEM, ENOBUFS), and nothing
+        /// has happened. (No part of [`Faults::chaos`].)
+        no_memory,
+        /// A send or a receive finds its TCP connection reset, for both ends: by somebody on the
+        /// way. (No part of [`Faults::chaos`].)
+        reset,
         /// The buffer of a receive or read in flight, or a free provided buffer, is filled with
         /// garbage before the result is there.
         scribble,

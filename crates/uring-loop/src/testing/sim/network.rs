@@ -489,6 +489,20 @@ impl Network {
         }
     }
 
+    /// Somebody on the way sends a reset to both ends of a TCP connection.
+    pub(super) fn break_connection(&mut self, id: SocketId) {
+        if self.is_unix(id) {
+            return;
+        }
+        let other = self.stream_mut(id).and_then(|stream| stream.other);
+        for end in [Some(id), other].into_iter().flatten() {
+            if let Some(stream) = self.stream_mut(end) {
+                stream.reset();
+                self.wake(end, true, true);
+            }
+        }
+    }
+
     /// The last reference is gone.
     pub(super) fn close(&mut self, id: SocketId) {
         self.drop_queue(id);

@@ -294,6 +294,10 @@ impl World {
         if request.selects_buffer() && self.random.chance(no_buffers) {
             return Some(libc::ENOBUFS);
         }
+        if let Some(errno) = self.run_out_of_memory(request) {
+            return Some(errno);
+        }
+        self.break_connection(request);
         if request.is_disk() {
             return self.strike_disk(opcode);
         }
@@ -302,6 +306,31 @@ impl World {
         let told = request.pipe().is_none_or(|(id, end)| self.pipes.tells(id, end));
         (waits && told && (accepts || transfers(opcode)) && self.random.chance(again))
             .then_some(libc::EAGAIN)
+    }
+
+    fn run_out_of_memory(&mut self, request: &Request) -> Option<Errno> {
+        let opcode = request.sqe.opcode;
+        let connects = matches!(opcode, opcode::ACCEPT | opcode::CONNECT);
+        let asks =
+            request.is_disk() || (request.socket().is_ok() && (connects || transfers(opcode)));
+        let p = self.config.faults.no_memory;
+        if !asks || p <= 0.0 || !self.random.chance(p) {
+            return None;
+        }
+        let of_sockets = !request.is_disk() && self.random.chance(0.5);
+        Some(if of_sockets { libc::ENOBUFS } else { libc::ENOMEM })
+    }
+
+    /// Resets the connection of a request by chance. What comes of that it tells by itself.
+    fn break_connection(&mut self, request: &Request) {
+        let p = self.config.faults.reset;
+        if p > 0.0
+            && transfers(request.sqe.opcode)
+            && let Ok(socket) = request.socket()
+            && self.random.chance(p)
+        {
+            self.network.break_connection(socket);
+        }
     }
 
     /// The same of what a disk or a worker does.

@@ -157,6 +157,28 @@ fn every_chance_strikes_sooner_or_later() {
     assert!(struck(Faults::none().no_buffers(0.1), libc::ENOBUFS));
     assert!(struck(Faults::none().accept_no_descriptor(0.1), libc::EMFILE));
     assert!(struck(Faults::none().accept_aborted(0.1), libc::ECONNABORTED));
+    assert!(struck(Faults::none().no_memory(0.1), libc::ENOMEM));
+    assert!(struck(Faults::none().no_memory(0.1), libc::ENOBUFS));
+}
+
+#[test]
+fn a_connection_that_breaks_on_the_way_is_reset_for_both_ends() {
+    let faults = Faults::none().reset(1.0);
+    let mut rig = Rig::with(SimConfig { faults, ..SimConfig::seeded(1) });
+    let (fd, peer) = rig.connection();
+    assert_eq!(rig.run(send_all(1, fd, Memory::of(b"abc"))).result, -libc::ECONNRESET);
+    assert!(peer.was_reset());
+    assert_eq!(rig.run(send_all(2, fd, Memory::of(b"abc"))).result, -libc::EPIPE);
+}
+
+#[test]
+fn a_disk_without_memory_says_so_and_does_nothing() {
+    let faults = Faults::none().no_memory(1.0);
+    let mut rig = Rig::with(SimConfig { faults, ..SimConfig::seeded(1) });
+    let file = rig.sim.create_file("abc");
+    assert_eq!(rig.run(read(1, file, 0, Memory::new(3))).result, -libc::ENOMEM);
+    rig.sim.set_faults(Faults::none());
+    assert_eq!(rig.run(read(2, file, 0, Memory::new(3))).result, 3);
 }
 
 #[test]
