@@ -36,6 +36,7 @@ scenarios! {
     datagrams_and_receives_that_are_given_up "udp"
     names_with_dead_addresses "connect"
     pipes_of_which_either_end_goes_first "pipes"
+    protocols_that_are_called_in_order "protocols"
     groups_that_fail_or_run_out_of_time "groups"
     everything_at_once "everything"
     a_loop_dropped_in_the_middle "drop"

@@ -3,7 +3,7 @@
 use uring_loop::time::sleep;
 
 use super::place::{Kept, Place, keep};
-use super::{connect, echo, files, groups, half_close, pipes, udp, unix};
+use super::{connect, echo, files, groups, half_close, pipes, protocols, udp, unix};
 
 pub(super) async fn all_at_once(place: Place) {
     let tasks = start(&place);
@@ -34,6 +34,7 @@ fn start(place: &Place) -> Vec<Kept<()>> {
     add("udp", &|place| keep(udp::run(place)));
     add("connect", &|place| keep(connect::run(place)));
     add("pipes", &|place| keep(pipes::run(place)));
+    add("protocols", &|place| keep(protocols::run(place)));
     add("groups", &|place| keep(groups::run(place)));
     tasks
 }

@@ -13,6 +13,7 @@ mod groups;
 mod half_close;
 mod pipes;
 pub(crate) mod place;
+mod protocols;
 pub(crate) mod rig;
 mod udp;
 mod unix;
@@ -65,6 +66,7 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario!("udp", udp::run, "datagrams, and receives that are given up"),
     scenario!("connect", connect::run, "names with several addresses, some of them dead"),
     scenario!("pipes", pipes::run, "pipes of which either end goes first"),
+    scenario!("protocols", protocols::run, "connections, datagrams and children that call back"),
     scenario!("groups", groups::run, "task groups that fail, in limits that expire"),
     scenario!("everything", everything::all_at_once, "the scenarios above, some cancelled"),
     scenario!("drop", everything::in_the_middle, "the loop is dropped amid all that", Drop),
