@@ -60,8 +60,8 @@ impl Place {
     /// Passes an error over that may be, and fails with any other.
     ///
     /// A connection may be reset by its other end, which scenarios do, or given up by a faulty
-    /// kernel before it is accepted; a faulty kernel may lack descriptors or memory, and its disk be
-    /// full or broken.
+    /// kernel before it is accepted; a faulty kernel may lack descriptors or memory, and its disk
+    /// be full or broken.
     #[track_caller]
     pub(crate) fn pass_over(&self, error: &io::Error) {
         let reset = matches!(

@@ -109,8 +109,8 @@ impl Faults {
         /// An operation on a file or a name fails as disks do: EIO, ESTALE, and where it takes room
         /// ENOSPC and EDQUOT. (No part of [`Faults::chaos`].)
         file_error,
-        /// An operation on a socket, a file or a name finds no memory (ENOMEM, ENOBUFS), and nothing
-        /// has happened. (No part of [`Faults::chaos`].)
+        /// An operation on a socket, a file or a name finds no memory (ENOMEM, ENOBUFS), and
+        /// nothing has happened. (No part of [`Faults::chaos`].)
         no_memory,
         /// A send or a receive finds its TCP connection reset, for both ends: by somebody on the
         /// way. (No part of [`Faults::chaos`].)
