@@ -183,7 +183,7 @@ async fn client(place: &Place, address: SocketAddr) {
         _ if whole => transport.write_eof(),
         0 => transport.abort(),
         1 => transport.close(),
-        _ => drop(task.abort()),
+        _ => task.abort(),
     }
     let Ok(kept) = task.await else { return };
     assert_eq!(kept.calls.0.get(), Stage::Lost);
