@@ -164,6 +164,21 @@ impl Builder {
         self
     }
 
+    /// The CPUs that shards would get now.
+    pub(crate) fn place(&self) -> io::Result<Vec<usize>> {
+        Topology::this()?.place(&self.placement, self.count)
+    }
+
+    /// The same for one of several processes, whose threads are told apart by it.
+    pub(crate) fn process(mut self, index: usize) -> Self {
+        self.name = format!("{}{index}", self.name);
+        self
+    }
+
+    pub(crate) fn observer(&self) -> &Observer {
+        &self.rules.observer
+    }
+
     /// The names of all services, and their limits. Our own come first.
     fn services(&self) -> (Vec<String>, Vec<usize>) {
         let own = [("calls".into(), self.calls), ("connections".into(), MOST_CONNECTIONS)];
@@ -212,7 +227,7 @@ impl Builder {
         T: Send + 'static,
     {
         self.check()?;
-        let cpus = Topology::this()?.place(&self.placement, self.count)?;
+        let cpus = self.place()?;
         let (names, limits) = self.services();
         let seats = mesh::seats(cpus.len(), &limits);
         let group = Arc::new(Group::new(cpus, names, self.rules));

@@ -17,6 +17,28 @@ pub enum Event {
         /// The pause.
         pause: Duration,
     },
+    /// Its process has died, and another is started after a pause.
+    Died {
+        /// Its index.
+        shard: usize,
+        /// What happened to it.
+        how: String,
+        /// The pause.
+        pause: Duration,
+    },
+    /// Its process was replaced by one of the program as it is now.
+    Reloaded {
+        /// Its index.
+        shard: usize,
+    },
+    /// The process that was to replace it did not come to serve. The old one serves on, and the
+    /// reload is over.
+    ReloadFailed {
+        /// Its index.
+        shard: usize,
+        /// What happened to the new process.
+        how: String,
+    },
     /// Its loop has not had a turn for so long.
     Stuck {
         /// Its index.
@@ -39,6 +61,15 @@ impl fmt::Display for Event {
             Event::Restarting { shard, message, pause } => {
                 write!(f, "shard {shard} panicked and starts again in {pause:?}: {message}")
             }
+            Event::Died { shard, how, pause } => {
+                write!(f, "the process of shard {shard} {how}; another starts in {pause:?}")
+            }
+            Event::Reloaded { shard } => write!(f, "shard {shard} is a new process"),
+            Event::ReloadFailed { shard, how } => write!(
+                f,
+                "the new process of shard {shard} {how}; the old one serves on, and the reload is \
+                 over"
+            ),
             Event::Stuck { shard, silence } => write!(
                 f,
                 "shard {shard} is stuck: its loop has had no turn for {silence:.1?}; move what \

@@ -53,6 +53,8 @@ pub mod channel;
 #[cfg(not(loom))]
 mod cpus;
 #[cfg(not(loom))]
+mod deploy;
+#[cfg(not(loom))]
 mod entry;
 #[cfg(not(loom))]
 mod error;
@@ -98,6 +100,8 @@ mod watch;
 
 #[cfg(not(loom))]
 pub use builder::Builder;
+#[cfg(not(loom))]
+pub use deploy::{Deploy, Mode};
 #[cfg(not(loom))]
 pub use entry::Entry;
 #[cfg(not(loom))]

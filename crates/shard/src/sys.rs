@@ -1,7 +1,7 @@
-//! Operations of io_uring that the loop does not have.
+//! Operations of io_uring that the loop does not have, and descriptors from a parent.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::poll::PollFlags;
 use uring_loop::op::{Cqe, Driver, Op, Sqe, opcode};
@@ -30,6 +30,20 @@ unsafe impl<K: 'static> Op for Readable<K> {
     fn complete(self, cqe: Cqe) -> io::Result<()> {
         cqe.into_result().map(drop)
     }
+}
+
+/// Takes over a descriptor that this process was started with, by its number.
+///
+/// # Errors
+///
+/// `NotFound` if it was not.
+pub(crate) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
+    std::fs::symlink_metadata(format!("/proc/self/fd/{fd}")).map_err(|error| {
+        io::Error::new(error.kind(), format!("inheriting descriptor {fd}: {error}"))
+    })?;
+    // SAFETY: it is open, and was so since before `main`: a protocol with our parent (ours, or
+    // systemd's) says that it is for us, and this process reads that once, so nobody has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Waits until there is something to read from, or to accept on, what `keep` keeps open. It may

@@ -87,6 +87,15 @@ impl Listener {
         Self::made_of(sockets, shards, accept, true)
     }
 
+    /// Sockets that nobody else has.
+    pub(crate) fn own(
+        sockets: impl IntoIterator<Item = TcpListener>,
+        shards: usize,
+        accept: Accept,
+    ) -> io::Result<Self> {
+        Self::made_of(sockets, shards, accept, false)
+    }
+
     fn made_of(
         sockets: impl IntoIterator<Item = TcpListener>,
         shards: usize,

@@ -7,6 +7,7 @@ mod echo;
 mod entry;
 mod everywhere;
 mod kv;
+mod processes;
 mod restart;
 mod server;
 mod services;

@@ -1,0 +1,124 @@
+//! Sockets that come from a parent: from systemd by its protocol, from our supervisor by ours.
+//!
+//! Ours is a variable: `SHARD_WORKER=parent:index:cpu:socket,socket`. It holds only for a child of
+//! that parent; what such a child starts in turn inherits the variable and not its meaning. The
+//! sockets have kept their numbers, since the supervisor does not close them at exec.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use nix::unistd::{getpid, getppid};
+
+use crate::sys;
+
+pub(super) const VARIABLE: &str = "SHARD_WORKER";
+
+/// The first descriptor of systemd's (sd_listen_fds(3)).
+const LISTEN_FDS_START: RawFd = 3;
+
+/// What a worker is to do.
+#[derive(Debug)]
+pub(super) struct Charge {
+    pub(super) parent: i32,
+    pub(super) index: usize,
+    pub(super) cpu: usize,
+    pub(super) sockets: Vec<TcpListener>,
+    /// The line to the supervisor, which is our stdin.
+    pub(super) line: UnixStream,
+}
+
+impl Charge {
+    /// That of this process. `None`: it is no worker.
+    pub(super) fn take() -> io::Result<Option<Charge>> {
+        let Ok(text) = std::env::var(VARIABLE) else { return Ok(None) };
+        let Some(words) = Words::parse(&text) else {
+            let text = format!("{VARIABLE}={text:?} is not what a supervisor writes");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        };
+        if words.parent != getppid().as_raw() {
+            return Ok(None);
+        }
+        let line = io::stdin().as_fd().try_clone_to_owned()?;
+        let sockets = words.sockets.into_iter().map(adopt).collect::<io::Result<_>>()?;
+        let (parent, index, cpu) = (words.parent, words.index, words.cpu);
+        Ok(Some(Charge { parent, index, cpu, sockets, line: line.into() }))
+    }
+
+    /// What the supervisor writes for a child.
+    pub(super) fn text(index: usize, cpu: usize, sockets: &[RawFd]) -> String {
+        let sockets: Vec<_> = sockets.iter().map(RawFd::to_string).collect();
+        format!("{}:{index}:{cpu}:{}", getpid(), sockets.join(","))
+    }
+}
+
+/// The parts of the variable.
+#[derive(Debug, PartialEq, Eq)]
+struct Words {
+    parent: i32,
+    index: usize,
+    cpu: usize,
+    sockets: Vec<RawFd>,
+}
+
+impl Words {
+    fn parse(text: &str) -> Option<Words> {
+        let mut parts = text.split(':');
+        let words = Words {
+            parent: parts.next()?.parse().ok()?,
+            index: parts.next()?.parse().ok()?,
+            cpu: parts.next()?.parse().ok()?,
+            sockets: parts.next()?.split(',').map(|fd| fd.parse().ok()).collect::<Option<_>>()?,
+        };
+        parts.next().is_none().then_some(words)
+    }
+}
+
+/// The sockets that systemd has bound for us.
+pub(super) fn from_systemd() -> io::Result<Vec<TcpListener>> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<i32>().ok();
+    if number("LISTEN_PID") != Some(getpid().as_raw()) {
+        return Ok(Vec::new());
+    }
+    let count = number("LISTEN_FDS").unwrap_or(0);
+    (LISTEN_FDS_START..LISTEN_FDS_START + count).map(adopt).collect()
+}
+
+/// Takes over an inherited descriptor, which is not inherited further.
+fn adopt(fd: RawFd) -> io::Result<TcpListener> {
+    let fd: OwnedFd = sys::adopt(fd)?;
+    let socket = socket2::Socket::from(fd);
+    socket.set_cloexec(true)?;
+    if !socket.is_listener()? {
+        let text = "an inherited socket does not listen: give listening sockets of streams";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_for_a_child_is_read_by_it() {
+        let words = Words::parse(&Charge::text(3, 7, &[10, 11])).expect("it is ours");
+        let parent = getpid().as_raw();
+        assert_eq!(words, Words { parent, index: 3, cpu: 7, sockets: vec![10, 11] });
+    }
+
+    #[test]
+    fn what_nobody_wrote_is_not_read() {
+        for text in ["", "1:2:3", "1:2:3:", "1:2:3:4:5", "1:2:x:4", "1:2:3:4,"] {
+            assert_eq!(Words::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_meant_for_another_process_changes_nothing() {
+        // No supervisor started this test, and systemd has not, either.
+        assert!(Charge::take().expect("it can be read").is_none());
+        assert!(from_systemd().expect("it can be read").is_empty());
+    }
+}

@@ -1,0 +1,185 @@
+//! A program made of shards, with all that surrounds it: listening sockets, signals, and shards
+//! as threads or as processes.
+//!
+//! `threads.rs` runs it in this process, `supervisor.rs` as one process for each shard, whose side
+//! is `worker.rs`. `inherit.rs` is how sockets come from a parent, `notify.rs` tells systemd.
+
+mod inherit;
+mod notify;
+mod supervisor;
+mod threads;
+mod worker;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use crate::builder::Builder;
+use crate::restart::Restart;
+use crate::server::{Accept, Listener};
+use crate::shard::Shard;
+
+/// What shards are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Mode {
+    /// Threads of this process, with a mesh between them.
+    #[default]
+    Threads,
+    /// Processes, each with one shard. Nothing that happens to one can harm another, and a new
+    /// binary takes over without a refused connection; but they have no mesh: each is a group of
+    /// its own.
+    Processes,
+}
+
+/// Runs a service on every CPU, on threads or in processes, until it is told to end by a signal.
+///
+/// *Sockets* are bound first, or taken over from systemd (socket activation, sd_listen_fds(3)).
+///
+/// *Signals*: SIGTERM and SIGINT end it in order: the services are cancelled, and have as long as
+/// [`drain`](Self::drain) says; a second one ends it now.
+///
+/// *systemd* is told when it is ready, reloads and stops (sd_notify(3)), where it wants to be.
+///
+/// As **processes**, this one becomes a supervisor. It runs the program again, once for each CPU,
+/// by the path it was started from and with the same arguments; there `main` comes to the same
+/// [`run`](Self::run), which serves instead. So whatever `main` does before is done in
+/// every process, and should only be reading options. The supervisor
+///
+/// * starts a process that dies again, after a pause ([`restart`](Self::restart)); one that dies
+///   again and again ends it all, with the reason;
+/// * on SIGHUP replaces one process after another by the program that is at the path *now*. Each
+///   successor listens on the very socket of its predecessor, so nothing is refused or reset: that
+///   one accepts no more, and ends when its connections have;
+/// * owns the sockets: what waits in that of a dead process is served by its successor;
+/// * takes its processes with it: one whose supervisor is gone drains and ends.
+///
+/// # Examples
+///
+/// ```no_run
+/// use shard::{Connection, Deploy, Mode, Server};
+/// use std::time::Duration;
+///
+/// async fn serve(_connection: Connection) {}
+///
+/// Deploy::new("127.0.0.1:7000".parse().unwrap())
+///     .mode(Mode::Processes)
+///     .drain(Duration::from_secs(30))
+///     .run(|shard, listener| async move {
+///         Server::new(listener).drain(Duration::from_secs(30)).serve(&shard, serve).await?;
+///         Ok(())
+///     })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "nothing runs until `run`"]
+pub struct Deploy {
+    address: SocketAddr,
+    accept: Accept,
+    mode: Mode,
+    builder: Builder,
+    restart: Restart,
+    drain: Duration,
+}
+
+impl Deploy {
+    /// A service that listens there. Sockets that systemd has bound are taken instead, if there
+    /// are any.
+    pub fn new(address: SocketAddr) -> Self {
+        Deploy {
+            address,
+            accept: Accept::ReusePort,
+            mode: Mode::Threads,
+            builder: Builder::new(),
+            restart: Restart::new(),
+            drain: Duration::from_secs(10),
+        }
+    }
+
+    /// Who accepts connections. Processes cannot hand them to each other: there it must be
+    /// [`Accept::ReusePort`], the default.
+    pub fn accept(mut self, accept: Accept) -> Self {
+        self.accept = accept;
+        self
+    }
+
+    /// Threads, the default, or processes.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Options of the shards, and which CPUs get one.
+    pub fn shards(mut self, builder: Builder) -> Self {
+        self.builder = builder;
+        self
+    }
+
+    /// When processes that die are started again. (For threads that panic see
+    /// [`Builder::on_panic`].)
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.restart = restart;
+        self
+    }
+
+    /// How long services may take to end when they are told to; then they are dropped, and a second
+    /// later processes are killed. Default: 10 s.
+    pub fn drain(mut self, patience: Duration) -> Self {
+        self.drain = patience;
+        self
+    }
+
+    /// Runs it, and returns when it has ended.
+    ///
+    /// # Errors
+    ///
+    /// What kept it from starting; the error or panic of a service; a process that died too often.
+    ///
+    /// # Panics
+    ///
+    /// If an event loop runs on this thread.
+    pub fn run<S, F>(self, service: S) -> io::Result<()>
+    where
+        S: FnOnce(Shard, Listener) -> F + Clone + Send + 'static,
+        F: Future<Output = io::Result<()>> + 'static,
+    {
+        match self.mode {
+            Mode::Threads => threads::run(self, service),
+            Mode::Processes => match inherit::Charge::take()? {
+                Some(charge) => worker::run(self, charge, service),
+                None => supervisor::run(self),
+            },
+        }
+    }
+
+    /// Sockets of our own for so many shards, or those that systemd has given us.
+    fn sockets(&self, shards: usize) -> io::Result<(Vec<TcpListener>, bool)> {
+        let given = inherit::from_systemd()?;
+        if !given.is_empty() {
+            return Ok((given, true));
+        }
+        let listener = Listener::bind(self.address, shards, self.accept)?;
+        let sockets = listener.sockets().map(TcpListener::try_clone);
+        Ok((sockets.collect::<io::Result<_>>()?, false))
+    }
+}
+
+impl fmt::Debug for Deploy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deploy")
+            .field("address", &self.address)
+            .field("accept", &self.accept)
+            .field("mode", &self.mode)
+            .field("shards", &self.builder)
+            .field("restart", &self.restart)
+            .field("drain", &self.drain)
+            .finish()
+    }
+}
+
+/// A loop for a thread that does nothing but look after others.
+fn quiet_loop() -> io::Result<uring_loop::EventLoop> {
+    uring_loop::EventLoop::builder().submissions(32).ctrl_c(false).build()
+}

@@ -1,0 +1,446 @@
+//! The supervisor: one process for each shard, kept alive, replaced, and ended together.
+//!
+//! # Life story of a worker
+//!
+//! *starting*: its process runs, and has not said that it serves; one that takes too long is
+//! killed. *serving*: it has. *ending*: it was told to (SIGTERM), and is killed if that takes too
+//! long. *gone*: the kernel has told how it ended, and the worker is forgotten. A slot (a shard's
+//! index, CPU and sockets) has at most one worker that starts or serves, and during a reload a
+//! successor that starts; any number may be ending.
+//!
+//! Everything that happens comes as a [`News`], one after another, and changes the state in one
+//! place; tasks only wait and report. They are few, and none is on the way of a request.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use uring_loop::net::UnixStream;
+use uring_loop::process::{Child, Command, ExitStatus};
+use uring_loop::signal::{SignalKind, signals};
+use uring_loop::sync::Event as Flag;
+use uring_loop::time::sleep;
+
+use super::inherit::{Charge, VARIABLE};
+use super::notify::Notify;
+use super::worker::READY;
+use super::{Deploy, quiet_loop};
+use crate::event::Event;
+use crate::restart::Backoff;
+use crate::server::Accept;
+
+/// How long a process may take until it serves.
+const START: Duration = Duration::from_secs(30);
+/// How long after the deadline of its drain a process is killed.
+const GRACE: Duration = Duration::from_secs(1);
+
+pub(super) fn run(deploy: Deploy) -> io::Result<()> {
+    if deploy.accept != Accept::ReusePort {
+        let text = "processes cannot hand connections to each other: use Accept::ReusePort, or \
+                    threads";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    let mut event_loop = quiet_loop()?;
+    event_loop.run_until_complete(supervise(deploy)).map_err(io::Error::other)?
+}
+
+/// Something happened.
+enum News {
+    Signal(SignalKind),
+    /// A worker serves.
+    Ready(u64),
+    /// A worker is gone.
+    Gone(u64, io::Result<ExitStatus>),
+    /// A worker has taken too long.
+    TooLong(u64, State),
+    /// The pause before a slot gets another worker is over.
+    Again(usize),
+}
+
+/// Where news wait for the one who reads them.
+#[derive(Clone, Default)]
+struct Letterbox(Rc<(RefCell<VecDeque<News>>, Flag)>);
+
+impl Letterbox {
+    fn post(&self, news: News) {
+        self.0.0.borrow_mut().push_back(news);
+        self.0.1.set();
+    }
+
+    async fn next(&self) -> News {
+        loop {
+            self.0.1.wait().await;
+            if let Some(news) = self.0.0.borrow_mut().pop_front() {
+                return news;
+            }
+            self.0.1.clear();
+        }
+    }
+
+    /// News that come later.
+    fn post_after(&self, pause: Duration, news: News) {
+        let letterbox = self.clone();
+        drop(uring_loop::spawn(async move {
+            sleep(pause).await;
+            letterbox.post(news);
+        }));
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Starting,
+    Serving,
+    Ending,
+}
+
+struct Worker {
+    slot: usize,
+    state: State,
+    /// It is to replace one that serves.
+    successor: bool,
+    child: Rc<Child>,
+}
+
+/// A shard.
+struct Slot {
+    cpu: usize,
+    sockets: Vec<RawFd>,
+    backoff: Backoff,
+    /// It ended by itself, in order: its service is over.
+    over: bool,
+}
+
+struct Supervisor {
+    deploy: Deploy,
+    program: PathBuf,
+    slots: Vec<Slot>,
+    workers: BTreeMap<u64, Worker>,
+    next: u64,
+    news: Letterbox,
+    notify: Notify,
+    was_ready: bool,
+    /// Slots that are to be replaced; the first of them is at it.
+    reload: VecDeque<usize>,
+    /// SIGHUP came while a reload was under way.
+    reload_again: bool,
+    stopping: bool,
+    /// Why it all ends.
+    failure: Option<io::Error>,
+}
+
+async fn supervise(deploy: Deploy) -> io::Result<()> {
+    let news = Letterbox::default();
+    // Before any worker: a signal that comes early is not lost.
+    let mut heard = signals([SignalKind::TERMINATE, SignalKind::INTERRUPT, SignalKind::HANGUP])?;
+    let letterbox = news.clone();
+    drop(uring_loop::spawn(async move {
+        loop {
+            letterbox.post(News::Signal(heard.recv().await));
+        }
+    }));
+    let cpus = deploy.builder.place()?;
+    // They stay open here, whatever becomes of the workers.
+    let (sockets, _) = deploy.sockets(cpus.len())?;
+    for socket in &sockets {
+        socket2::SockRef::from(socket).set_cloexec(false)?;
+        socket.set_nonblocking(true)?;
+    }
+    let slots = slots(&deploy, &cpus, &sockets);
+    let mut supervisor = Supervisor {
+        // The path, not the file: a reload runs what is there by then.
+        program: std::env::current_exe()?,
+        deploy,
+        slots,
+        workers: BTreeMap::new(),
+        next: 0,
+        news: news.clone(),
+        notify: Notify::new(),
+        was_ready: false,
+        reload: VecDeque::new(),
+        reload_again: false,
+        stopping: false,
+        failure: None,
+    };
+    for slot in 0..cpus.len() {
+        supervisor.start(slot, false);
+    }
+    while !supervisor.is_over() {
+        supervisor.take(news.next().await);
+    }
+    supervisor.failure.map_or(Ok(()), Err)
+}
+
+/// Every socket belongs to a shard, and every shard has one.
+fn slots(deploy: &Deploy, cpus: &[usize], sockets: &[TcpListener]) -> Vec<Slot> {
+    let own = |slot: usize| -> Vec<RawFd> {
+        let fds = sockets.iter().map(TcpListener::as_raw_fd);
+        match sockets.len() < cpus.len() {
+            true => fds.skip(slot % sockets.len()).take(1).collect(),
+            false => fds.skip(slot).step_by(cpus.len()).collect(),
+        }
+    };
+    let slot = |(slot, cpu): (usize, &usize)| Slot {
+        cpu: *cpu,
+        sockets: own(slot),
+        backoff: Backoff::new(deploy.restart.clone()),
+        over: false,
+    };
+    cpus.iter().enumerate().map(slot).collect()
+}
+
+impl Supervisor {
+    fn is_over(&self) -> bool {
+        let nothing_comes = self.stopping || self.slots.iter().all(|slot| slot.over);
+        self.workers.is_empty() && nothing_comes
+    }
+
+    fn tell(&self, event: &Event) {
+        self.deploy.builder.observer().tell(event);
+    }
+
+    fn take(&mut self, news: News) {
+        match news {
+            News::Signal(SignalKind::HANGUP) => self.begin_reload(),
+            News::Signal(_) if self.stopping => self.kill_all(),
+            News::Signal(_) => self.stop(None),
+            News::Ready(worker) => self.ready(worker),
+            News::Gone(worker, status) => self.gone(worker, status),
+            News::TooLong(worker, state) => {
+                let worker = self.workers.get(&worker).filter(|worker| worker.state == state);
+                if let Some(worker) = worker {
+                    let _ = worker.child.start_kill();
+                }
+            }
+            News::Again(slot) if !self.stopping => self.start(slot, false),
+            News::Again(_) => {}
+        }
+    }
+
+    /// Starts a worker for a slot. One that cannot be started counts as one that died.
+    fn start(&mut self, slot: usize, successor: bool) {
+        let number = self.next;
+        self.next += 1;
+        match self.spawn(slot, number) {
+            Ok(child) => {
+                let child = Rc::new(child);
+                let (news, own) = (self.news.clone(), child.clone());
+                drop(uring_loop::spawn(async move {
+                    let status = own.wait().await;
+                    news.post(News::Gone(number, status));
+                }));
+                self.news.post_after(START, News::TooLong(number, State::Starting));
+                let worker = Worker { slot, state: State::Starting, successor, child };
+                self.workers.insert(number, worker);
+            }
+            Err(error) => self.died(slot, successor, &format!("cannot be started: {error}")),
+        }
+    }
+
+    fn spawn(&self, slot: usize, number: u64) -> io::Result<Child> {
+        let (ours, theirs) = StdUnixStream::pair()?;
+        let Slot { cpu, sockets, .. } = &self.slots[slot];
+        let mut command = Command::new(&self.program);
+        command
+            .args(std::env::args_os().skip(1))
+            .env(VARIABLE, Charge::text(slot, *cpu, sockets))
+            // What systemd tells us is not for them.
+            .env_remove("LISTEN_PID")
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(OwnedFd::from(theirs));
+        let child = command.spawn()?;
+        let (news, mut line) = (self.news.clone(), UnixStream::from_owned_fd(ours.into()));
+        drop(uring_loop::spawn(async move {
+            let mut said = Vec::new();
+            // The line is held until the worker ends: its end tells the worker that we are gone.
+            while let Ok(bytes) = line.recv().await
+                && !bytes.is_empty()
+            {
+                let knew = said.starts_with(READY);
+                said.extend_from_slice(&bytes);
+                if !knew && said.starts_with(READY) {
+                    news.post(News::Ready(number));
+                }
+                said.truncate(READY.len());
+            }
+        }));
+        Ok(child)
+    }
+
+    fn ready(&mut self, number: u64) {
+        let Some(worker) = self.workers.get_mut(&number) else { return };
+        if worker.state != State::Starting {
+            return;
+        }
+        worker.state = State::Serving;
+        let slot = worker.slot;
+        if std::mem::take(&mut worker.successor) {
+            let old = self.workers.iter().filter(|(other, worker)| {
+                **other != number && worker.slot == slot && worker.state != State::Ending
+            });
+            for old in old.map(|(other, _)| *other).collect::<Vec<_>>() {
+                self.end(old);
+            }
+            self.tell(&Event::Reloaded { shard: slot });
+            self.reload.pop_front();
+            self.go_on_reloading();
+        }
+        let serving = |slot: usize| {
+            let mut workers = self.workers.values();
+            workers.any(|worker| worker.slot == slot && worker.state == State::Serving)
+        };
+        if !self.was_ready && (0..self.slots.len()).all(serving) {
+            self.was_ready = true;
+            self.notify.ready(&format!("{} processes", self.slots.len()));
+        }
+    }
+
+    fn gone(&mut self, number: u64, status: io::Result<ExitStatus>) {
+        let Some(worker) = self.workers.remove(&number) else { return };
+        if worker.state == State::Ending || self.stopping {
+            return;
+        }
+        match status {
+            Ok(status) if status.success() && !worker.successor => {
+                self.slots[worker.slot].over = true;
+            }
+            Ok(status) => self.died(worker.slot, worker.successor, &how(status)),
+            Err(error) => self.died(worker.slot, worker.successor, &format!("is lost: {error}")),
+        }
+    }
+
+    /// A slot has lost its worker, or the one that was to replace it.
+    fn died(&mut self, slot: usize, successor: bool, how: &str) {
+        if successor {
+            self.tell(&Event::ReloadFailed { shard: slot, how: how.into() });
+            self.reload.clear();
+            self.reload_again = false;
+            self.finish_reload();
+            return;
+        }
+        match self.slots[slot].backoff.died(Instant::now()) {
+            Some(pause) => {
+                self.tell(&Event::Died { shard: slot, how: how.into(), pause });
+                self.news.post_after(pause, News::Again(slot));
+            }
+            None => {
+                let text = format!(
+                    "the process of shard {slot} {how}, and has died too often in a short time"
+                );
+                self.stop(Some(io::Error::other(text)));
+            }
+        }
+    }
+
+    fn begin_reload(&mut self) {
+        if self.stopping {
+            return;
+        }
+        if !self.reload.is_empty() {
+            self.reload_again = true;
+            return;
+        }
+        self.notify.reloading();
+        self.reload = (0..self.slots.len()).collect();
+        self.go_on_reloading();
+    }
+
+    /// Starts the successor of the next slot; one after another, so that all serve meanwhile.
+    fn go_on_reloading(&mut self) {
+        while let Some(slot) = self.reload.front().copied() {
+            let mut workers = self.workers.values();
+            let there = workers.any(|worker| worker.slot == slot && worker.state != State::Ending);
+            // One that is dead, or has ended by itself, gets the new program anyway or none.
+            if there {
+                return self.start(slot, true);
+            }
+            self.reload.pop_front();
+        }
+        self.finish_reload();
+    }
+
+    fn finish_reload(&mut self) {
+        self.notify.ready(&format!("{} processes", self.slots.len()));
+        if std::mem::take(&mut self.reload_again) {
+            self.begin_reload();
+        }
+    }
+
+    /// Tells a worker to end.
+    fn end(&mut self, number: u64) {
+        let Some(worker) = self.workers.get_mut(&number) else { return };
+        worker.state = State::Ending;
+        // One that is gone already is heard of soon.
+        let _ = worker.child.terminate();
+        let limit = self.deploy.drain + GRACE;
+        self.news.post_after(limit, News::TooLong(number, State::Ending));
+    }
+
+    fn stop(&mut self, failure: Option<io::Error>) {
+        self.stopping = true;
+        self.failure = failure;
+        self.notify.stopping();
+        let all: Vec<_> = self.workers.keys().copied().collect();
+        all.into_iter().for_each(|worker| self.end(worker));
+    }
+
+    fn kill_all(&self) {
+        for worker in self.workers.values() {
+            let _ = worker.child.start_kill();
+        }
+    }
+}
+
+/// How a process ended, behind "the process of shard 3".
+fn how(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with code {code}"),
+        (None, Some(signal)) => format!("was killed by {}", SignalKind::from_number(signal)),
+        (None, None) => format!("ended: {status}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_socket_belongs_to_a_shard_and_every_shard_has_one() {
+        let deploy = Deploy::new(([127, 0, 0, 1], 0).into());
+        let bind = || TcpListener::bind("127.0.0.1:0").expect("bound");
+        for (count, shards) in [(1, 3), (3, 3), (5, 2)] {
+            let sockets: Vec<_> = (0..count).map(|_| bind()).collect();
+            let cpus: Vec<_> = (0..shards).collect();
+            let slots = slots(&deploy, &cpus, &sockets);
+            let mut all: Vec<_> = slots.iter().flat_map(|slot| slot.sockets.clone()).collect();
+            assert!(slots.iter().all(|slot| !slot.sockets.is_empty()), "{count} for {shards}");
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), count);
+        }
+    }
+
+    #[test]
+    fn ends_are_told_in_words() {
+        assert_eq!(how(ExitStatus::from_raw(3 << 8)), "ended with code 3");
+        assert!(
+            how(ExitStatus::from_raw(9)).contains("SIGKILL"),
+            "{}",
+            how(ExitStatus::from_raw(9))
+        );
+    }
+
+    #[test]
+    fn processes_that_should_hand_over_connections_are_refused() {
+        let deploy = Deploy::new(([127, 0, 0, 1], 0).into()).accept(Accept::LeastLoaded);
+        let error = run(deploy).expect_err("they cannot");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+}

@@ -1,0 +1,361 @@
+//! Shards as processes: the example `echo_sharded` under kills, reloads and drains.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::{eventually, example, guarded};
+
+/// The program, in a folder of its own, so that it can be replaced.
+struct Fleet {
+    child: Child,
+    address: SocketAddr,
+    program: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Fleet {
+    fn start(more: &[&str]) -> Fleet {
+        Self::start_with(more, |_| {})
+    }
+
+    fn start_with(more: &[&str], change: impl FnOnce(&mut Command)) -> Fleet {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let program = folder.path().join("echo");
+        fs::copy(example("echo_sharded"), &program).expect("copied");
+        let mut command = Command::new(&program);
+        command.args(["--addr", "127.0.0.1:0", "--shards", "0,0", "--banner"]);
+        command.args(["--mode", "processes", "--drain", "60"]).args(more).stdout(Stdio::piped());
+        change(&mut command);
+        let mut child = command.spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        for _ in 0..2 {
+            line.clear();
+            lines.read_line(&mut line).expect("every process says where");
+        }
+        // Somebody must go on reading, or they would be told that nobody does.
+        thread::spawn(move || io::copy(&mut lines, &mut io::sink()));
+        let word = line.split([' ', ':']).collect::<Vec<_>>();
+        let address = format!("{}:{}", word.get(2).unwrap_or(&""), word.get(3).unwrap_or(&""));
+        let address = address.parse().unwrap_or_else(|_| panic!("no address in {line:?}"));
+        Fleet { child, address, program, _folder: folder }
+    }
+
+    fn signal(&self, pid: i32, signal: Signal) {
+        kill(Pid::from_raw(pid), signal).expect("it runs");
+    }
+
+    fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// The processes that serve, as the kernel knows them.
+    fn workers(&self) -> BTreeSet<i32> {
+        let file = format!("/proc/{0}/task/{0}/children", self.pid());
+        let children = fs::read_to_string(file).expect("it runs");
+        children.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
+    }
+
+    /// Which build and which process a new connection gets.
+    fn ask(&self) -> (u64, i32) {
+        let (_, build, process) = connect(self.address).expect("it is served");
+        (build, process)
+    }
+
+    fn ends_well(mut self) {
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "{status}");
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A connection that works, and who serves it.
+fn connect(address: SocketAddr) -> io::Result<(BufReader<TcpStream>, u64, i32)> {
+    let mut client = BufReader::new(TcpStream::connect(address)?);
+    let mut banner = String::new();
+    client.read_line(&mut banner)?;
+    let words: Vec<_> = banner.split_whitespace().collect();
+    let ["build", build, "process", process] = words[..] else {
+        return Err(io::Error::other(format!("{banner:?} is no banner")));
+    };
+    let number = |_| io::Error::other("no number");
+    Ok((client, build.parse().map_err(number)?, process.parse().map_err(number)?))
+}
+
+fn echo(client: &mut BufReader<TcpStream>) -> io::Result<()> {
+    client.get_mut().write_all(b"x")?;
+    client.read_exact(&mut [0; 1])
+}
+
+/// Clients that connect, ask a few times and leave, again and again.
+struct Load {
+    goes_on: Arc<AtomicBool>,
+    asked: Arc<AtomicUsize>,
+    clients: Vec<JoinHandle<io::Result<BTreeSet<u64>>>>,
+}
+
+impl Load {
+    fn start(address: SocketAddr) -> Load {
+        let (goes_on, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+        let client = |_| {
+            let (goes_on, asked) = (goes_on.clone(), asked.clone());
+            thread::spawn(move || {
+                let mut builds = BTreeSet::new();
+                while goes_on.load(Ordering::Relaxed) {
+                    let (mut client, build, _) = connect(address)?;
+                    builds.insert(build);
+                    for _ in 0..5 {
+                        echo(&mut client)?;
+                        asked.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Ok(builds)
+            })
+        };
+        let clients = (0..4).map(client).collect();
+        Load { goes_on, asked, clients }
+    }
+
+    fn wait_for_more(&self) {
+        let before = self.asked.load(Ordering::Relaxed);
+        eventually("they are answered", || self.asked.load(Ordering::Relaxed) > before + 100);
+    }
+
+    /// What each has met: all builds it was served by, or its first error.
+    fn stop(self) -> Vec<io::Result<BTreeSet<u64>>> {
+        self.goes_on.store(false, Ordering::Relaxed);
+        self.clients.into_iter().map(|client| client.join().expect("no panic")).collect()
+    }
+}
+
+#[test]
+fn every_cpu_has_a_process_and_a_signal_drains_them_all() {
+    guarded(|| {
+        let fleet = Fleet::start(&[]);
+        assert_eq!(fleet.workers().len(), 2);
+        let (mut client, _, process) = connect(fleet.address).expect("it is served");
+        assert!(fleet.workers().contains(&process));
+        let (address, pid) = (fleet.address, fleet.pid());
+        fleet.signal(pid, Signal::SIGTERM);
+        // What is connected is served on until it leaves; nobody else is accepted in the end.
+        thread::sleep(Duration::from_millis(30));
+        echo(&mut client).expect("served while it drains");
+        drop(client);
+        fleet.ends_well();
+        assert!(TcpStream::connect(address).is_err());
+    });
+}
+
+#[test]
+fn a_process_that_is_killed_loses_its_own_connections_and_is_replaced() {
+    guarded(|| {
+        let fleet = Fleet::start(&[]);
+        let before = fleet.workers();
+        let mut held = Vec::new();
+        while held.iter().map(|(_, process)| process).collect::<BTreeSet<_>>().len() < 2 {
+            let (client, _, process) = connect(fleet.address).expect("it is served");
+            held.push((client, process));
+        }
+        let victim = *before.first().expect("two");
+        fleet.signal(victim, Signal::SIGKILL);
+        eventually("it is replaced", || {
+            let now = fleet.workers();
+            now.len() == 2 && !now.contains(&victim)
+        });
+        for (client, process) in &mut held {
+            assert_eq!(echo(client).is_ok(), *process != victim, "of {process}");
+        }
+        // The replacement serves, with the socket of the dead one.
+        let now = fleet.workers();
+        let fresh = now.difference(&before).next().expect("one is new");
+        eventually("the new one serves", || fleet.ask().1 == *fresh);
+        drop(held);
+        fleet.signal(fleet.pid(), Signal::SIGTERM);
+        fleet.ends_well();
+    });
+}
+
+/// The new build is the same program with some bytes behind it, which it tells by its size.
+fn replace(program: &Path) -> u64 {
+    let mut bytes = fs::read(program).expect("it can be read");
+    bytes.extend_from_slice(&[0; 512]);
+    let next = program.with_extension("next");
+    fs::write(&next, &bytes).expect("written");
+    fs::set_permissions(&next, fs::metadata(program).expect("there").permissions()).expect("set");
+    fs::rename(&next, program).expect("replaced");
+    bytes.len() as u64
+}
+
+/// A build that is none.
+fn replace_by_script(program: &Path, line: &str) {
+    let next = program.with_extension("next");
+    fs::write(&next, format!("#!/bin/sh\n{line}\n")).expect("written");
+    fs::set_permissions(&next, fs::metadata(program).expect("there").permissions()).expect("set");
+    fs::rename(&next, program).expect("replaced");
+}
+
+#[test]
+fn a_reload_under_load_between_two_builds_refuses_and_resets_nobody() {
+    guarded(|| {
+        let fleet = Fleet::start(&[]);
+        let (before, old) = (fleet.workers(), fleet.ask().0);
+        let (mut held, ..) = connect(fleet.address).expect("it is served");
+        let load = Load::start(fleet.address);
+        load.wait_for_more();
+        let new = replace(&fleet.program);
+        fleet.signal(fleet.pid(), Signal::SIGHUP);
+        eventually("new processes serve", || fleet.workers().difference(&before).count() == 2);
+        // One that was connected before is served on by its old process.
+        echo(&mut held).expect("it is not disturbed");
+        drop(held);
+        eventually("the old ones are gone", || fleet.workers().is_disjoint(&before));
+        load.wait_for_more();
+        let mut builds = BTreeSet::new();
+        for met in load.stop() {
+            builds.extend(met.expect("not one error"));
+        }
+        assert_eq!(builds, BTreeSet::from([old, new]));
+        assert_eq!(fleet.ask().0, new);
+        fleet.signal(fleet.pid(), Signal::SIGTERM);
+        fleet.ends_well();
+    });
+}
+
+#[test]
+fn a_build_that_does_not_start_leaves_the_old_processes_serving() {
+    guarded(|| {
+        let fleet = Fleet::start(&[]);
+        let before = fleet.workers();
+        replace_by_script(&fleet.program, "exit 3");
+        let load = Load::start(fleet.address);
+        fleet.signal(fleet.pid(), Signal::SIGHUP);
+        load.wait_for_more();
+        assert!(load.stop().iter().all(Result::is_ok));
+        eventually("they are the same", || fleet.workers() == before);
+        fleet.signal(fleet.pid(), Signal::SIGTERM);
+        fleet.ends_well();
+    });
+}
+
+#[test]
+fn processes_whose_supervisor_is_killed_end_too() {
+    guarded(|| {
+        let mut fleet = Fleet::start(&[]);
+        let workers = fleet.workers();
+        fleet.signal(fleet.pid(), Signal::SIGKILL);
+        fleet.child.wait().expect("it is gone");
+        let alive = |pid: &i32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            !stat.is_empty() && !stat.contains(") Z ")
+        };
+        eventually("they end", || !workers.iter().any(alive));
+    });
+}
+
+#[test]
+fn systemd_hears_of_the_start_of_reloads_and_of_the_end() {
+    guarded(|| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let name = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&name).expect("bound");
+        let hear = || {
+            let mut text = vec![0; 4096];
+            let count = socket.recv(&mut text).expect("it is told");
+            text.truncate(count);
+            String::from_utf8(text).expect("it is text")
+        };
+        let fleet = Fleet::start_with(&[], |command| {
+            command.env("NOTIFY_SOCKET", &name);
+        });
+        assert!(hear().starts_with("READY=1\n"));
+        fleet.signal(fleet.pid(), Signal::SIGHUP);
+        let reloading = hear();
+        assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+        assert!(hear().starts_with("READY=1\n"));
+        fleet.signal(fleet.pid(), Signal::SIGTERM);
+        assert!(hear().starts_with("STOPPING=1\n"));
+        fleet.ends_well();
+    });
+}
+
+/// As systemd does: the socket is descriptor 3, and the variables name the process itself.
+#[test]
+fn a_socket_of_systemd_is_taken_instead_of_an_own_one() {
+    guarded(|| {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = socket.local_addr().expect("bound");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let program = folder.path().join("echo");
+        fs::copy(example("echo_sharded"), &program).expect("copied");
+        for mode in ["threads", "processes"] {
+            let line = format!(
+                "exec 3<&0; LISTEN_PID=$$ LISTEN_FDS=1 exec {program} \
+                 --shards 0,0 --banner --mode {mode}",
+                program = program.display()
+            );
+            let clone = socket.try_clone().expect("a second one");
+            assert!(clone.as_raw_fd() > 2);
+            let mut child = Command::new("sh")
+                .args(["-c", &line])
+                .stdin(Stdio::from(std::os::fd::OwnedFd::from(clone)))
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("it starts");
+            let (mut client, ..) = connect(address).expect("it waits in the socket");
+            echo(&mut client).expect("it is served");
+            drop(client);
+            kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("it runs");
+            assert!(child.wait().expect("it ends").success(), "{mode}");
+        }
+    });
+}
+
+#[test]
+fn processes_that_die_again_and_again_end_it_all_with_the_reason() {
+    guarded(|| {
+        let mut fleet = Fleet::start_with(&[], |command| {
+            command.stderr(Stdio::piped());
+        });
+        let victim = *fleet.workers().first().expect("two");
+        replace_by_script(&fleet.program, "exit 3");
+        fleet.signal(victim, Signal::SIGKILL);
+        let mut text = String::new();
+        let mut stderr = fleet.child.stderr.take().expect("piped");
+        stderr.read_to_string(&mut text).expect("it is text");
+        assert!(!fleet.child.wait().expect("it ends").success());
+        assert!(text.contains("was killed by SIGKILL; another starts in 10ms"), "{text}");
+        let reason = "ended with code 3, and has died too often in a short time";
+        assert!(text.lines().last().is_some_and(|line| line.contains(reason)), "{text}");
+    });
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_told_before_anything_runs() {
+    guarded(|| {
+        let output = Command::new(example("echo_sharded"))
+            .args(["--addr", "127.0.0.1:0", "--shards", "9999", "--mode", "processes"])
+            .output()
+            .expect("it starts");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains("CPU 9999"), "{text}");
+    });
+}
