@@ -1,7 +1,7 @@
 //! An echo server over all shards, which are threads of one process or processes.
 //!
 //! `echo_sharded --addr 127.0.0.1:7000 --shards 0,1 [--mode threads|processes]
-//! [--accept reuseport|least-loaded|balanced] [--seconds N] [--spin-us N] [--banner]`
+//! [--accept reuseport|least-loaded|balanced] [--seconds N] [--spin-us N] [--stats] [--banner]`
 //!
 //! It serves until Ctrl+C (or SIGTERM), or for N seconds, and then says what each shard has done.
 //! As processes, SIGHUP replaces them by the program as it is by then, without refusing anybody.
@@ -9,7 +9,7 @@
 //! it.
 
 use std::cell::Cell;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -19,7 +19,9 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::getpid;
-use shard::{Accept, Connection, Deploy, Listener, Mode, Seat, Server, Shard, Shards};
+use shard::{
+    Accept, Connection, Deploy, Listener, Mode, Seat, Server, Shard, ShardStatistics, Shards,
+};
 use uring_loop::net::TcpStream;
 
 /// An echo server with one event loop per core.
@@ -46,6 +48,9 @@ struct Options {
     /// Look for work for so many microseconds before sleeping.
     #[arg(long, default_value_t = 0)]
     spin_us: u64,
+    /// Print a table of the shards every second.
+    #[arg(long)]
+    stats: bool,
     /// Begin every connection with the size of the program, which tells builds apart, and the
     /// number of the process.
     #[arg(long)]
@@ -95,7 +100,11 @@ fn run(options: Options) -> io::Result<()> {
         true => banner()?,
         false => String::new(),
     };
-    Deploy::new(options.addr)
+    let mut deploy = Deploy::new(options.addr);
+    if options.stats {
+        deploy = deploy.statistics(Duration::from_secs(1), table);
+    }
+    deploy
         .mode(match options.mode {
             What::Threads => Mode::Threads,
             What::Processes => Mode::Processes,
@@ -108,6 +117,18 @@ fn run(options: Options) -> io::Result<()> {
         .shards(shards)
         .drain(drain + Duration::from_secs(1))
         .run(move |shard, listener| serve(shard, listener, drain, banner))
+}
+
+fn table(shards: &[ShardStatistics]) {
+    println!(
+        "{:>6} {:>8} {:>12} {:>12} {:>9}",
+        "shard", "process", "connections", "accepted", "delay"
+    );
+    for one in shards {
+        let ShardStatistics { shard, process, connections, accepted, delay, .. } = one;
+        let delay = format!("{delay:.0?}");
+        println!("{shard:>6} {process:>8} {connections:>12} {accepted:>12} {delay:>9}");
+    }
 }
 
 /// Read once, at the start: later the program at this path may be another one.
@@ -133,7 +154,12 @@ async fn serve(
         echo(stream, seat, count.clone(), banner.clone())
     });
     let served = served.await?;
-    println!("shard {index} of process {}: {served:?}, {} requests", getpid(), requests.get());
+    let (process, requests) = (getpid(), requests.get());
+    // Whoever read this may be gone by now.
+    let _ = writeln!(
+        io::stdout(),
+        "shard {index} of process {process}: {served:?}, {requests} requests"
+    );
     Ok(())
 }
 

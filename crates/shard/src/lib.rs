@@ -101,7 +101,7 @@ mod watch;
 #[cfg(not(loom))]
 pub use builder::Builder;
 #[cfg(not(loom))]
-pub use deploy::{Deploy, Mode};
+pub use deploy::{Deploy, Mode, ShardStatistics};
 #[cfg(not(loom))]
 pub use entry::Entry;
 #[cfg(not(loom))]

@@ -1,8 +1,8 @@
 //! Sockets that come from a parent: from systemd by its protocol, from our supervisor by ours.
 //!
-//! Ours is a variable: `SHARD_WORKER=parent:index:cpu:socket,socket`. It holds only for a child of
-//! that parent; what such a child starts in turn inherits the variable and not its meaning. The
-//! sockets have kept their numbers, since the supervisor does not close them at exec.
+//! Ours is a variable: `SHARD_WORKER=parent:index:cpu:board:socket,socket`. It holds only for a
+//! child of that parent; what such a child starts in turn inherits the variable and not its
+//! meaning. The descriptors have kept their numbers, since the supervisor does not close them at exec.
 
 use std::io;
 use std::net::TcpListener;
@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 
 use nix::unistd::{getpid, getppid};
 
+use super::board::Board;
 use crate::sys;
 
 pub(super) const VARIABLE: &str = "SHARD_WORKER";
@@ -25,6 +26,8 @@ pub(super) struct Charge {
     pub(super) index: usize,
     pub(super) cpu: usize,
     pub(super) sockets: Vec<TcpListener>,
+    /// Where it says how it stands.
+    pub(super) board: Board,
     /// The line to the supervisor, which is our stdin.
     pub(super) line: UnixStream,
 }
@@ -42,14 +45,15 @@ impl Charge {
         }
         let line = io::stdin().as_fd().try_clone_to_owned()?;
         let sockets = words.sockets.into_iter().map(adopt).collect::<io::Result<_>>()?;
+        let board = Board::inherited(sys::adopt(words.board)?)?;
         let (parent, index, cpu) = (words.parent, words.index, words.cpu);
-        Ok(Some(Charge { parent, index, cpu, sockets, line: line.into() }))
+        Ok(Some(Charge { parent, index, cpu, sockets, board, line: line.into() }))
     }
 
     /// What the supervisor writes for a child.
-    pub(super) fn text(index: usize, cpu: usize, sockets: &[RawFd]) -> String {
+    pub(super) fn text(index: usize, cpu: usize, board: &Board, sockets: &[RawFd]) -> String {
         let sockets: Vec<_> = sockets.iter().map(RawFd::to_string).collect();
-        format!("{}:{index}:{cpu}:{}", getpid(), sockets.join(","))
+        format!("{}:{index}:{cpu}:{}:{}", getpid(), board.number(), sockets.join(","))
     }
 }
 
@@ -59,6 +63,7 @@ struct Words {
     parent: i32,
     index: usize,
     cpu: usize,
+    board: RawFd,
     sockets: Vec<RawFd>,
 }
 
@@ -69,6 +74,7 @@ impl Words {
             parent: parts.next()?.parse().ok()?,
             index: parts.next()?.parse().ok()?,
             cpu: parts.next()?.parse().ok()?,
+            board: parts.next()?.parse().ok()?,
             sockets: parts.next()?.split(',').map(|fd| fd.parse().ok()).collect::<Option<_>>()?,
         };
         parts.next().is_none().then_some(words)
@@ -103,14 +109,15 @@ mod tests {
 
     #[test]
     fn what_is_written_for_a_child_is_read_by_it() {
-        let words = Words::parse(&Charge::text(3, 7, &[10, 11])).expect("it is ours");
-        let parent = getpid().as_raw();
-        assert_eq!(words, Words { parent, index: 3, cpu: 7, sockets: vec![10, 11] });
+        let board = Board::new(1).expect("made");
+        let words = Words::parse(&Charge::text(3, 7, &board, &[10, 11])).expect("it is ours");
+        let (parent, board) = (getpid().as_raw(), board.number());
+        assert_eq!(words, Words { parent, index: 3, cpu: 7, board, sockets: vec![10, 11] });
     }
 
     #[test]
     fn what_nobody_wrote_is_not_read() {
-        for text in ["", "1:2:3", "1:2:3:", "1:2:3:4:5", "1:2:x:4", "1:2:3:4,"] {
+        for text in ["", "1:2:3:4", "1:2:3:4:", "1:2:3:4:5:6", "1:2:x:4:5", "1:2:3:4:5,"] {
             assert_eq!(Words::parse(text), None, "{text:?}");
         }
     }

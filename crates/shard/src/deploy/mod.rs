@@ -2,8 +2,10 @@
 //! as threads or as processes.
 //!
 //! `threads.rs` runs it in this process, `supervisor.rs` as one process for each shard, whose side
-//! is `worker.rs`. `inherit.rs` is how sockets come from a parent, `notify.rs` tells systemd.
+//! is `worker.rs`; how those stand is in `board.rs`. `inherit.rs` is how sockets come from a
+//! parent, `notify.rs` tells systemd.
 
+mod board;
 mod inherit;
 mod notify;
 mod supervisor;
@@ -14,7 +16,10 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::time::Duration;
+
+pub use board::ShardStatistics;
 
 use crate::builder::Builder;
 use crate::restart::Restart;
@@ -82,7 +87,11 @@ pub struct Deploy {
     builder: Builder,
     restart: Restart,
     drain: Duration,
+    statistics: Option<(Duration, Show)>,
 }
+
+/// Is shown how the shards stand.
+type Show = Rc<dyn Fn(&[ShardStatistics])>;
 
 impl Deploy {
     /// A service that listens there. Sockets that systemd has bound are taken instead, if there
@@ -95,6 +104,7 @@ impl Deploy {
             builder: Builder::new(),
             restart: Restart::new(),
             drain: Duration::from_secs(10),
+            statistics: None,
         }
     }
 
@@ -131,6 +141,17 @@ impl Deploy {
         self
     }
 
+    /// Calls a closure every so often with how the shards stand, on the thread that runs this. A
+    /// process that has just begun may be missing.
+    pub fn statistics(
+        mut self,
+        every: Duration,
+        show: impl Fn(&[ShardStatistics]) + 'static,
+    ) -> Self {
+        self.statistics = Some((every, Rc::new(show)));
+        self
+    }
+
     /// Runs it, and returns when it has ended.
     ///
     /// # Errors
@@ -152,6 +173,17 @@ impl Deploy {
                 None => supervisor::run(self),
             },
         }
+    }
+
+    /// Shows what `read` gives, again and again, in a task.
+    fn show(&self, read: impl Fn() -> Vec<ShardStatistics> + 'static) {
+        let Some((every, show)) = self.statistics.clone() else { return };
+        drop(uring_loop::spawn(async move {
+            loop {
+                uring_loop::time::sleep(every).await;
+                show(&read());
+            }
+        }));
     }
 
     /// Sockets of our own for so many shards, or those that systemd has given us.

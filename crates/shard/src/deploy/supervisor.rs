@@ -28,6 +28,7 @@ use uring_loop::signal::{SignalKind, signals};
 use uring_loop::sync::Event as Flag;
 use uring_loop::time::sleep;
 
+use super::board::Board;
 use super::inherit::{Charge, VARIABLE};
 use super::notify::Notify;
 use super::worker::READY;
@@ -122,6 +123,7 @@ struct Supervisor {
     deploy: Deploy,
     program: PathBuf,
     slots: Vec<Slot>,
+    board: Rc<Board>,
     workers: BTreeMap<u64, Worker>,
     next: u64,
     news: Letterbox,
@@ -153,12 +155,16 @@ async fn supervise(deploy: Deploy) -> io::Result<()> {
         socket2::SockRef::from(socket).set_cloexec(false)?;
         socket.set_nonblocking(true)?;
     }
+    let board = Rc::new(Board::new(cpus.len())?);
+    let (shown, count) = (board.clone(), cpus.len());
+    deploy.show(move || (0..count).filter_map(|shard| shown.read(shard)).collect());
     let slots = slots(&deploy, &cpus, &sockets);
     let mut supervisor = Supervisor {
         // The path, not the file: a reload runs what is there by then.
         program: std::env::current_exe()?,
         deploy,
         slots,
+        board,
         workers: BTreeMap::new(),
         next: 0,
         news: news.clone(),
@@ -250,7 +256,7 @@ impl Supervisor {
         let mut command = Command::new(&self.program);
         command
             .args(std::env::args_os().skip(1))
-            .env(VARIABLE, Charge::text(slot, *cpu, sockets))
+            .env(VARIABLE, Charge::text(slot, *cpu, &self.board, sockets))
             // What systemd tells us is not for them.
             .env_remove("LISTEN_PID")
             .env_remove("NOTIFY_SOCKET")

@@ -7,7 +7,7 @@ use uring_loop::signal::{SignalKind, signals};
 use uring_loop::unblock;
 
 use super::notify::Notify;
-use super::{Deploy, quiet_loop};
+use super::{Deploy, ShardStatistics, quiet_loop};
 use crate::server::Listener;
 use crate::shard::Shard;
 
@@ -34,6 +34,8 @@ where
         true => Listener::from_sockets(sockets, cpus.len(), deploy.accept)?,
         false => Listener::own(sockets, cpus.len(), deploy.accept)?,
     };
+    let (shown, count) = (listener.clone(), cpus.len());
+    deploy.show(move || (0..count).map(|shard| ShardStatistics::of(&shown, shard)).collect());
     let builder = deploy.builder.cpus(cpus);
     let shards = builder.spawn(move |shard| service(shard, listener))?;
     notify.ready(&format!("{} shards", shards.count()));

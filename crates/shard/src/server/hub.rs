@@ -142,6 +142,7 @@ impl Hub {
     /// Brings a connection that was accepted here to where it belongs.
     pub(super) async fn place(self: &Rc<Self>, fd: OwnedFd, peer: SocketAddr) {
         self.accepted.set(self.accepted.get() + 1);
+        self.sockets.loads.note_accepted(self.index());
         let (own, target) = (self.index(), self.choose().unwrap_or(self.index()));
         let arrival = Arrival { fd, peer, count: self.count_for(target), carried: None };
         if target == own {

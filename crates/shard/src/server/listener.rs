@@ -133,6 +133,15 @@ impl Listener {
         self.0.loads.connections(shard)
     }
 
+    /// How many connections a shard has accepted, for itself or for others.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such shard.
+    pub fn accepted(&self, shard: usize) -> u64 {
+        self.0.loads.accepted(shard)
+    }
+
     /// How long tasks that are ready wait for their turn on a shard, smoothed. It is measured where
     /// it decides about connections: not under [`Accept::ReusePort`].
     ///

@@ -24,7 +24,11 @@ pub(super) struct Loads(Box<[Line]>);
 /// On a line of its own: each is written by its shard all the time.
 #[repr(align(128))]
 #[derive(Debug, Default)]
-struct Line(AtomicU64);
+struct Line {
+    word: AtomicU64,
+    /// Connections that the shard has accepted.
+    accepted: AtomicU64,
+}
 
 impl Loads {
     pub(super) fn new(shards: usize) -> Self {
@@ -36,21 +40,29 @@ impl Loads {
     }
 
     pub(super) fn connections(&self, shard: usize) -> usize {
-        (self.0[shard].0.load(Ordering::Relaxed) / ONE) as usize
+        (self.0[shard].word.load(Ordering::Relaxed) / ONE) as usize
     }
 
     pub(super) fn add(&self, shard: usize) {
-        self.0[shard].0.fetch_add(ONE, Ordering::Relaxed);
+        self.0[shard].word.fetch_add(ONE, Ordering::Relaxed);
     }
 
     pub(super) fn remove(&self, shard: usize) {
-        self.0[shard].0.fetch_sub(ONE, Ordering::Relaxed);
+        self.0[shard].word.fetch_sub(ONE, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_accepted(&self, shard: usize) {
+        self.0[shard].accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn accepted(&self, shard: usize) -> u64 {
+        self.0[shard].accepted.load(Ordering::Relaxed)
     }
 
     /// The shard's own measure: an eighth of it counts, the rest is what was.
     pub(super) fn note_delay(&self, shard: usize, delay: Duration) {
         let now = u64::try_from(delay.as_micros()).unwrap_or(DELAY).min(DELAY / 8);
-        let word = &self.0[shard].0;
+        let word = &self.0[shard].word;
         let change = |word: u64| {
             let old = word & DELAY;
             Some((word & !DELAY) | (old - old / 8 + now / 8))
@@ -60,12 +72,12 @@ impl Loads {
     }
 
     pub(super) fn delay(&self, shard: usize) -> Duration {
-        Duration::from_micros(self.0[shard].0.load(Ordering::Relaxed) & DELAY)
+        Duration::from_micros(self.0[shard].word.load(Ordering::Relaxed) & DELAY)
     }
 
     /// What is compared: connections, and the delay as if it were such.
     fn score(&self, shard: usize) -> u64 {
-        let word = self.0[shard].0.load(Ordering::Relaxed);
+        let word = self.0[shard].word.load(Ordering::Relaxed);
         word / ONE + (word & DELAY) / WEIGHT
     }
 

@@ -4,6 +4,7 @@
 mod calls;
 mod channel;
 mod echo;
+mod endurance;
 mod entry;
 mod everywhere;
 mod kv;

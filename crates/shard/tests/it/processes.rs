@@ -34,7 +34,7 @@ impl Fleet {
     fn start_with(more: &[&str], change: impl FnOnce(&mut Command)) -> Fleet {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let program = folder.path().join("echo");
-        fs::copy(example("echo_sharded"), &program).expect("copied");
+        copy(&program);
         let mut command = Command::new(&program);
         command.args(["--addr", "127.0.0.1:0", "--shards", "0,0", "--banner"]);
         command.args(["--mode", "processes", "--drain", "60"]).args(more).stdout(Stdio::piped());
@@ -194,23 +194,30 @@ fn a_process_that_is_killed_loses_its_own_connections_and_is_replaced() {
     });
 }
 
+/// Runs a line of the shell on files. (If this process wrote a program itself, a child that another
+/// test starts at this moment could hold it open, and it could not be executed: ETXTBSY.)
+fn shell(line: &str, files: &[&Path]) {
+    let status = Command::new("sh").args(["-ec", line, "sh"]).args(files).status();
+    assert!(status.is_ok_and(|status| status.success()), "{line}");
+}
+
+/// A program of its own for a test.
+fn copy(program: &Path) {
+    shell("cp \"$1\" \"$2\"", &[&example("echo_sharded"), program]);
+}
+
 /// The new build is the same program with some bytes behind it, which it tells by its size.
 fn replace(program: &Path) -> u64 {
-    let mut bytes = fs::read(program).expect("it can be read");
-    bytes.extend_from_slice(&[0; 512]);
-    let next = program.with_extension("next");
-    fs::write(&next, &bytes).expect("written");
-    fs::set_permissions(&next, fs::metadata(program).expect("there").permissions()).expect("set");
-    fs::rename(&next, program).expect("replaced");
-    bytes.len() as u64
+    let line = "cp \"$1\" \"$2\"; head -c 512 /dev/zero >> \"$2\"; mv \"$2\" \"$1\"";
+    shell(line, &[program, &program.with_extension("next")]);
+    fs::metadata(program).expect("it is there").len()
 }
 
 /// A build that is none.
 fn replace_by_script(program: &Path, line: &str) {
-    let next = program.with_extension("next");
-    fs::write(&next, format!("#!/bin/sh\n{line}\n")).expect("written");
-    fs::set_permissions(&next, fs::metadata(program).expect("there").permissions()).expect("set");
-    fs::rename(&next, program).expect("replaced");
+    let script =
+        format!("printf '#!/bin/sh\\n{line}\\n' > \"$2\"; chmod 755 \"$2\"; mv \"$2\" \"$1\"");
+    shell(&script, &[program, &program.with_extension("next")]);
 }
 
 #[test]
@@ -305,7 +312,7 @@ fn a_socket_of_systemd_is_taken_instead_of_an_own_one() {
         let address = socket.local_addr().expect("bound");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let program = folder.path().join("echo");
-        fs::copy(example("echo_sharded"), &program).expect("copied");
+        copy(&program);
         for mode in ["threads", "processes"] {
             let line = format!(
                 "exec 3<&0; LISTEN_PID=$$ LISTEN_FDS=1 exec {program} \
@@ -357,5 +364,24 @@ fn what_keeps_it_from_starting_is_told_before_anything_runs() {
             .expect("it starts");
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && text.contains("CPU 9999"), "{text}");
+    });
+}
+
+#[test]
+fn how_the_shards_stand_is_shown_whatever_they_are() {
+    guarded(|| {
+        for mode in ["threads", "processes"] {
+            let output = Command::new(example("echo_sharded"))
+                .args(["--addr", "127.0.0.1:0", "--shards", "0,0", "--seconds", "3", "--stats"])
+                .args(["--mode", mode])
+                .output()
+                .expect("it starts");
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{output:?}");
+            let rows = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            let rows = rows.skip_while(|row| row.first() != Some(&"shard"));
+            let shards: Vec<_> = rows.skip(1).take(2).map(|row| row[0].to_string()).collect();
+            assert_eq!(shards, ["0", "1"], "{mode}: {text}");
+        }
     });
 }
