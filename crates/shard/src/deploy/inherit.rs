@@ -1,8 +1,8 @@
 //! Sockets that come from a parent: from systemd by its protocol, from our supervisor by ours.
 //!
 //! Ours is a variable: `SHARD_WORKER=parent:index:cpu:board:socket,socket`. It holds only for a
-//! child of that parent; what such a child starts in turn inherits the variable and not its
-//! meaning. The descriptors have kept their numbers, since the supervisor does not close them at exec.
+//! child of that parent; what such a child starts in turn inherits the variable, not its meaning.
+//! The descriptors have kept their numbers, since the supervisor does not close them at exec.
 
 use std::io;
 use std::net::TcpListener;

@@ -3,9 +3,9 @@
 //! # Life story
 //!
 //! *open*: in the shard's states, under the listener's name; accepts and takes what is sent.
-//! *draining*: accepts no more, still takes what was on its way. *closed*: out of the states; what
-//! is sent goes back to its sender. The connections that are left end, or are aborted, and the last
-//! seat frees the hub.
+//! *draining*: accepts no more, but what waits in its own sockets. *closed* (its gate is): what is
+//! sent goes back to its sender; the connections that are left end, or are aborted. Then it leaves
+//! the states, and the last seat frees it.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -170,11 +170,12 @@ impl Hub {
         let deliver = move || async move {
             let hub = Shard::current().states().lend(name, |hub: &mut Rc<Hub>| hub.clone());
             match hub {
-                Ok(hub) => {
+                // One that waits for its last connection takes no more.
+                Ok(hub) if !hub.gate.is_closed() => {
                     hub.arrive(arrival);
                     None
                 }
-                Err(_) => Some(arrival),
+                _ => Some(arrival),
             }
         };
         self.shard.submit(CONNECTIONS, target, deliver).await
@@ -223,7 +224,7 @@ pub struct Seat {
     hub: Rc<Hub>,
     number: u64,
     count: Option<Count>,
-    /// `None` for one that came when the last had left: it is not waited for.
+    /// `None` for one that its shard has to take back when it closes: it is aborted at the end.
     _pass: Option<Pass>,
 }
 

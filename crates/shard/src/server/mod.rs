@@ -128,7 +128,12 @@ impl Server {
     {
         let sockets = self.listener.0.clone();
         self.check(shard)?;
-        let start = move |connection| uring_loop::spawn(service(connection)).task_ref();
+        let service = Rc::new(service);
+        let start = move |connection| {
+            let service = service.clone();
+            // Called in the task, so that a panic of it is that connection's alone.
+            uring_loop::spawn(async move { service(connection).await }).task_ref()
+        };
         let hub = Hub::new(shard.clone(), sockets.clone(), self.limit, Box::new(start));
         shard.states().put_as(sockets.name, hub.clone());
         let _open = Open { shard, hub: &hub };

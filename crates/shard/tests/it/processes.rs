@@ -165,6 +165,39 @@ fn every_cpu_has_a_process_and_a_signal_drains_them_all() {
     });
 }
 
+/// Connections come and go all the time: an error is met only by who was with the dead process at
+/// that moment, at most once each, and everybody goes on.
+#[test]
+fn kills_under_load_are_met_by_few_and_outlived_by_all() {
+    guarded(|| {
+        let fleet = Fleet::start(&[]);
+        for _ in 0..3 {
+            let before = fleet.workers();
+            let load = Load::start(fleet.address);
+            load.wait_for_more();
+            let victim = *before.first().expect("two");
+            fleet.signal(victim, Signal::SIGKILL);
+            // What waited in the dead one's socket is served by its successor, not refused.
+            for _ in 0..20 {
+                // The first may have been taken by it still.
+                let met = connect(fleet.address).map(drop);
+                assert!(!met.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused));
+            }
+            eventually("it is replaced", || {
+                let now = fleet.workers();
+                now.len() == 2 && !now.contains(&victim)
+            });
+            for met in load.stop() {
+                if let Err(error) = met {
+                    assert_ne!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
+                }
+            }
+        }
+        fleet.signal(fleet.pid(), Signal::SIGTERM);
+        fleet.ends_well();
+    });
+}
+
 #[test]
 fn a_process_that_is_killed_loses_its_own_connections_and_is_replaced() {
     guarded(|| {

@@ -260,6 +260,28 @@ fn connections_that_outlive_the_drain_are_aborted() {
 }
 
 #[test]
+fn a_panic_in_a_service_ends_its_own_connection_alone() {
+    guarded(|| {
+        let listener = Listener::bind("127.0.0.1:0", 1, Accept::ReusePort).expect("bound");
+        let (address, counts) = (listener.local_addr().expect("bound"), listener.clone());
+        let shards = Shards::builder().cpus(seats(1)).spawn(move |shard| async move {
+            let first = std::cell::Cell::new(true);
+            let service = move |connection: Connection| {
+                assert!(!first.replace(false), "in the call, not in the future");
+                tell(connection)
+            };
+            Server::new(listener).serve(&shard, service).await
+        });
+        let shards = shards.expect("shards start");
+        let mut unlucky = connect(address);
+        assert_eq!(unlucky.read(&mut [0; 1]).expect("closed in order"), 0);
+        ask(&mut connect(address), b'a').expect("others are served");
+        eventually("none is counted", || counts.connections(0) == 0);
+        shards.shutdown(LONG).expect("nothing fails");
+    });
+}
+
+#[test]
 fn servers_that_make_no_sense_are_refused() {
     guarded(|| {
         let listener = Listener::bind("127.0.0.1:0", 2, Accept::ReusePort).expect("bound");
