@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "the other half of the tests that kill it"]
+    #[ignore = "no test by itself: the process that those of the sysctl start and kill"]
     fn holds_until_killed() {
         let path = env::var_os(FILE).expect("started by another test");
         let _guard = Guard::set(Path::new(&path), "2").expect("set");

@@ -155,7 +155,7 @@ fn twenty_thousand_idle_connections_are_held_and_every_one_is_served() {
 }
 
 #[test]
-#[ignore = "the second client of twenty_thousand_…"]
+#[ignore = "no test by itself: the process that holds half of the twenty thousand connections"]
 fn the_other_half() {
     let address = std::env::var("ADDRESS").expect("given").parse().expect("an address");
     hold_half(address, || {

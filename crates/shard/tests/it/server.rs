@@ -333,7 +333,7 @@ fn want_of_descriptors_stops_accepting_for_a_while_and_nothing_else() {
 }
 
 #[test]
-#[ignore = "lowers the limit of descriptors; run by want_of_descriptors_…"]
+#[ignore = "lowers the limit of descriptors: want_of_descriptors_… runs it in a child"]
 fn in_want_of_descriptors() {
     guarded(|| {
         let Running { shards, listener, address } = start(2, Accept::LeastLoaded, |server| server);
