@@ -3,6 +3,7 @@
 use std::io;
 use std::net::Shutdown;
 use std::ops::Deref;
+use std::os::fd::AsFd;
 
 use super::connected::Stream;
 use super::{Recv, WriteAll};
@@ -46,6 +47,57 @@ impl<S: Deref<Target: Stream>> SendHalf<S> {
     /// Weak, as [`TcpStream::write_all`](super::TcpStream::write_all).
     pub fn write_all<B: IoBuf>(&mut self, buffer: B) -> WriteAll<'_, B> {
         self.0.connected().write_all(buffer)
+    }
+
+    /// As [`TcpStream::write_vectored`](super::TcpStream::write_vectored).
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpStream::write_all`](super::TcpStream::write_all).
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak, as [`TcpStream::write_all`](super::TcpStream::write_all).
+    pub async fn write_vectored<B: IoBuf>(
+        &mut self,
+        buffers: Vec<B>,
+    ) -> (io::Result<usize>, Vec<B>) {
+        self.0.connected().write_vectored(buffers).await
+    }
+
+    /// As [`TcpStream::write_all_vectored`](super::TcpStream::write_all_vectored).
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpStream::write_all`](super::TcpStream::write_all).
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak, as [`TcpStream::write_all`](super::TcpStream::write_all).
+    pub async fn write_all_vectored<B: IoBuf>(
+        &mut self,
+        buffers: Vec<B>,
+    ) -> (io::Result<()>, Vec<B>) {
+        self.0.connected().write_all_vectored(buffers, 0).await
+    }
+
+    /// As [`TcpStream::send_file`](super::TcpStream::send_file).
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpStream::send_file`](super::TcpStream::send_file).
+    ///
+    /// # Cancel safety
+    ///
+    /// Weak: some bytes may have been sent.
+    #[doc(alias = "sendfile")]
+    pub async fn send_file(
+        &mut self,
+        file: impl AsFd,
+        offset: u64,
+        length: u64,
+    ) -> io::Result<u64> {
+        self.0.connected().send_file(file.as_fd(), offset, length).await
     }
 
     /// As [`TcpStream::shutdown`](super::TcpStream::shutdown).

@@ -40,9 +40,13 @@ use crate::time::timeout;
 ///
 /// # Unread bytes
 ///
-/// If the peer has sent what nobody received, or goes on sending, closing resets the connection,
-/// and the peer may not get what was sent to it last. Where that matters,
-/// [close](crate::io::ByteStreamExt::close) the stream instead of dropping it.
+/// **Dropping a stream may take back what was sent last.** If the peer has sent what nobody
+/// received, or goes on sending, the kernel answers with a reset: the peer then finds an error in
+/// the place of an answer that was "sent". So do one of these before the stream goes: receive to
+/// the end, as who answers a whole request has done anyway; or
+/// [`close(patience)`](crate::io::ByteStreamExt::close) it, which takes what still comes, and drops
+/// that. Readers, writers, transports and their servers do so by themselves
+/// ([`StreamWriter`](crate::stream::StreamWriter)).
 pub struct TcpStream(Connected);
 
 stream_methods!(TcpStream);

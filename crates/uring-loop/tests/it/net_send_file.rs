@@ -89,6 +89,24 @@ fn every_part_of_a_file_arrives() {
 }
 
 #[test]
+fn a_half_sends_what_a_stream_does() {
+    run_limited(async {
+        let (one, mut other) = UnixStream::pair().expect("descriptors");
+        let (_receive, mut send) = one.into_split();
+        let sending = async {
+            let parts = vec!["one ".to_owned(), "two ".to_owned()];
+            assert_eq!(send.write_vectored(parts).await.0.expect("open"), 8);
+            let parts = vec!["three ".to_owned(), "four ".to_owned()];
+            send.write_all_vectored(parts).await.0.expect("open");
+            assert_eq!(send.send_file(file(b"-five"), 1, 10).await.expect("open"), 4);
+            send.shutdown(Shutdown::Write).await.expect("open");
+        };
+        let ((), got) = join!(sending, receive_all(&mut other));
+        assert_eq!(got, b"one two three four five");
+    });
+}
+
+#[test]
 fn short_reads_and_sends_are_gone_on_from() {
     on_sim(SimConfig::seeded(1), |sim| async move {
         let bytes = pattern(600_000);

@@ -31,7 +31,8 @@ use crate::sys::socket::{unix_address, unix_name};
 /// # Cancel safety
 ///
 /// Receiving is strict, writing is weak, as of a `TcpStream`. Dropping the stream cancels what is
-/// in flight and closes the socket.
+/// in flight and closes the socket. If there are unread bytes then, the other end finds
+/// `ConnectionReset` behind what was sent to it; see there what helps.
 ///
 /// # Examples
 ///
