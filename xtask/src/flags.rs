@@ -71,9 +71,12 @@ pub(crate) struct CiFlags {
     /// Also check `benches`, which builds the runtimes it compares with
     #[arg(long)]
     pub(crate) with_benches: bool,
+    /// Remove what a section alone has built once it is over: the whole run needs half the disk
+    #[arg(long)]
+    pub(crate) sweep: bool,
     /// Set kernel.io_uring_disabled to 2, run the tests meant for that (or COMMAND), set it back.
     /// Root only; every other program on the machine is refused new rings meanwhile
-    #[arg(long, conflicts_with_all = ["sections", "list", "keep_going", "with_benches"])]
+    #[arg(long, conflicts_with_all = ["sections", "list", "keep_going", "with_benches", "sweep"])]
     pub(crate) sysctl: bool,
     /// The command that --sysctl runs in place of the tests
     #[arg(last = true, value_name = "COMMAND", requires = "sysctl")]

@@ -5,6 +5,7 @@
 
 pub(crate) mod asan;
 mod cargo;
+mod disk;
 mod examples;
 mod fuzz;
 pub(crate) mod libtest;
@@ -109,7 +110,7 @@ pub(crate) fn run(flags: &CiFlags) -> Result<bool> {
         return sysctl::section(&workspace, &flags.command);
     }
     let wanted: Vec<_> = SECTIONS.iter().filter(|section| wants(flags, section)).collect();
-    let done = run_all(&wanted, flags.keep_going, &workspace);
+    let done = run_all(&wanted, flags, &workspace);
     let mut out = anstream::stdout();
     writeln!(out, "\n{}", summary(&done))?;
     for line in done.iter().flat_map(|done| &done.report.last_words) {
@@ -136,19 +137,27 @@ struct Done {
     took: Duration,
 }
 
-fn run_all(wanted: &[&Section], keep_going: bool, workspace: &Workspace) -> Vec<Done> {
+fn run_all(wanted: &[&Section], flags: &CiFlags, workspace: &Workspace) -> Vec<Done> {
     let mut all = Vec::new();
     for section in wanted {
         anstream::eprintln!("\n==== {}: {}", section.name, section.about);
         let start = Instant::now();
-        let report = (section.run)(workspace).unwrap_or_else(|error| Report {
+        let mut report = (section.run)(workspace).unwrap_or_else(|error| Report {
             failed: true,
             note: format!("{error:#}"),
             ..Report::default()
         });
+        if report.failed
+            && let Some(short) = disk::short(workspace)
+        {
+            report.note = format!("{}\n{short}", report.note.trim_end());
+        }
+        if flags.sweep {
+            disk::sweep(workspace, section.name);
+        }
         let done = Done { name: section.name, report, took: start.elapsed() };
         anstream::eprint!("==== {}", done.line());
-        let stop = done.report.failed && !keep_going;
+        let stop = done.report.failed && !flags.keep_going;
         all.push(done);
         if stop {
             break;
@@ -225,8 +234,8 @@ mod tests {
         let good = light("good", "", |_| Ok(Report::passed("fine")));
         let bad = light("bad", "", |_| anyhow::bail!("two\nlines"));
         let all = [&good, &bad, &good];
-        assert_eq!(run_all(&all, false, &empty()).len(), 2);
-        let done = run_all(&all, true, &empty());
+        assert_eq!(run_all(&all, &flags(&[]), &empty()).len(), 2);
+        let done = run_all(&all, &flags(&["--keep-going"]), &empty());
         assert_eq!(done.len(), 3);
         assert!(!done[0].report.failed && done[1].report.failed && !done[2].report.failed);
     }
