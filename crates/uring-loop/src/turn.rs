@@ -29,9 +29,12 @@ use crate::promise::FailedPromises;
 use crate::report::{Handler, Report, ReportKind};
 use crate::signal::Ears;
 use crate::spin::Spin;
+use crate::task::TaskRef;
 use crate::task::door::Door;
+use crate::task::extras::Extras;
 use crate::task::inbox::Taken;
 use crate::task::queue::Tasks;
+use crate::task::raw::Header;
 use crate::time::clock::Clock;
 use crate::time::wheel::Timers;
 use crate::trace::{SIGHT, Trace};
@@ -322,10 +325,22 @@ impl Core {
         self.door
     }
 
-    /// In debug mode: which tasks are dropped although they were not complete.
+    pub(crate) fn note_gathered(&self, task: &Header) {
+        if self.debug.is_some() {
+            self.tasks.extras.edit(task, |extras| extras.gathered = true);
+        }
+    }
+
+    /// In debug mode: which tasks are dropped although they were not complete. Whoever awaits a
+    /// gathering is reported, and what was gathered is not: as in asyncio, where it would be noise
+    /// (`_log_destroy_pending` in Lib/asyncio/tasks.py).
     fn report_pending(&self) {
         if self.debug.is_some() {
-            for task in self.tasks.all() {
+            let gathered = |task: &TaskRef| {
+                let noted = |extras: &Extras| extras.gathered;
+                self.tasks.extras.look(task.header(), noted).unwrap_or(false)
+            };
+            for task in self.tasks.all().into_iter().filter(|task| !gathered(task)) {
                 Report::new(ReportKind::DroppedPending, "a task is dropped while it is pending")
                     .named(task.name())
                     .at(task.location())

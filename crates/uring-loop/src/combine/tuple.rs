@@ -182,7 +182,7 @@ where
 
     #[track_caller]
     fn into_task(self) -> Task<F::Output> {
-        spawn(self.0)
+        spawn(self.0).gathered()
     }
 }
 
@@ -222,7 +222,7 @@ where
 
     #[track_caller]
     fn into_tasks(self) -> Vec<Task<Self::Output>> {
-        spawn_all(self.0)
+        spawn_all(self.0).into_iter().map(Task::gathered).collect()
     }
 }
 

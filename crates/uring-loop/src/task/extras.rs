@@ -24,6 +24,9 @@ pub(crate) struct Extras {
     pub(crate) locals: Locals,
     /// In debug mode: what it waits for, if that has no list of those who wait.
     pub(crate) waits_for: Option<&'static str>,
+    /// In debug mode: nobody has its handle but a gathering, so that it is no loss of its own if
+    /// both are dropped.
+    pub(crate) gathered: bool,
     pub(super) callbacks: Callbacks,
     /// Finds the error in its output, if it was given one.
     pub(super) reader: Option<Reader>,

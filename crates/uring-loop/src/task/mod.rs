@@ -391,6 +391,13 @@ impl<T> Task<T> {
         self
     }
 
+    /// Notes in debug mode that a macro has made this task of a future, and holds it.
+    pub(crate) fn gathered(self) -> Self {
+        let header = self.header();
+        context::with_loop(header.node.loop_id, |core| core.note_gathered(header));
+        self
+    }
+
     /// The name given by [`named`](Self::named), or `Task-N`.
     #[doc(alias = "get_name")]
     pub fn name(&self) -> String {

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::thread;
 use std::time::Duration;
 
-use uring_loop::{EventLoop, ReportKind, spawn, yield_now};
+use uring_loop::{EventLoop, ReportKind, gather, join, spawn, yield_now};
 
 use crate::support::{Reports, in_child, logged, reporting};
 
@@ -53,6 +53,28 @@ fn a_task_dropped_while_pending_is_reported() {
     assert_eq!(reports.len(), 1, "{reports:?}");
     assert_eq!(reports[0].0, ReportKind::DroppedPending);
     assert!(reports[0].1.contains("forgotten"));
+}
+
+#[test]
+fn what_a_gathering_alone_holds_is_not_reported_besides_who_awaits_it() {
+    let (mut event_loop, reports) = debugged(Duration::from_secs(60));
+    event_loop
+        .run_until_complete(async {
+            let own = spawn(pending::<()>()).named("own");
+            let waits = async move {
+                let several = gather!(own, pending::<()>());
+                let _ = join((several, gather!(..[pending::<()>()]))).await;
+            };
+            drop(spawn(waits).named("waits"));
+            yield_now().await;
+        })
+        .expect("not stopped");
+    drop(event_loop);
+    let mut named: Vec<_> = reports.borrow().iter().map(|(_, text)| text.clone()).collect();
+    named.sort();
+    assert_eq!(named.len(), 2, "{named:?}");
+    assert!(named.iter().any(|text| text.contains("own")), "{named:?}");
+    assert!(named.iter().any(|text| text.contains("waits")), "{named:?}");
 }
 
 #[test]
