@@ -30,7 +30,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// # Errors
 ///
 /// Those of [`resolve`] and [`TcpListener::bind`]. An address that this machine does not have
-/// (EADDRNOTAVAIL) is passed over if there is another.
+/// (EADDRNOTAVAIL, or EAFNOSUPPORT for IPv6 that is switched off) is passed over if there is
+/// another.
 ///
 /// # Panics
 ///
@@ -61,7 +62,7 @@ pub(crate) async fn bind_all(address: impl ToAddress) -> io::Result<Vec<TcpListe
     for address in addresses {
         match TcpListener::bind(address) {
             Ok(listener) => listeners.push(listener),
-            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => missing = Some(error),
+            Err(error) if not_of_this_machine(&error) => missing = Some(error),
             Err(error) => return Err(error),
         }
     }
@@ -69,6 +70,12 @@ pub(crate) async fn bind_all(address: impl ToAddress) -> io::Result<Vec<TcpListe
         Some(error) if listeners.is_empty() => Err(error),
         _ => Ok(listeners),
     }
+}
+
+/// Whether no socket of this machine can have the address, which is no reason to go without the
+/// others: `localhost` names `::1` also where IPv6 is not compiled in, or is switched off.
+fn not_of_this_machine(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
 }
 
 /// Runs `handler` for each connection that these listeners give: of any kind.

@@ -17,14 +17,29 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 /// A new TCP socket.
 pub(crate) fn tcp(address: &SocketAddr) -> io::Result<RawFd> {
-    let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = internet(address, Type::STREAM, Protocol::TCP)?;
     socket.set_tcp_nodelay(true)?;
     Ok(socket.into_raw_fd())
 }
 
+/// socket(2) for this address. A kernel without its family is a kind of its own: who has other
+/// addresses goes on with those.
+fn internet(address: &SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    Socket::new(Domain::for_address(*address), kind, Some(protocol)).map_err(|error| {
+        let family = if address.is_ipv6() { "IPv6" } else { "IPv4" };
+        match error.raw_os_error() {
+            Some(libc::EAFNOSUPPORT) => {
+                let text = format!("this kernel has no {family} (EAFNOSUPPORT)");
+                io::Error::new(io::ErrorKind::Unsupported, text)
+            }
+            _ => error,
+        }
+    })
+}
+
 /// A listening TCP socket. Accepted sockets inherit TCP_NODELAY from it.
 pub(crate) fn listen(address: &SocketAddr, backlog: i32, reuse_port: bool) -> io::Result<RawFd> {
-    let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = internet(address, Type::STREAM, Protocol::TCP)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
     socket.set_tcp_nodelay(true)?;
@@ -48,7 +63,7 @@ pub(crate) fn listen_on(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
 
 /// A bound UDP socket.
 pub(crate) fn udp(address: &SocketAddr, reuse_port: bool) -> io::Result<RawFd> {
-    let socket = Socket::new(Domain::for_address(*address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = internet(address, Type::DGRAM, Protocol::UDP)?;
     socket.set_reuse_port(reuse_port)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
