@@ -15,15 +15,16 @@
 //! The driver goes from *sending* to *waiting* and back within the completion, without a task. So
 //! it does not matter who polls, or whether the stream is still there: when a stream goes, it hands
 //! its descriptor to the box ([`Outgoing::leave`]), and the descriptor is closed when the box is
-//! dropped, behind the last byte. The end of a loop waits for such boxes as long as its patience
+//! dropped, behind the last byte; a TCP peer that takes nothing for [`STALL`] ends it. The end of a loop waits for such boxes as long as its patience
 //! lasts (`shutdown.rs`). One that was stopped ([`Outgoing::abort`]) goes nowhere any more.
 
 use std::cell::{Cell, OnceCell};
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use super::fd::{Fd, Lease};
 use super::op::{self, Resident};
@@ -31,6 +32,10 @@ use super::ring::{Cqe, Sqe, opcode};
 use super::{Driver, Key};
 use crate::ops::net::Shutdown;
 use crate::ops::owned;
+
+/// What a stream has left behind is given up if the peer takes nothing for so long. The kernel is
+/// no more patient with a closed socket: eight probes (`tcp_orphan_retries`, tcp(7)).
+const STALL: Duration = Duration::from_secs(60);
 
 /// How a descriptor is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,7 +298,8 @@ impl Outgoing {
 
     /// The stream goes. `true`: bytes, or a shutdown, are on their way and come to their end by
     /// themselves; the descriptor is theirs now, and is closed behind them.
-    pub(crate) fn leave(&self, driver: &Rc<Driver>, fd: &impl AsRawFd) -> bool {
+    pub(crate) fn leave(&self, driver: &Rc<Driver>, fd: &impl AsFd) -> bool {
+        let fd = fd.as_fd();
         let held = self.lease.get().is_some_and(|lease| Rc::strong_count(lease) > 1);
         let held = held && !mutant!("closed-under-a-worker");
         let sending = self.key.take();
@@ -306,11 +312,15 @@ impl Outgoing {
         if let Some(key) = sending {
             let lease = self.lease();
             // SAFETY: as in `stop`.
-            let _ = unsafe {
+            let medium = unsafe {
                 driver.with_resident(key, |sending: &mut Box<Sending>, _, _| {
                     sending.closes = Some(lease);
+                    sending.medium
                 })
             };
+            if medium == Some(Medium::Socket) && !mutant!("a-stalled-peer-keeps-what-is-left") {
+                driver.limit_stall(fd, STALL);
+            }
             driver.leave(key);
         }
         held || sending.is_some()

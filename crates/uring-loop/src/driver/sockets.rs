@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::path::Path;
+use std::time::Duration;
 
 use socket2::{SockAddr, Type};
 
@@ -69,6 +70,14 @@ impl Driver {
             return sim.has_unread(fd.as_raw_fd());
         }
         sys::socket::has_unread(fd)
+    }
+
+    /// A TCP peer that takes nothing for so long loses the connection, unless somebody has said
+    /// how long that may be. Nothing happens to other sockets.
+    pub(crate) fn limit_stall(&self, fd: BorrowedFd<'_>, limit: Duration) {
+        if !self.is_simulated() {
+            sys::socket::limit_stall(fd, limit);
+        }
     }
 
     /// Whether the sockets are simulated.

@@ -36,7 +36,9 @@ use crate::time::timeout;
 /// weak: of a dropped write, some bytes may have been sent, and nobody can say how many.
 ///
 /// Dropping the stream cancels what is in flight and closes the socket; bytes that were handed
-/// over by [`ByteStream::start_send`](crate::io::ByteStream::start_send) are sent before it closes.
+/// over by [`ByteStream::start_send`](crate::io::ByteStream::start_send) are sent before it closes,
+/// unless the peer takes nothing for a minute (TCP_USER_TIMEOUT, if
+/// [`set_user_timeout`](Self::set_user_timeout) has not said otherwise).
 ///
 /// # Unread bytes
 ///

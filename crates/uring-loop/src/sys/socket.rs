@@ -12,6 +12,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::SocketAddr as UnixName;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -59,6 +60,15 @@ pub(crate) fn bind(fd: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
 /// listen(2).
 pub(crate) fn listen_on(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
     SockRef::from(&fd).listen(backlog)
+}
+
+/// `TCP_USER_TIMEOUT` (tcp(7)), if there is none. It counts also while the peer's window is closed.
+pub(crate) fn limit_stall(fd: BorrowedFd<'_>, limit: Duration) {
+    let socket = SockRef::from(&fd);
+    // Other sockets refuse the question, and have no such limit.
+    if matches!(socket.tcp_user_timeout(), Ok(None)) {
+        let _ = socket.set_tcp_user_timeout(Some(limit));
+    }
 }
 
 /// A bound UDP socket.

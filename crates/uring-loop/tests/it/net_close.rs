@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream as Plain};
+use std::os::fd::AsFd as _;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use uring_loop::net::{TcpListener, TcpStream, UnixStream};
 use uring_loop::protocol::{Protocol, Transport, create_server};
 use uring_loop::stream::{Server, StreamReader, StreamWriter, serve, start_server, wrap};
 use uring_loop::testing::{Peer, SimConfig, SimHandle};
-use uring_loop::time::{now, sleep};
+use uring_loop::time::{now, sleep, timeout};
 use uring_loop::{EventLoop, spawn, unblock};
 
 use crate::support::on_sim;
@@ -425,4 +426,47 @@ fn the_end_of_a_loop_waits_2_s_for_a_peer_that_goes_on_and_on() {
         assert_eq!(event_loop.finish(), 0, "{reader_last}");
         assert_eq!(Duration::from_nanos(sim.now() - begin).as_secs(), 2, "{reader_last}");
     }
+}
+
+/// A TCP stream that was dropped with more on its way than the peer takes, which reads nothing, by
+/// another descriptor; the peer; and for how long the kernel lets it stand still.
+async fn left_behind(own: Option<Duration>) -> (Socket, TcpStream, Option<Duration>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("free");
+    let address = listener.local_addr().expect("bound");
+    let (client, server) = uring_loop::join((TcpStream::connect(address), listener.accept())).await;
+    let client = client.expect("it listens");
+    client.set_user_timeout(own).expect("it is TCP");
+    let kept = Socket::from(client.as_fd().try_clone_to_owned().expect("a number is free"));
+    assert_eq!(kept.tcp_user_timeout().expect("it is TCP"), own);
+    client.start_send(vec![0; 32 << 20]).expect("nothing is on its way");
+    drop(client);
+    let limit = kept.tcp_user_timeout().expect("it is TCP");
+    (kept, server.expect("a client"), limit)
+}
+
+fn without_patience(main: impl Future<Output = ()>) {
+    let builder = EventLoop::builder().shutdown_patience(Duration::ZERO);
+    builder.build().expect("a ring").run_until_complete(main).expect("not stopped");
+}
+
+#[test]
+fn a_peer_that_takes_nothing_does_not_keep_what_a_dropped_stream_has_left() {
+    without_patience(async {
+        let (_kept, _server, limit) = left_behind(None).await;
+        assert_eq!(limit, Some(60 * SECOND));
+    });
+}
+
+#[test]
+fn the_kernel_ends_it_after_the_limit_that_its_user_had_set() {
+    without_patience(async {
+        let (kept, _server, limit) = left_behind(Some(SECOND)).await;
+        assert_eq!(limit, Some(SECOND));
+        let ended = async {
+            while kept.peer_addr().is_ok() {
+                sleep(20 * MS).await;
+            }
+        };
+        timeout(60 * SECOND, ended).await.expect("the kernel gives up");
+    });
 }
