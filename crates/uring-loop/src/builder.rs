@@ -1,6 +1,5 @@
 //! Options of a loop.
 
-use std::env;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use crate::driver::bufpool::Shape;
 use crate::driver::ring::Ring;
 use crate::interrupt::CtrlC;
 use crate::net::names::{self, Resolve};
+use crate::ring_choice::{self, RingChoice};
 use crate::sys::uring::{Rung, Wanted};
 use crate::time::clock::Clock;
 use crate::trace::wanted_by_log;
@@ -47,6 +47,7 @@ pub struct Builder {
     chrome: Option<PathBuf>,
     names: names::Options,
     without: &'static [u8],
+    ring: RingChoice,
     #[cfg(any(test, feature = "testing"))]
     virtual_clock: bool,
 }
@@ -68,6 +69,7 @@ impl Builder {
             chrome: None,
             names: names::Options::new(),
             without: &[],
+            ring: RingChoice::Auto,
             #[cfg(any(test, feature = "testing"))]
             virtual_clock: false,
         }
@@ -232,6 +234,23 @@ impl Builder {
         self
     }
 
+    /// Which ring the loop has. Default: what the environment says in `URING_LOOP_RING` (`auto`,
+    /// `kernel`, `soft`), or else [`RingChoice::Auto`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uring_loop::{EventLoop, RingChoice, RingKind};
+    ///
+    /// let event_loop = EventLoop::builder().ring(RingChoice::Soft).build()?;
+    /// assert_eq!(event_loop.statistics().ring, RingKind::Soft);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn ring(mut self, ring: RingChoice) -> Self {
+        self.ring = ring;
+        self
+    }
+
     /// The highest rung of the set-up ladder to try, for tests of the lower ones.
     #[doc(hidden)]
     pub fn top_rung(mut self, rung: Rung) -> Self {
@@ -281,10 +300,7 @@ impl Builder {
                  {submissions}: give at least as many, or make the other shorter"
             ));
         }
-        match env::var("URING_LOOP_RING").as_deref() {
-            Ok("auto" | "kernel" | "") | Err(_) => Ok(()),
-            Ok(other) => bad(format!("URING_LOOP_RING={other}: it can be `auto` or `kernel`")),
-        }
+        Ok(())
     }
 
     /// Makes the loop. The thread that builds it is the one that runs it.
@@ -292,12 +308,13 @@ impl Builder {
     /// # Errors
     ///
     /// `InvalidInput` for options that make no sense, those of making the file of a trace,
-    /// otherwise the refusal of the kernel with its cause and fix ([`Refused`](crate::Refused)).
+    /// otherwise the refusal of the kernel with its cause and fix ([`Refused`](crate::Refused)), if
+    /// there is to be no other ring than the kernel's or none can be had.
     pub fn build(self) -> io::Result<EventLoop> {
         self.check()?;
         let mut wanted = self.wanted.clone();
         wanted.completions = self.completions.unwrap_or(wanted.submissions.saturating_mul(4));
-        let ring = Ring::kernel(&wanted)?;
+        let ring = ring_choice::make(self.ring.decide()?, &wanted)?;
         self.build_on(ring)
     }
 

@@ -69,8 +69,9 @@ impl EventLoop {
     ///
     /// # Errors
     ///
-    /// If the kernel refuses the ring; the error names the likely cause and the fix and carries a
-    /// [`Refused`](crate::Refused). A bad `URING_LOOP_RING` is `InvalidInput`.
+    /// If no ring can be had; the error names the likely cause and the fix and carries a
+    /// [`Refused`](crate::Refused). Where only io_uring is refused, the loop does without
+    /// ([`RingChoice`](crate::RingChoice)). A bad `URING_LOOP_RING` is `InvalidInput`.
     #[doc(alias = "new_event_loop")]
     pub fn new() -> io::Result<Self> {
         Self::builder().build()

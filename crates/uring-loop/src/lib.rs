@@ -36,8 +36,9 @@
 //!
 //! # What it needs
 //!
-//! Linux 6.1 or later with io_uring allowed (5.19 may do). [`EventLoop::new`] says what is missing,
-//! and `URING_LOOP_RING=kernel` insists on the kernel's ring.
+//! Linux 6.1 or later with io_uring allowed (5.19 may do). Where io_uring is refused, as in many
+//! containers, loops run on a ring in user space instead ([`RingChoice`]), at a system call per
+//! operation; a notice in the log says what is missing. `URING_LOOP_RING=kernel` makes it an error.
 
 // So that docs and examples of this crate can be read as a user writes them.
 extern crate self as uring_loop;
@@ -89,6 +90,7 @@ pub mod queue;
 mod remote_callback;
 mod remote_task;
 mod report;
+mod ring_choice;
 mod run_error;
 mod runner;
 pub mod signal;
@@ -115,6 +117,7 @@ pub use combine::{
     WaitUntil, as_completed, cancel_all, gather, gather_settled, join, race, shield, try_gather,
     try_join, try_wait, wait,
 };
+pub use driver::ring::RingKind;
 pub use driver::{InFlight, InFlightKind};
 pub use dump::Dump;
 pub use event_loop::EventLoop;
@@ -127,6 +130,7 @@ pub use promise::{InvalidState, Promise, PromiseError, PromiseSetter, RemoteProm
 pub use remote_callback::RemoteCallback;
 pub use remote_task::{RemoteError, RemoteTask};
 pub use report::{Report, ReportKind};
+pub use ring_choice::RingChoice;
 pub use run_error::RunError;
 pub use runner::{Runner, run};
 pub use statistics::Statistics;

@@ -3,15 +3,19 @@
 use std::fmt;
 
 use crate::context;
+use crate::driver::ring::RingKind;
 use crate::turn::Core;
 
 /// Counters of a loop since it was made, and a few levels of the moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
+    /// Which ring it has.
+    pub ring: RingKind,
     /// Passes of the loop.
     pub turns: u64,
-    /// Calls of `io_uring_enter` by a turn: at most one each.
+    /// Calls of `io_uring_enter` by a turn: at most one each. (The [soft](RingKind::Soft) ring
+    /// makes calls of its own in each.)
     pub enters: u64,
     /// Calls of `io_uring_enter` because the submission queue was full in the middle of a turn.
     pub flushes: u64,
@@ -71,6 +75,7 @@ impl Statistics {
         let (in_flight, orphans) = core.driver.active();
         let (lookups_running, lookups_waiting) = crate::blocking::lookups();
         Statistics {
+            ring: core.driver.ring_kind(),
             turns,
             parks,
             wakes,

@@ -166,6 +166,11 @@ const NOT_RUN: &[NotRun] = &[
         reason: "measures, for half a minute, on two cores that nobody else uses",
     },
     NotRun { package: "uring-loop", name: "counted", reason: "the section `sight` runs it" },
+    NotRun {
+        package: "uring-loop",
+        name: "deny_io_uring",
+        reason: "the section `soft` runs the tests in it",
+    },
     NotRun { package: "uring-loop", name: "sim", reason: "the section `sim` runs it" },
 ];
 

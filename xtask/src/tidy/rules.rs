@@ -71,6 +71,8 @@ pub(super) const CONFINED: &[Confined] = &[
             // It plays the kernel, which writes through pointers.
             "crates/uring-loop/src/testing/sim/memory.rs",
             "crates/uring-loop/src/testing/sim/mod.rs",
+            // It installs a seccomp filter.
+            "crates/uring-loop/examples/deny_io_uring.rs",
             "crates/shard/src/spsc.rs",
             "crates/shard/src/sys.rs",
             "crates/pool/src/process/",
@@ -90,6 +92,7 @@ pub(super) const CONFINED: &[Confined] = &[
             "crates/*/src/sys/",
             "crates/*/src/sys.rs",
             "crates/uring-loop/src/testing/sim/memory.rs",
+            "crates/uring-loop/examples/deny_io_uring.rs",
             "crates/pool/src/process/sys.rs",
             "crates/pool/src/process/image.rs",
         ],
@@ -105,6 +108,7 @@ pub(super) const CONFINED: &[Confined] = &[
             "crates/uring-loop/src/ops/",
             // It plays the kernel, and speaks its numbers.
             "crates/uring-loop/src/testing/sim/",
+            "crates/uring-loop/examples/deny_io_uring.rs",
             "crates/pool/src/process/",
         ],
         why: "numbers and layouts of the kernel stay in the low layers",
@@ -210,6 +214,7 @@ pub(super) const JOINT: &[&str] = &[
     "loop_thread",
     "metrics",
     "remote_task",
+    "ring_choice",
     "runner",
     "statistics",
     "turn",

@@ -42,10 +42,6 @@ unsafe impl<T: Op> Op for Hard<T> {
     }
 }
 
-pub(super) fn is_linked(sqe: &Sqe) -> bool {
-    sqe.flags & (sqe_flags::IO_LINK | sqe_flags::IO_HARDLINK) != 0
-}
-
 impl Driver {
     /// Runs operations in a row, without coming back to the loop between them: each starts when the
     /// one before it has succeeded (`IOSQE_IO_LINK`, Linux 5.3). All outputs come together.

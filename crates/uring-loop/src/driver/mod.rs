@@ -147,6 +147,11 @@ impl Driver {
         &self.counters
     }
 
+    /// Which ring it is.
+    pub(crate) fn ring_kind(&self) -> ring::RingKind {
+        self.inner().ring.kind()
+    }
+
     /// How children that were killed are reaped when the loop is over.
     pub(crate) fn last_wait(&self) -> &LastWait {
         &self.last_wait
@@ -201,6 +206,11 @@ impl Driver {
     /// Whether something waits on the other side.
     pub(crate) fn hints(&self) -> ring::Hints {
         self.inner().ring.hints()
+    }
+
+    /// The same for one who spins.
+    pub(crate) fn glance(&self) -> ring::Hints {
+        self.inner().ring.glance()
     }
 
     /// Ops that keep a virtual clock from jumping.
@@ -291,6 +301,7 @@ impl fmt::Debug for Driver {
         match self.inner.try_borrow() {
             Ok(inner) => f
                 .debug_struct("Driver")
+                .field("ring", &inner.ring.kind())
                 .field("setup", &inner.ring.setup())
                 .field("arena", &inner.arena)
                 .field("backlog", &inner.backlog.len())

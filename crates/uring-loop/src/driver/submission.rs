@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::op::{self, Many, MultishotOp, Once, Op, Resident, Submit, VtableOf};
+use super::ring::check::is_linked;
 use super::ring::{Cqe, Sqe, Wait, opcode, sqe_flags};
 use super::slab::{Key, Kind, Stages};
-use super::{Driver, Inner, chain, count};
+use super::{Driver, Inner, count};
 
 impl Driver {
     /// Runs `op` on the ring.
@@ -128,7 +129,7 @@ impl Inner {
     /// ends one where an enter ends.
     pub(super) fn refill(&mut self) {
         while !self.backlog.is_empty() {
-            let chained = self.backlog.iter().take_while(|sqe| chain::is_linked(sqe)).count() + 1;
+            let chained = self.backlog.iter().take_while(|sqe| is_linked(sqe)).count() + 1;
             if chained > 1 && (chained as u32) > self.room() {
                 return;
             }

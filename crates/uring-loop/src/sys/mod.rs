@@ -4,7 +4,9 @@
 //! `io-uring` crate (0.7.15) and `nix` (0.31) do not offer stands here in `libc`'s words:
 //! `io_uring_enter` on a registered ring descriptor, and a few registrations.
 
+pub(crate) mod calls;
 pub(crate) mod clock;
+pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod file;
 pub(crate) mod fork;

@@ -37,6 +37,9 @@ pub const READ_MULTISHOT: u8 = 49; // 6.7
 pub const WAITID: u8 = 50; // 6.7
 pub const FTRUNCATE: u8 = 55; // 6.9
 
+/// The name of what is not listed here.
+pub(crate) const UNKNOWN: &str = "OP";
+
 /// The kernel's name of an opcode, for eyes.
 pub fn name(opcode: u8) -> &'static str {
     match opcode {
@@ -75,7 +78,7 @@ pub fn name(opcode: u8) -> &'static str {
         READ_MULTISHOT => "READ_MULTISHOT",
         WAITID => "WAITID",
         FTRUNCATE => "FTRUNCATE",
-        _ => "OP",
+        _ => UNKNOWN,
     }
 }
 

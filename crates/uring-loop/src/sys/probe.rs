@@ -4,6 +4,8 @@ use std::fmt;
 use std::fs;
 use std::io;
 
+const SET_UP: &str = "io_uring_setup";
+
 /// A refused set-up, with its likely cause and its fix.
 ///
 /// It travels inside an [`io::Error`]; `error.get_ref()` downcasts to it.
@@ -54,7 +56,7 @@ impl Refused {
     pub(crate) fn ring(error: &io::Error) -> Self {
         let errno = error.raw_os_error().unwrap_or(0);
         let (cause, fix) = explain_ring(errno, &Circumstances::read());
-        Refused { what: "io_uring_setup", errno, cause, fix }
+        Refused { what: SET_UP, errno, cause, fix }
     }
 
     /// `IORING_REGISTER_PBUF_RING` said no.
@@ -71,10 +73,18 @@ impl Refused {
         Refused { what: "io_uring_register(PBUF_RING)", errno, cause, fix }
     }
 
+    /// Whether it is io_uring that cannot be had here, so that a loop has to do without: not if
+    /// descriptors or something else is short that any ring needs.
+    pub fn leaves_soft_ring(&self) -> bool {
+        const OF_IO_URING: [i32; 6] =
+            [0, libc::EPERM, libc::EACCES, libc::ENOSYS, libc::EINVAL, libc::ENOMEM];
+        self.what == SET_UP && OF_IO_URING.contains(&self.errno)
+    }
+
     /// The kernel has io_uring, but not enough of it.
     pub(crate) fn old(missing: &str) -> Self {
         Refused {
-            what: "io_uring_setup",
+            what: SET_UP,
             errno: 0,
             cause: format!("kernel {} lacks {missing}", Circumstances::read().kernel),
             fix: "use Linux 6.1 or later".into(),

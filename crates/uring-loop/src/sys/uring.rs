@@ -122,6 +122,21 @@ impl Default for Wanted {
     }
 }
 
+impl Wanted {
+    /// Below this, shorter queues are no help.
+    const SHORTEST: u32 = 32;
+
+    /// A quarter of the queues; `false` if they are short already.
+    fn shrink(&mut self) -> bool {
+        if self.submissions / 4 < Self::SHORTEST {
+            return false;
+        }
+        self.submissions /= 4;
+        self.completions = (self.completions / 4).max(self.submissions);
+        true
+    }
+}
+
 mod enter_flags {
     pub(super) const GETEVENTS: u32 = 1 << 0;
     pub(super) const EXT_ARG: u32 = 1 << 3;
@@ -175,13 +190,29 @@ pub(crate) struct Uring {
 }
 
 impl Uring {
-    /// Goes down the ladder until the kernel takes a rung.
+    /// Goes down the ladder until the kernel takes a rung. If it has no memory for the queues, they
+    /// are tried at a quarter of their sizes, and again.
     ///
     /// # Errors
     ///
     /// A refusal that no lower rung can mend (EPERM, ENOMEM, ENOSYS, EMFILE …) ends the search;
     /// the error names the likely cause and the fix, as [`Refused`].
     pub(crate) fn new(wanted: &Wanted) -> io::Result<Self> {
+        let mut smaller = wanted.clone();
+        loop {
+            match Self::climb(&smaller) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOMEM) && smaller.shrink() => {}
+                Err(error) => {
+                    let ours = error.raw_os_error().is_none();
+                    return Err(if ours { error } else { Refused::ring(&error).into() });
+                }
+                Ok(ring) => return Ok(ring),
+            }
+        }
+    }
+
+    /// The same with the sizes that are wanted, and the kernel's own errors.
+    fn climb(wanted: &Wanted) -> io::Result<Self> {
         let mut refused = Vec::new();
         for rung in Rung::LADDER.into_iter().filter(|rung| *rung <= wanted.top) {
             match rung.build(wanted.submissions, wanted.completions) {
@@ -189,10 +220,10 @@ impl Uring {
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                     refused.push((rung, error.to_string()));
                 }
-                Err(error) => return Err(Refused::ring(&error).into()),
+                Err(error) => return Err(error),
             }
         }
-        Err(Refused::ring(&io::Error::from_raw_os_error(libc::EINVAL)).into())
+        Err(io::Error::from_raw_os_error(libc::EINVAL))
     }
 
     fn finish(
@@ -224,7 +255,7 @@ impl Uring {
         ring.ring.submitter().register_enable_rings()?;
         ring.setup.bounded_workers = ring.bound_workers(wanted.workers);
         ring.register_descriptor();
-        ring.setup.absolute_deadlines = ring.probe_absolute_deadlines();
+        ring.setup.absolute_deadlines = ring.probe_absolute_deadlines()?;
         Ok(ring)
     }
 
@@ -260,10 +291,16 @@ impl Uring {
     }
 
     /// An enter that waits until a deadline long past: ETIME if the flag is known, EINVAL if not.
-    fn probe_absolute_deadlines(&mut self) -> bool {
+    /// A filter that lets rings be made, but not entered, is met here.
+    fn probe_absolute_deadlines(&mut self) -> io::Result<bool> {
         self.setup.absolute_deadlines = true;
-        let result = self.enter(0, Wait::Until(1));
-        matches!(result, Err(error) if error.raw_os_error() == Some(libc::ETIME))
+        match self.enter(0, Wait::Until(1)) {
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => Err(error),
+                errno => Ok(errno == Some(libc::ETIME)),
+            },
+            Ok(_) => Ok(false),
+        }
     }
 
     /// `io_uring_register(2)` with an opcode the `io-uring` crate doesn't wrap.

@@ -21,7 +21,7 @@ impl Core {
         if self.clock.is_virtual() && self.may_jump() {
             return self.enter_or_jump();
         }
-        if self.spin.until(|| self.driver.hints().any() || self.door.inbox.knocked())
+        if self.spin.until(|| self.driver.glance().any() || self.door.inbox.knocked())
             || !self.door.inbox.try_sleep()
         {
             self.door.inbox.wake_up();

@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use uring_loop::net::{TcpListener, TcpStream};
 use uring_loop::op::{Cqe, Driver, Nop, Op, Sqe, opcode, sqe_flags};
 use uring_loop::time::{now, sleep, timeout};
-use uring_loop::{EventLoop, spawn, unblock, yield_now};
+use uring_loop::{EventLoop, RingChoice, spawn, unblock, yield_now};
 
 use crate::support::{in_child, poll_once};
 
@@ -150,7 +150,8 @@ fn signals_that_interrupt_the_wait_are_nothing_but_a_turn() {
 }
 
 fn a_kernel_that_refuses_for_a_while(errno: i32) {
-    let mut event_loop = EventLoop::new().expect("a ring");
+    let builder = EventLoop::builder().ring(RingChoice::Kernel);
+    let mut event_loop = builder.build().expect("a ring");
     run(&mut event_loop, async { sleep(MS).await }); // the bell's entry is handed over
     refuse_enters(&Refuse::Entries(13), errno);
     let before = event_loop.statistics();
@@ -214,7 +215,8 @@ fn entries_and_cancels_that_find_the_queue_full_go_later_and_in_order() {
     in_child(
         "edges_kernel::entries_and_cancels_that_find_the_queue_full_go_later_and_in_order",
         || {
-            let mut event_loop = EventLoop::builder().submissions(4).build().expect("a ring");
+            let builder = EventLoop::builder().ring(RingChoice::Kernel).submissions(4);
+            let mut event_loop = builder.build().expect("a ring");
             let (mut streams, plain): (Vec<_>, Vec<_>) =
                 run(&mut event_loop, connections(20)).into_iter().unzip();
             run(&mut event_loop, async {

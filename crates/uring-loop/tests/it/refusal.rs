@@ -4,33 +4,62 @@
 use std::io;
 
 use uring_loop::testing::SimConfig;
-use uring_loop::{Builder, EventLoop, Refused};
+use uring_loop::{Builder, EventLoop, Refused, RingChoice, RingKind, Statistics};
 
-use crate::support::in_child;
+use crate::support::{in_child, logged};
 
+/// Who insists on the kernel's ring is told why there is none.
 fn refused() -> (io::ErrorKind, Refused, String) {
-    let error = EventLoop::new().expect_err("it is forbidden");
+    let insisting = EventLoop::builder().ring(RingChoice::Kernel);
+    let error = insisting.build().expect_err("it is forbidden");
     let text = error.to_string();
     let refused = error.get_ref().and_then(|inner| inner.downcast_ref::<Refused>());
     (error.kind(), refused.expect("a Refused is inside").clone(), text)
 }
 
+fn statement(code: u32, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
+}
+
+/// Goes on behind the next so many statements if the word loaded last does not compare so.
+fn unless(comparison: u32, k: u32, jf: u8) -> libc::sock_filter {
+    let code = (libc::BPF_JMP | comparison | libc::BPF_K) as u16;
+    libc::sock_filter { code, jt: 0, jf, k }
+}
+
+/// The word of `struct seccomp_data` at an offset.
+fn load(offset: u32) -> libc::sock_filter {
+    statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset)
+}
+
+fn answer(action: u32) -> libc::sock_filter {
+    statement(libc::BPF_RET | libc::BPF_K, action)
+}
+
 /// Makes io_uring_setup(2) answer `errno` in this process from now on (seccomp(2)).
 fn forbid_io_uring(errno: i32) {
-    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
-    let mut program = [
-        // The number of the system call is the first word of seccomp_data.
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
-        libc::sock_filter {
-            code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
-            jt: 0,
-            jf: 1,
-            k: libc::SYS_io_uring_setup as u32,
-        },
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno as u32),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog { len: 4, filter: program.as_mut_ptr() };
+    install(&mut [
+        load(0),
+        unless(libc::BPF_JEQ, libc::SYS_io_uring_setup as u32, 1),
+        answer(libc::SECCOMP_RET_ERRNO | errno as u32),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ]);
+}
+
+/// Makes it answer ENOMEM for more than so many entries, its first argument.
+fn forbid_longer_queues(most: u32) {
+    install(&mut [
+        load(0),
+        unless(libc::BPF_JEQ, libc::SYS_io_uring_setup as u32, 3),
+        load(16),
+        unless(libc::BPF_JGT, most, 1),
+        answer(libc::SECCOMP_RET_ERRNO | libc::ENOMEM as u32),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ]);
+}
+
+fn install(program: &mut [libc::sock_filter]) {
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     // SAFETY: PR_SET_NO_NEW_PRIVS takes plain numbers; the program outlives the second call, which
     // copies it.
     unsafe {
@@ -51,8 +80,49 @@ fn a_seccomp_filter_with_eperm_is_named() {
         assert!(refused.fix.contains("seccomp=profile.json"), "{text}");
         assert!(text.starts_with("io_uring_setup refused (Operation not permitted"), "{text}");
         assert!(text.contains("To fix it: allow io_uring_setup"), "{text}");
-        let error = uring_loop::run(async {}).expect_err("run makes a loop too");
-        assert_eq!(error.kind(), kind);
+    });
+}
+
+#[test]
+fn a_loop_does_without_io_uring_where_that_is_forbidden_and_says_so_once() {
+    let name = "refusal::a_loop_does_without_io_uring_where_that_is_forbidden_and_says_so_once";
+    in_child(name, || {
+        // SAFETY: this process runs one test; nobody else reads the environment now.
+        unsafe { std::env::remove_var("URING_LOOP_RING") };
+        for errno in [libc::EPERM, libc::ENOSYS] {
+            forbid_io_uring(errno);
+            let ((), log) = logged(|| {
+                for _ in 0..2 {
+                    let used = uring_loop::run(async { Statistics::current().ring });
+                    assert_eq!(used.expect("a loop all the same"), RingKind::Soft);
+                }
+            });
+            if errno == libc::EPERM {
+                assert_eq!(log.matches("io_uring_setup refused").count(), 1, "{log}");
+                for part in ["seccomp", "seccomp=profile.json", "URING_LOOP_RING=kernel"] {
+                    assert!(log.contains(part), "without {part}: {log}");
+                }
+            } else {
+                assert_eq!(log, "", "it was said before");
+            }
+        }
+        let soft = EventLoop::new().expect("a loop all the same");
+        assert!(format!("{soft:?}").contains("ring: Soft"), "{soft:?}");
+        // SAFETY: as above.
+        unsafe { std::env::set_var("URING_LOOP_RING", "kernel") };
+        assert!(EventLoop::new().is_err(), "that is insisting");
+    });
+}
+
+#[test]
+fn queues_that_memory_is_too_short_for_become_shorter() {
+    in_child("refusal::queues_that_memory_is_too_short_for_become_shorter", || {
+        forbid_longer_queues(100);
+        let ring = RingChoice::Kernel;
+        let event_loop = EventLoop::builder().ring(ring).submissions(1024).build().expect("less");
+        assert!(format!("{event_loop:?}").contains("submissions: 64,"), "{event_loop:?}");
+        let refused = EventLoop::builder().ring(ring).submissions(127).build();
+        assert_eq!(refused.expect_err("short enough").kind(), io::ErrorKind::OutOfMemory);
     });
 }
 
@@ -99,7 +169,8 @@ fn memory_that_may_not_be_locked_is_named() {
 #[test]
 fn the_ring_can_be_insisted_on_and_nonsense_is_refused() {
     in_child("refusal::the_ring_can_be_insisted_on_and_nonsense_is_refused", || {
-        for (word, accepted) in [("kernel", true), ("auto", true), ("", true), ("epoll", false)] {
+        let words = ["kernel", "auto", "", "soft", "epoll"];
+        for (word, accepted) in words.map(|word| (word, word != "epoll")) {
             // SAFETY: this process runs one test; nobody else reads the environment now.
             unsafe { std::env::set_var("URING_LOOP_RING", word) };
             let built = EventLoop::new();
@@ -107,8 +178,15 @@ fn the_ring_can_be_insisted_on_and_nonsense_is_refused() {
             if let Err(error) = built {
                 assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
                 let text = error.to_string();
-                assert_eq!(text, "URING_LOOP_RING=epoll: it can be `auto` or `kernel`");
+                assert_eq!(text, "URING_LOOP_RING=epoll: it can be `auto`, `kernel` or `soft`");
             }
+        }
+        for (word, ring) in [("kernel", RingChoice::Soft), ("soft", RingChoice::Kernel)] {
+            // SAFETY: as above.
+            unsafe { std::env::set_var("URING_LOOP_RING", word) };
+            let event_loop = EventLoop::builder().ring(ring).build().expect("a ring");
+            let used = format!("{:?}", event_loop.statistics().ring);
+            assert_eq!(used, format!("{ring:?}"), "what the program says counts more");
         }
     });
 }

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use uring_loop::net::{TcpListener, TcpStream};
 use uring_loop::op::{Driver, Nop};
 use uring_loop::time::{now, sleep, timeout};
-use uring_loop::{Builder, EventLoop, Rung, examine, spawn, unblock, yield_now};
+use uring_loop::{Builder, EventLoop, RingChoice, Rung, examine, spawn, unblock, yield_now};
 
 use crate::support::poll_once;
 
@@ -20,7 +20,8 @@ const RUNGS: [Rung; 3] = [Rung::NoSqarray, Rung::DeferTaskrun, Rung::CoopTaskrun
 fn on_each<F: Future<Output = ()>>(builder: fn() -> Builder, mut piece: impl FnMut() -> F) {
     let best = examine().expect("a ring").setup.rung;
     for rung in RUNGS.into_iter().filter(|rung| *rung <= best) {
-        let mut event_loop = builder().top_rung(rung).build().expect("a ring");
+        let mut event_loop =
+            builder().ring(RingChoice::Kernel).top_rung(rung).build().expect("a ring");
         let words = format!("{event_loop:?}");
         assert!(words.contains(&format!("rung: {rung:?}")), "not on {rung:?}: {words}");
         event_loop.run_until_complete(piece()).expect("not cancelled");
@@ -125,7 +126,8 @@ fn a_loop_goes_with_operations_in_flight_on_every_rung() {
                 self.0.set(self.0.get() + 1);
             }
         }
-        let mut event_loop = EventLoop::builder().top_rung(rung).build().expect("a ring");
+        let mut event_loop =
+            EventLoop::builder().ring(RingChoice::Kernel).top_rung(rung).build().expect("a ring");
         let kept = event_loop
             .run_until_complete(async {
                 let listener = TcpListener::bind("127.0.0.1:0").expect("free");

@@ -1,20 +1,26 @@
 //! The waist of the driver: everything that the crate says to a kernel goes through [`Ring`].
 //!
-//! Push an entry, pop a completion, enter. Behind it stand the kernel's io_uring and, under the
-//! `testing` feature, a simulated ring; everything above is the shipped code in every test. An
-//! enum and not a generic, so that nothing leaks into signatures.
+//! Push an entry, pop a completion, enter. Behind it stand the kernel's io_uring, a ring in user
+//! space for where there is none, and, under the `testing` feature, a simulated one; everything
+//! above is the shipped code in every test. An enum and not a generic, so that nothing leaks into
+//! signatures.
 //!
 //! Not here: what an entry means (`ops/`), who waits for it (`driver/`).
 
+pub(crate) mod check;
+pub(crate) mod completions;
 mod entry;
 mod kernel;
+mod soft;
 
 use std::io;
 
 pub use crate::sys::opcode;
 pub use entry::{Cqe, Sqe, cancel_flags, cqe_flags, socket_flags, sqe_flags};
 pub(crate) use kernel::Kernel;
+pub(crate) use soft::Soft;
 
+use crate::sys::probe::Refused;
 pub(crate) use crate::sys::uring::Wait;
 use crate::sys::uring::{Setup, Uring, Wanted};
 
@@ -37,10 +43,26 @@ impl Hints {
     }
 }
 
-/// A ring: the kernel's, a simulated one, or what is left after shutdown.
+/// Which ring a loop has; see [`Statistics::ring`](crate::Statistics::ring).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RingKind {
+    /// The kernel's io_uring.
+    #[default]
+    Kernel,
+    /// One in user space.
+    Soft,
+    /// A simulated one, for tests.
+    Simulated,
+    /// None any more: the loop is closed.
+    Closed,
+}
+
+/// A ring: the kernel's, one in user space, a simulated one, or what is left after shutdown.
 #[derive(Debug)]
 pub(crate) enum Ring {
     Kernel(Box<Kernel>),
+    Soft(Box<Soft>),
     #[cfg(any(test, feature = "testing"))]
     Sim(Box<crate::testing::sim::Sim>),
     /// Shut down. Takes nothing, gives nothing.
@@ -53,10 +75,16 @@ impl Ring {
         Ok(Ring::Kernel(Box::new(Kernel::new(Uring::new(wanted)?))))
     }
 
+    /// A ring in user space.
+    pub(crate) fn soft(wanted: &Wanted) -> io::Result<Self> {
+        Ok(Ring::Soft(Box::new(Soft::new(wanted)?)))
+    }
+
     /// Puts an entry on the submission queue; `false` when it is full.
     pub(crate) fn push(&mut self, sqe: &Sqe) -> bool {
         match self {
             Ring::Kernel(ring) => ring.push(sqe),
+            Ring::Soft(ring) => ring.push(sqe),
             #[cfg(any(test, feature = "testing"))]
             Ring::Sim(ring) => ring.push(sqe),
             Ring::Closed => false,
@@ -67,6 +95,7 @@ impl Ring {
     pub(crate) fn pop(&mut self) -> Option<Cqe> {
         match self {
             Ring::Kernel(ring) => ring.pop(),
+            Ring::Soft(ring) => ring.pop(),
             #[cfg(any(test, feature = "testing"))]
             Ring::Sim(ring) => ring.pop(),
             Ring::Closed => None,
@@ -77,6 +106,7 @@ impl Ring {
     pub(crate) fn capacity(&self) -> u32 {
         match self {
             Ring::Kernel(ring) => ring.uring.ring.params().sq_entries(),
+            Ring::Soft(ring) => ring.capacity(),
             #[cfg(any(test, feature = "testing"))]
             Ring::Sim(ring) => ring.capacity(),
             Ring::Closed => 0,
@@ -87,6 +117,7 @@ impl Ring {
     pub(crate) fn unsubmitted(&self) -> u32 {
         match self {
             Ring::Kernel(ring) => ring.unsubmitted(),
+            Ring::Soft(ring) => ring.unsubmitted(),
             #[cfg(any(test, feature = "testing"))]
             Ring::Sim(ring) => ring.unsubmitted(),
             Ring::Closed => 0,
@@ -98,6 +129,7 @@ impl Ring {
     pub(crate) fn enter(&mut self, wait: Wait) -> io::Result<()> {
         match self {
             Ring::Kernel(ring) => ring.enter(wait),
+            Ring::Soft(ring) => ring.enter(wait),
             #[cfg(any(test, feature = "testing"))]
             Ring::Sim(ring) => ring.enter(wait),
             Ring::Closed => Err(io::Error::from_raw_os_error(libc::ENXIO)),
@@ -108,9 +140,18 @@ impl Ring {
     pub(crate) fn hints(&mut self) -> Hints {
         match self {
             Ring::Kernel(ring) => ring.hints(),
+            Ring::Soft(ring) => ring.hints(),
             #[cfg(any(test, feature = "testing"))]
             Ring::Sim(ring) => ring.hints(),
             Ring::Closed => Hints::default(),
+        }
+    }
+
+    /// The same for one who spins: where nothing is shared with a kernel, it is asked.
+    pub(crate) fn glance(&mut self) -> Hints {
+        match self {
+            Ring::Soft(ring) => ring.glance(),
+            ring => ring.hints(),
         }
     }
 
@@ -129,6 +170,13 @@ impl Ring {
         match self {
             // SAFETY: handed on.
             Ring::Kernel(ring) => unsafe { ring.uring.register_buffers(address, entries, group) },
+            Ring::Soft(ring) => {
+                // SAFETY: handed on; the driver and this ring are on one thread.
+                let registered = unsafe { ring.register_buffers(address, entries, group) };
+                let refused =
+                    |errno| Refused::buffers(&io::Error::from_raw_os_error(errno), entries).into();
+                registered.map_err(refused)
+            }
             #[cfg(any(test, feature = "testing"))]
             // SAFETY: handed on.
             Ring::Sim(ring) => unsafe { ring.register_buffers(address, entries, group) },
@@ -142,6 +190,7 @@ impl Ring {
             Ring::Kernel(ring) => {
                 ring.uring.ring.submitter().register_buffers_sparse(places.into())
             }
+            Ring::Soft(ring) => ring.register_buffer_table(places),
             #[cfg(any(test, feature = "testing"))]
             Ring::Sim(ring) => ring.register_buffer_table(places),
             Ring::Closed => Err(io::Error::from_raw_os_error(libc::ENXIO)),
@@ -167,6 +216,7 @@ impl Ring {
                 // SAFETY: handed on.
                 unsafe { submitter.register_buffers_update(place.into(), &[piece], None) }
             }
+            Ring::Soft(ring) => ring.set_buffer(place, address, length),
             #[cfg(any(test, feature = "testing"))]
             Ring::Sim(ring) => ring.set_buffer(place, address, length),
             Ring::Closed => Err(io::Error::from_raw_os_error(libc::ENXIO)),
@@ -177,6 +227,7 @@ impl Ring {
     pub(crate) fn register_file_table(&mut self, places: u16) -> io::Result<()> {
         match self {
             Ring::Kernel(ring) => ring.uring.ring.submitter().register_files_sparse(places.into()),
+            Ring::Soft(ring) => ring.register_file_table(places),
             #[cfg(any(test, feature = "testing"))]
             Ring::Sim(ring) => ring.register_file_table(places),
             Ring::Closed => Err(io::Error::from_raw_os_error(libc::ENXIO)),
@@ -187,10 +238,22 @@ impl Ring {
     pub(crate) fn supports(&self, opcode: u8) -> bool {
         match self {
             Ring::Kernel(ring) => ring.uring.supports(opcode),
+            Ring::Soft(ring) => ring.supports(opcode),
             #[cfg(any(test, feature = "testing"))]
             Ring::Sim(ring) => ring.supports(opcode),
             // Whatever is submitted now is cancelled at once.
             Ring::Closed => true,
+        }
+    }
+
+    /// Which one it is.
+    pub(crate) fn kind(&self) -> RingKind {
+        match self {
+            Ring::Kernel(_) => RingKind::Kernel,
+            Ring::Soft(_) => RingKind::Soft,
+            #[cfg(any(test, feature = "testing"))]
+            Ring::Sim(_) => RingKind::Simulated,
+            Ring::Closed => RingKind::Closed,
         }
     }
 

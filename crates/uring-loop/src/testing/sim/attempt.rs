@@ -3,7 +3,6 @@
 
 use super::descriptors::{FIRST_VIRTUAL, Object};
 use super::layout::{self, Piece};
-use super::paths;
 use super::prepare::{
     self, MSG_FLAGS_PASS, NOP_INJECT, POLL_MULTI, TIMEOUT_ABS, TIMEOUT_ETIME_SUCCESS,
 };
@@ -104,7 +103,7 @@ impl World {
             opcode::WAITID => {
                 request.pin_write(Piece { address: sqe.off, length: memory::SIGINFO as u64 });
             }
-            _ if paths::names(sqe.opcode) => self.pin_names(request)?,
+            _ if prepare::names(sqe.opcode) => self.pin_names(request)?,
             _ => {}
         }
         Ok(())
@@ -223,7 +222,7 @@ impl World {
             }
             opcode::RECV | opcode::RECVMSG => self.receive(request),
             opcode::SEND | opcode::SENDMSG | opcode::SEND_ZC => self.send(request),
-            _ if paths::names(sqe.opcode) => self.perform_on_names(request),
+            _ if prepare::names(sqe.opcode) => self.perform_on_names(request),
             opcode::FSYNC | opcode::FALLOCATE | opcode::FTRUNCATE => self.settle_file(request),
             _ if request.is_disk() => self.transfer_file(request),
             opcode::READ | opcode::READV => self.receive(request),

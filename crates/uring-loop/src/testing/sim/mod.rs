@@ -22,10 +22,11 @@
 //! man page. `tests/differential.rs` runs the same programs on the real ring.
 //!
 //! By file: `world` (the way of a request), `work` (passes), `wait` (enter), `attempt`,
-//! `transfer`, `message`, `datagrams`, `paths` and `cancel` (what each operation does), `prepare`
-//! (checks), `request`, `network`, `unix`, `files`, `tree`, `pipes`, `descriptors`, `registered`,
-//! `buffers`, `queues`, `real` (descriptors of the real kernel), `memory` (the only unsafe code),
-//! `handle`, `folders` and `peer` (the test's side).
+//! `transfer`, `message`, `datagrams`, `paths` and `cancel` (what each operation does), `request`,
+//! `network`, `unix`, `files`, `tree`, `pipes`, `descriptors`, `registered`, `buffers`, `real`
+//! (descriptors of the real kernel), `memory` (the only unsafe code), `handle`, `folders` and
+//! `peer` (the test's side). What is checked of an entry, and the queue of completions, are
+//! `driver/ring`'s.
 
 mod attempt;
 mod buffers;
@@ -45,8 +46,6 @@ mod network;
 mod paths;
 mod peer;
 mod pipes;
-mod prepare;
-mod queues;
 mod random;
 mod real;
 mod registered;
@@ -73,6 +72,7 @@ pub use handle::SimHandle;
 pub use log::Event;
 pub use peer::{Peer, PeerListener};
 
+use crate::driver::ring::check as prepare;
 pub use crate::driver::ring::opcode;
 use crate::driver::ring::{Cqe, Hints, Sqe, Wait};
 use crate::sys::probe::Refused;

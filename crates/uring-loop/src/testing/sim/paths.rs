@@ -13,20 +13,6 @@ use super::world::World;
 use super::{Errno, memory};
 use crate::driver::ring::{Sqe, opcode};
 
-/// Whether an operation is on a name, and so a worker's.
-pub(super) fn names(opcode: u8) -> bool {
-    matches!(
-        opcode,
-        opcode::OPENAT
-            | opcode::STATX
-            | opcode::RENAMEAT
-            | opcode::LINKAT
-            | opcode::SYMLINKAT
-            | opcode::UNLINKAT
-            | opcode::MKDIRAT
-    )
-}
-
 /// Where the paths of an entry are.
 fn paths(sqe: &Sqe) -> impl Iterator<Item = u64> {
     let second = matches!(sqe.opcode, opcode::RENAMEAT | opcode::LINKAT | opcode::SYMLINKAT);

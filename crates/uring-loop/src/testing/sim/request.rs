@@ -13,7 +13,7 @@ use super::faults::Fault;
 use super::layout::Piece;
 use super::network::{Address, SocketId, Wakes};
 use super::pipes::{End, PipeId};
-use super::{Errno, memory, paths};
+use super::{Errno, memory, prepare};
 use crate::driver::ring::{Sqe, opcode, sqe_flags};
 
 /// An entry that was checked, and what the check said.
@@ -148,7 +148,7 @@ impl Request {
 
     /// A request that a worker or a disk carries out, and that no cancel can take back.
     pub(super) fn is_disk(&self) -> bool {
-        matches!(self.object, Some(Object::File(_))) || paths::names(self.sqe.opcode)
+        matches!(self.object, Some(Object::File(_))) || prepare::names(self.sqe.opcode)
     }
 
     /// The real descriptor that is watched instead of an object.

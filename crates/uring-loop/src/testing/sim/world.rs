@@ -12,12 +12,12 @@ use super::handle::Action;
 use super::log::Event;
 use super::network::Network;
 use super::pipes::Pipes;
-use super::prepare;
-use super::queues::Completions;
+use super::prepare::{self, check_place, is_linked};
 use super::random::Random;
 use super::real::Real;
 use super::registered::Registered;
 use super::request::{Guard, Outcome, Prepared, Request};
+use crate::driver::ring::completions::Completions;
 use crate::driver::ring::{Cqe, Sqe, cqe_flags, opcode, sqe_flags};
 
 /// Results of one multishot request in a row (`MULTISHOT_MAX_RETRY` in `io_uring/net.c`).
@@ -281,14 +281,4 @@ impl World {
         }));
         if lines.is_empty() { "nothing".to_owned() } else { lines.join("; ") }
     }
-}
-
-fn is_linked(sqe: &Sqe) -> bool {
-    sqe.flags & (sqe_flags::IO_LINK | sqe_flags::IO_HARDLINK) != 0
-}
-
-/// A LINK_TIMEOUT must follow what it watches.
-fn check_place(sqe: &Sqe, before: Option<&Sqe>) -> Result<(), super::Errno> {
-    let watches = before.is_some_and(|before| before.opcode != opcode::LINK_TIMEOUT);
-    if sqe.opcode == opcode::LINK_TIMEOUT && !watches { Err(libc::EINVAL) } else { Ok(()) }
 }

@@ -2,7 +2,7 @@
 //! chains, passes of work, overflow. Sockets and files are in `differential_io.rs`.
 
 use super::rig::*;
-use super::twin::{FD, Machine, same, same_sized};
+use super::twin::{FD, Machine, same, same_enters};
 use crate::driver::ring::{Hints, Sqe, Wait, cancel_flags, opcode, sqe_flags};
 use crate::sys::probe::Circumstances;
 
@@ -168,7 +168,7 @@ fn look(machine: &mut Machine, wait: Wait) -> String {
 
 #[test]
 fn what_completes_at_once_is_seen_after_a_mere_submit_and_links_take_a_pass() {
-    same(|machine| {
+    same_enters(256, |machine| {
         machine.push(nop(1));
         let mut said = vec![look(machine, Wait::Submit)];
         machine.push(linked(nop(1)));
@@ -188,7 +188,7 @@ fn what_completes_at_once_is_seen_after_a_mere_submit_and_links_take_a_pass() {
 
 #[test]
 fn a_late_result_is_seen_after_a_pass_only() {
-    same(|machine| {
+    same_enters(256, |machine| {
         let (fd, mut far) = machine.connection();
         machine.push(recv(1, fd, Memory::new(4)));
         let mut said = vec![look(machine, Wait::Submit)];
@@ -205,7 +205,7 @@ fn a_late_result_is_seen_after_a_pass_only() {
 
 #[test]
 fn a_deadline_that_passes_is_told_only_if_nothing_was_submitted() {
-    same(|machine| {
+    same_enters(256, |machine| {
         let (fd, _far) = machine.connection();
         machine.push(recv(1, fd, Memory::new(4)));
         vec![look(machine, Wait::Until(1)), look(machine, Wait::Until(1))]
@@ -216,7 +216,7 @@ fn a_deadline_that_passes_is_told_only_if_nothing_was_submitted() {
 fn overflow_goes_the_same_way() {
     const ENTRIES: u32 = 4;
     for multishot in [false, true] {
-        same_sized(ENTRIES, |machine| {
+        same_enters(ENTRIES, |machine| {
             let (listener, address) = machine.listen();
             let fars: Vec<_> = if multishot {
                 machine.push(accept_multishot(FD, listener));
@@ -251,7 +251,7 @@ fn work_is_done_in_portions_of_the_same_size() {
     if !bounds_its_work(&Circumstances::read().kernel) {
         return println!("skipped: this kernel runs all the work it finds");
     }
-    same(|machine| {
+    same_enters(256, |machine| {
         let mut connections: Vec<_> = (0..50).map(|_| machine.connection()).collect();
         let mut said = Vec::new();
         for (submits, wait) in [(true, Wait::Poll), (false, Wait::Poll), (false, Wait::Forever)] {

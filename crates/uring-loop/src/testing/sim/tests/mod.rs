@@ -8,6 +8,7 @@ mod differential_files;
 mod differential_io;
 mod differential_net;
 mod differential_pipes;
+mod differential_random;
 mod faults;
 mod files;
 mod links;

@@ -1,4 +1,4 @@
-//! One program, two kernels: the simulated one and the machine's own.
+//! One program, three rings: the simulated one, the soft one, and that of the machine's kernel.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -28,16 +28,28 @@ pub(super) enum Far {
     Real(TcpStream),
 }
 
-/// Runs a program on both and compares what it has seen.
+/// Runs a program on all and compares what it has seen.
 #[track_caller]
 pub(super) fn same(program: impl Fn(&mut Machine) -> Vec<String>) {
-    same_sized(256, program);
+    let simulated = program(&mut Machine::simulated(256));
+    assert_eq!(simulated, program(&mut Machine::soft(256)), "simulated, then soft");
+    compare(256, simulated, program);
 }
 
-/// The same with a completion queue of `completions` entries, a power of two.
+/// The same without the soft ring, for what can only be seen by looking at single enters: when
+/// completion work is done, and how much of it. The completion queue has `completions` entries, a
+/// power of two.
 #[track_caller]
-pub(super) fn same_sized(completions: u32, program: impl Fn(&mut Machine) -> Vec<String>) {
-    let simulated = program(&mut Machine::simulated(completions));
+pub(super) fn same_enters(completions: u32, program: impl Fn(&mut Machine) -> Vec<String>) {
+    compare(completions, program(&mut Machine::simulated(completions)), program);
+}
+
+#[track_caller]
+fn compare(
+    completions: u32,
+    simulated: Vec<String>,
+    program: impl Fn(&mut Machine) -> Vec<String>,
+) {
     assert!(!simulated.is_empty(), "the program looks at something");
     match Machine::real(completions) {
         Ok(mut machine) => assert_eq!(simulated, program(&mut machine), "simulated, then real"),
@@ -54,12 +66,19 @@ impl Machine {
         Machine { ring: rig.ring, sim: Some(rig.sim), open: BTreeSet::new() }
     }
 
+    fn soft(completions: u32) -> Self {
+        let wanted = Wanted { submissions: 64, completions, ..Wanted::default() };
+        let ring = Ring::soft(&wanted).expect("descriptors");
+        Machine { ring, sim: None, open: BTreeSet::new() }
+    }
+
     fn real(completions: u32) -> std::io::Result<Self> {
         let submissions = completions.min(64);
         let wanted = Wanted { submissions, completions, ..Wanted::default() };
         Ok(Machine { ring: Ring::kernel(&wanted)?, sim: None, open: BTreeSet::new() })
     }
 
+    /// Whether its descriptors are those of this machine.
     pub(super) fn is_real(&self) -> bool {
         self.sim.is_none()
     }

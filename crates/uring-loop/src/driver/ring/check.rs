@@ -1,25 +1,27 @@
 //! What the kernel checks of an entry before it does anything (`io_init_req` and the `prep`
 //! functions in its `io_uring/`): fields an opcode doesn't know must be zero, so an entry with
-//! left-overs of another is found here.
+//! left-overs of another is found here. For the rings that have no kernel to check.
 
-use super::{Errno, paths};
-use crate::driver::ring::{Sqe, cancel_flags, opcode, socket_flags, sqe_flags};
+use super::{Sqe, cancel_flags, opcode, socket_flags, sqe_flags};
+
+/// A number of errno(3), positive.
+type Errno = i32;
 
 /// `IORING_POLL_ADD_MULTI`, in the length of POLL_ADD.
-pub(super) const POLL_MULTI: u32 = 1;
+pub(crate) const POLL_MULTI: u32 = 1;
 /// `IORING_ASYNC_CANCEL_USERDATA` and `_OP` (6.6).
-pub(super) const CANCEL_USERDATA: u32 = 1 << 4;
-pub(super) const CANCEL_OP: u32 = 1 << 5;
+pub(crate) const CANCEL_USERDATA: u32 = 1 << 4;
+pub(crate) const CANCEL_OP: u32 = 1 << 5;
 /// `IORING_TIMEOUT_ABS`, and `_ETIME_SUCCESS` (5.16); the clocks are all one here.
-pub(super) const TIMEOUT_ABS: u32 = 1;
-pub(super) const TIMEOUT_ETIME_SUCCESS: u32 = 1 << 5;
+pub(crate) const TIMEOUT_ABS: u32 = 1;
+pub(crate) const TIMEOUT_ETIME_SUCCESS: u32 = 1 << 5;
 const TIMEOUT_CLOCKS: u32 = (1 << 2) | (1 << 3);
 /// `IORING_SEND_ZC_REPORT_USAGE` (6.2).
-pub(super) const ZC_REPORT_USAGE: u16 = 1 << 3;
+pub(crate) const ZC_REPORT_USAGE: u16 = 1 << 3;
 /// `IORING_NOP_INJECT_RESULT` (6.10).
-pub(super) const NOP_INJECT: u32 = 1;
+pub(crate) const NOP_INJECT: u32 = 1;
 /// `IORING_MSG_RING_FLAGS_PASS` (6.3).
-pub(super) const MSG_FLAGS_PASS: u32 = 1 << 1;
+pub(crate) const MSG_FLAGS_PASS: u32 = 1 << 1;
 const FSYNC_DATASYNC: u32 = 1;
 const UIO_MAXIOV: u32 = 1024;
 
@@ -31,7 +33,7 @@ const KNOWN_FLAGS: u8 = sqe_flags::FIXED_FILE
     | sqe_flags::CQE_SKIP_SUCCESS;
 
 /// Whether an opcode works on the descriptor in its entry.
-pub(super) fn needs_file(opcode: u8) -> bool {
+pub(crate) fn needs_file(opcode: u8) -> bool {
     !matches!(
         opcode,
         opcode::NOP
@@ -43,11 +45,36 @@ pub(super) fn needs_file(opcode: u8) -> bool {
             | opcode::FILES_UPDATE
             // It names a process.
             | opcode::WAITID
-    ) && !paths::names(opcode)
+    ) && !names(opcode)
+}
+
+/// Whether an operation is on a name, and so a worker's.
+pub(crate) fn names(opcode: u8) -> bool {
+    matches!(
+        opcode,
+        opcode::OPENAT
+            | opcode::STATX
+            | opcode::RENAMEAT
+            | opcode::LINKAT
+            | opcode::SYMLINKAT
+            | opcode::UNLINKAT
+            | opcode::MKDIRAT
+    )
+}
+
+/// Whether the next entry belongs to the same chain.
+pub(crate) fn is_linked(sqe: &Sqe) -> bool {
+    sqe.flags & (sqe_flags::IO_LINK | sqe_flags::IO_HARDLINK) != 0
+}
+
+/// A LINK_TIMEOUT must follow what it watches.
+pub(crate) fn check_place(sqe: &Sqe, before: Option<&Sqe>) -> Result<(), Errno> {
+    let watches = before.is_some_and(|before| before.opcode != opcode::LINK_TIMEOUT);
+    if sqe.opcode == opcode::LINK_TIMEOUT && !watches { Err(libc::EINVAL) } else { Ok(()) }
 }
 
 /// Whether a completion can be followed by more of the same entry.
-pub(super) fn is_multishot(sqe: &Sqe) -> bool {
+pub(crate) fn is_multishot(sqe: &Sqe) -> bool {
     match sqe.opcode {
         opcode::ACCEPT => sqe.ioprio & socket_flags::ACCEPT_MULTISHOT != 0,
         opcode::RECV | opcode::RECVMSG => sqe.ioprio & socket_flags::RECV_MULTISHOT != 0,
@@ -58,7 +85,7 @@ pub(super) fn is_multishot(sqe: &Sqe) -> bool {
 }
 
 /// The verdict on an entry by itself; the place in a chain is looked at elsewhere.
-pub(super) fn check(sqe: &Sqe) -> Result<(), Errno> {
+pub(crate) fn check(sqe: &Sqe) -> Result<(), Errno> {
     if sqe.flags & !KNOWN_FLAGS != 0 || sqe.personality != 0 {
         return Err(libc::EINVAL);
     }

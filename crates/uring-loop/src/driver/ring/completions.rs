@@ -1,13 +1,13 @@
-//! The two queues shared with the driver: bounded, with a backlog behind the completion queue.
+//! The completion queue of a ring that has no kernel: bounded, with a backlog behind it.
 
 use std::collections::VecDeque;
 
-use crate::driver::ring::Cqe;
+use super::Cqe;
 
 /// The completion queue. While the backlog holds anything, new completions go there too, so that
 /// order is kept (`io_cqe_cache_refill` in the kernel's `io_uring/io_uring.c`).
 #[derive(Debug)]
-pub(super) struct Completions {
+pub(crate) struct Completions {
     queue: VecDeque<Cqe>,
     backlog: VecDeque<Cqe>,
     capacity: usize,
@@ -16,16 +16,16 @@ pub(super) struct Completions {
 }
 
 impl Completions {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Completions { queue: VecDeque::new(), backlog: VecDeque::new(), capacity, posted: 0 }
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.backlog.is_empty() && self.queue.len() < self.capacity
     }
 
     /// Posts; `true` if it had to go to the backlog.
-    pub(super) fn post(&mut self, cqe: Cqe) -> bool {
+    pub(crate) fn post(&mut self, cqe: Cqe) -> bool {
         self.posted += 1;
         let overflow = !self.has_room();
         if overflow {
@@ -36,26 +36,26 @@ impl Completions {
         overflow
     }
 
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         while self.queue.len() < self.capacity {
             let Some(cqe) = self.backlog.pop_front() else { return };
             self.queue.push_back(cqe);
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<Cqe> {
+    pub(crate) fn pop(&mut self) -> Option<Cqe> {
         self.queue.pop_front()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    pub(super) fn overflowed(&self) -> bool {
+    pub(crate) fn overflowed(&self) -> bool {
         !self.backlog.is_empty()
     }
 
-    pub(super) fn posted(&self) -> u64 {
+    pub(crate) fn posted(&self) -> u64 {
         self.posted
     }
 }
