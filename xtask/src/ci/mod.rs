@@ -13,6 +13,7 @@ mod loom;
 mod mutants;
 mod sight;
 mod sim;
+mod soft;
 mod sysctl;
 
 use std::fmt::Write as _;
@@ -65,6 +66,7 @@ const SECTIONS: &[Section] = &[
         cargo::features,
     ),
     light("test", "cargo test, all features", cargo::test),
+    light("soft", "the tests of uring-loop, with io_uring refused by a filter", soft::section),
     light("doctest", "the examples in the docs", cargo::doctest),
     light("doc", "the docs build without a warning", cargo::doc),
     light("examples", "every example runs and says what it should", examples::section),

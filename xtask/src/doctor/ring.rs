@@ -3,22 +3,45 @@
 
 use std::io;
 
-use uring_loop::{Examination, Refused, Rung};
+use uring_loop::{EventLoop, Examination, Refused, RingKind, Rung};
 
 use super::report::{Group, Row};
 
 pub(super) fn group() -> Group {
-    let rows = match uring_loop::examine() {
+    let mut rows = match uring_loop::examine() {
         Ok(examination) => granted(&examination),
         Err(error) => vec![refused(&error)],
     };
+    rows.push(used());
     Group { title: "ring", rows }
+}
+
+/// Which ring a loop gets, with everything that decides it here.
+fn used() -> Row {
+    let built = EventLoop::new();
+    match built.map(|event_loop| event_loop.statistics().ring) {
+        Ok(RingKind::Kernel) => Row::new("in use", "the kernel's io_uring"),
+        Ok(RingKind::Soft) => Row::new("in use", "the soft ring: epoll and helper threads"),
+        Ok(other) => Row::new("in use", format!("{other:?}")),
+        Err(error) => Row::new("in use", "none").blocks(
+            format!("no loop can run: {error}"),
+            "see above; URING_LOOP_RING=kernel insists on io_uring, auto or soft does not",
+        ),
+    }
 }
 
 fn refused(error: &io::Error) -> Row {
     let refusal = error.get_ref().and_then(|inner| inner.downcast_ref::<Refused>());
     let row = Row::new("set-up ladder", "refused");
     match refusal {
+        Some(refusal) if refusal.leaves_soft_ring() => row.costs(
+            format!(
+                "loops run on the soft ring, at a system call per operation: {} refused, \
+                 because {}",
+                refusal.what, refusal.cause
+            ),
+            refusal.fix.clone(),
+        ),
         Some(refusal) => row.blocks(
             format!("no loop can run: {} refused, because {}", refusal.what, refusal.cause),
             refusal.fix.clone(),

@@ -1,0 +1,60 @@
+//! The suite of `uring-loop` once more, with io_uring refused by a real filter: every loop falls
+//! back to the soft ring by itself.
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Report, libtest};
+use crate::shell::{self, Echo};
+use crate::workspace::Workspace;
+
+/// Tests of the kernel's ring itself, by the beginning of their names, and why they need one.
+const OF_THE_KERNEL: &[(&str, &str)] = &[
+    ("rungs::", "the rungs of the kernel's ladder"),
+    ("edges_kernel::enters_refused_with_", "what io_uring_enter may answer"),
+    ("edges_kernel::entries_and_cancels_that_find_the_queue_full", "a refused io_uring_enter"),
+    ("refusal::a_process_without_descriptors_is_told_so", "EMFILE of io_uring_setup"),
+    ("refusal::queues_that_memory_is_too_short_for_become_shorter", "sizes of the kernel's queues"),
+    ("refusal::the_ring_can_be_insisted_on_and_nonsense_is_refused", "insists on the kernel's"),
+    ("refusal::a_kernel_without_io_uring_is_named", "another answer of io_uring_setup"),
+];
+
+pub(super) fn section(workspace: &Workspace) -> Result<Report> {
+    let package = ["--package", "uring-loop", "--all-features"];
+    let build = ["build", "--example", "deny_io_uring"].into_iter().chain(package);
+    let denier = libtest::executables(workspace.cargo(build))?.into_iter();
+    let denier = denier.last().context("cargo built no deny_io_uring")?.path;
+    let build = ["test", "--no-run", "--lib", "--tests"].into_iter().chain(package);
+    let programs = libtest::executables(workspace.cargo(build))?;
+    let home = workspace.root.join("crates/uring-loop");
+    let (mut passed, mut failed, mut last_words) = (0, false, Vec::new());
+    for program in programs.iter().filter(|program| program.kind != "example") {
+        let mut command = std::process::Command::new(&denier);
+        command.arg(&program.path).current_dir(&home).env("CARGO_MANIFEST_DIR", &home);
+        command.env_remove("URING_LOOP_RING");
+        for (name, _) in OF_THE_KERNEL {
+            command.args(["--skip", name]);
+        }
+        let ran = shell::run(command, Echo::Live, None)?;
+        let tests = libtest::tests(&ran.text);
+        passed += tests.iter().filter(|test| test.verdict == libtest::Verdict::Ok).count();
+        failed |= !ran.success();
+        last_words.extend(libtest::last_words(&ran.text));
+    }
+    ensure!(passed > 0, "no test ran, which proves nothing");
+    let note = format!("{passed} tests without io_uring");
+    Ok(Report { failed, note, last_words, ..Report::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_has_a_reason_and_stands_there_once() {
+        for (at, (name, reason)) in OF_THE_KERNEL.iter().enumerate() {
+            assert!(!reason.is_empty(), "{name}");
+            let covered = |(other, _): &(&str, &str)| name.starts_with(other);
+            assert!(!OF_THE_KERNEL[..at].iter().any(covered), "{name} is left out already");
+        }
+    }
+}
