@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,12 @@ pub enum JobError {
     /// The worker process ended while it ran this job. Only this job is lost: what was queued at
     /// that worker goes to others. The job may have had effects; it is not run again.
     WorkerDied(Box<WorkerDeath>),
+    /// The job was given retries, and a worker process died under every attempt.
+    Poisoned(Box<Poisoned>),
+    /// The job was ended by [`Job::kill`](crate::Job::kill) while it ran.
+    Killed(Box<WorkerDeath>),
+    /// The job exceeded its timeout or its deadline.
+    TimedOut(Box<TimedOut>),
     /// The arguments or the result could not be encoded, or the function cannot be sent at all.
     Encode(Box<CodecFailure>),
     /// The arguments (in the worker) or the result (here) could not be decoded.
@@ -33,7 +40,8 @@ pub enum JobError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Panic {
-    /// The name of the function that ran, as [`std::any::type_name`] gives it.
+    /// The name of the job: its function's, as [`std::any::type_name`] gives it, unless it was given
+    /// one.
     pub task: String,
     /// The text given to `panic!`, or a sentence saying that the payload was not text.
     pub message: String,
@@ -46,12 +54,44 @@ pub struct Panic {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkerDeath {
-    /// The name of the function that ran, as [`std::any::type_name`] gives it.
+    /// The name of the job: its function's, as [`std::any::type_name`] gives it, unless it was given
+    /// one.
     pub task: String,
     /// The process id the worker had.
     pub pid: u32,
     /// The signal or the exit code it ended with.
     pub exit: Exit,
+}
+
+/// A job under which worker processes die.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Poisoned {
+    /// The name of the job.
+    pub task: String,
+    /// How each attempt ended, the first one first.
+    pub deaths: Vec<WorkerDeath>,
+}
+
+/// A job that took too long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TimedOut {
+    /// The name of the job.
+    pub task: String,
+    /// The limit it exceeded.
+    pub limit: Limit,
+    /// Whether a worker had started it.
+    pub started: bool,
+}
+
+/// A limit on the time of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Counted from its start, see [`JobOptions::timeout`](crate::JobOptions::timeout).
+    Timeout(Duration),
+    /// Counted from its submission, see [`JobOptions::deadline`](crate::JobOptions::deadline).
+    Deadline(Duration),
 }
 
 /// How a process ended.
@@ -87,6 +127,10 @@ pub struct Broken {
 impl JobError {
     pub(crate) fn broken(reason: &str) -> JobError {
         JobError::Broken(Box::new(Broken { reason: reason.to_owned() }))
+    }
+
+    pub(crate) fn timed_out(task: &str, limit: Limit, started: bool) -> JobError {
+        JobError::TimedOut(Box::new(TimedOut { task: task.to_owned(), limit, started }))
     }
 
     pub(crate) fn encode(task: &str, message: impl Into<String>) -> JobError {
@@ -137,11 +181,43 @@ impl fmt::Display for JobError {
             JobError::WorkerDied(death) => {
                 write!(f, "worker process {} {} while it ran {}", death.pid, death.exit, death.task)
             }
+            JobError::Poisoned(poisoned) => {
+                let attempts = poisoned.deaths.len();
+                write!(
+                    f,
+                    "job {} lost its worker process in each of {attempts} attempts",
+                    poisoned.task
+                )?;
+                for (n, death) in poisoned.deaths.iter().enumerate() {
+                    let comma = if n == 0 { ": " } else { ", " };
+                    write!(f, "{comma}process {} {}", death.pid, death.exit)?;
+                }
+                Ok(())
+            }
+            JobError::Killed(death) => {
+                write!(f, "job {} was killed, with its worker process {}", death.task, death.pid)
+            }
+            JobError::TimedOut(late) => write!(f, "{late}"),
             JobError::Encode(failure) | JobError::Decode(failure) => {
                 write!(f, "job {}: {}", failure.task, failure.message)
             }
             JobError::PoolShutdown => write!(f, "job was submitted after the pool was shut down"),
             JobError::Broken(broken) => write!(f, "pool is broken: {}", broken.reason),
+        }
+    }
+}
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let task = &self.task;
+        match (self.limit, self.started) {
+            (Limit::Timeout(limit), _) => write!(f, "job {task} ran longer than {limit:?}"),
+            (Limit::Deadline(limit), true) => {
+                write!(f, "job {task} was not done within {limit:?} of its submission")
+            }
+            (Limit::Deadline(limit), false) => {
+                write!(f, "job {task} was not started within {limit:?} of its submission")
+            }
         }
     }
 }

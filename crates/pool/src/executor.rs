@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::job::Job;
 use crate::map::Map;
+use crate::options::JobOptions;
 
 /// A value that can be sent to a worker process and back: what serde can write and read again.
 ///
@@ -112,6 +113,13 @@ pub trait Executor {
         A: Wire,
         R: Wire;
 
+    /// [`submit`](Self::submit) with a timeout, a deadline, retries, a name or a priority.
+    fn submit_with<F, A, R>(&self, options: JobOptions, f: F, args: A) -> Job<R>
+    where
+        F: Task<A, Output = R>,
+        A: Wire,
+        R: Wire;
+
     /// Applies `f` to every item, on all workers at once; results come in the order of the items.
     /// See [`Map`].
     fn map<F, T, R, I>(&self, f: F, items: I) -> Map<I::IntoIter, R>
@@ -128,4 +136,29 @@ pub trait Executor {
 
     /// How many workers the pool has when all are needed.
     fn workers(&self) -> usize;
+
+    /// Hands the pool to `body` and shuts it down afterwards, waiting for all jobs: Python's `with`
+    /// block. If `body` panics, jobs that no worker has started are cancelled.
+    ///
+    /// ```
+    /// use pool::{Executor, ThreadPool};
+    ///
+    /// let jobs = ThreadPool::new().within(|pool| [1u32, 2].map(|n| pool.spawn(move || n + 1)));
+    /// // All have ended.
+    /// assert_eq!(jobs.map(|job| job.wait().unwrap()), [2, 3]);
+    /// ```
+    #[doc(alias = "with")]
+    fn within<T>(self, body: impl FnOnce(&Self) -> T) -> T
+    where
+        Self: Sized,
+    {
+        struct Leave<'a, E: Executor>(&'a E);
+        impl<E: Executor> Drop for Leave<'_, E> {
+            fn drop(&mut self) {
+                self.0.shutdown(true, std::thread::panicking());
+            }
+        }
+        let _leave = Leave(&self);
+        body(&self)
+    }
 }

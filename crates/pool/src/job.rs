@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::error::JobError;
+use crate::watch::{self, Watcher};
 
 /// What a job ended with.
 pub(crate) type Outcome<R> = Result<R, JobError>;
@@ -21,7 +22,15 @@ pub(crate) trait Backing<R>: Send + Sync {
     /// `None` when the deadline passed first.
     fn wait(&self, deadline: Option<Instant>) -> Option<Outcome<R>>;
     fn cancel(&self) -> bool;
+    /// `cancel`, and ends the worker that runs the job. `false` if that is not possible.
+    fn kill(&self) -> bool;
     fn state(&self) -> JobState;
+    /// Whether it ended with an error other than `Cancelled` that is known without its result.
+    fn failed(&self) -> bool;
+    /// Has the watcher told when the job ends; gives it back if the job has ended.
+    fn watch(&self, watcher: Watcher) -> Option<Watcher>;
+    /// On a worker of the job's own pool, runs it here if it is pending. Returns whether it did.
+    fn help(&self) -> bool;
 }
 
 /// Where a job is in its life.
@@ -41,7 +50,8 @@ pub enum JobState {
 /// A piece of work given to a pool: wait for it with [`wait`](Job::wait), or `.await` it under any
 /// executor.
 ///
-/// Dropping a job does not cancel it: the work is done all the same and its result dropped.
+/// Dropping a job does not cancel it: the work is done all the same and its result dropped. (Unless
+/// [`cancel_on_drop`](Job::cancel_on_drop) or [`kill_on_drop`](Job::kill_on_drop) was called.)
 ///
 /// # Cancel safety
 ///
@@ -57,11 +67,24 @@ pub enum JobState {
 #[must_use = "a dropped job still runs, but its result and its error are lost"]
 pub struct Job<R> {
     backing: Arc<dyn Backing<R>>,
+    on_drop: OnDrop,
+}
+
+/// What dropping the handle does to the job.
+#[derive(Clone, Copy, Debug)]
+enum OnDrop {
+    Nothing,
+    Cancel,
+    Kill,
 }
 
 impl<R> Job<R> {
     pub(crate) fn new(backing: Arc<dyn Backing<R>>) -> Job<R> {
-        Job { backing }
+        Job { backing, on_drop: OnDrop::Nothing }
+    }
+
+    pub(crate) fn backing(&self) -> &dyn Backing<R> {
+        &*self.backing
     }
 
     /// Waits until the job has ended, and gives its result.
@@ -99,6 +122,59 @@ impl<R> Job<R> {
         self.backing.cancel()
     }
 
+    /// Ends the job even if it runs: the worker process that runs it is killed (`SIGKILL`, with the
+    /// processes it started that are still in its group), and a new one is started. Other jobs are
+    /// not touched: those in that worker's queue go to others. The job ends as
+    /// [`JobError::Killed`] when the process is gone; if it finished just before, with its result.
+    ///
+    /// A job that has not started is cancelled. Returns whether the job is cancelled or its worker
+    /// is being killed; `false` if it has ended, and for a running job of a thread pool: a thread
+    /// cannot be killed.
+    #[doc(alias = "terminate_workers")]
+    pub fn kill(&self) -> bool {
+        self.backing.kill()
+    }
+
+    /// Calls `f` when the job has ended, on the thread that learns of it; at once, here, if it has
+    /// ended already. Functions given one after the other are called in that order. `f` should be
+    /// short: for a process pool other results wait meanwhile. A panic in it is printed and dropped.
+    ///
+    /// The state says whether it was cancelled; the result stays in the job.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use pool::{JobState, ThreadPool};
+    ///
+    /// let pool = ThreadPool::new();
+    /// let (ended, wait) = mpsc::channel();
+    /// let job = pool.spawn(|| 6 * 7);
+    /// job.on_done(move |state| ended.send(state).unwrap());
+    /// assert_eq!(wait.recv(), Ok(JobState::Done));
+    /// assert_eq!(job.wait(), Ok(42));
+    /// ```
+    #[doc(alias = "add_done_callback")]
+    pub fn on_done(&self, f: impl FnOnce(JobState) + Send + 'static) {
+        if let Some(watcher) = self.backing.watch(Box::new(f)) {
+            watch::call(watcher, self.state());
+        }
+    }
+
+    /// From now on, dropping the job [cancels](Job::cancel) it: what is not awaited to its end and
+    /// has not started is not done.
+    pub fn cancel_on_drop(mut self) -> Self {
+        self.on_drop = OnDrop::Cancel;
+        self
+    }
+
+    /// From now on, dropping the job [kills](Job::kill) it. In a thread pool this is
+    /// [`cancel_on_drop`](Job::cancel_on_drop).
+    pub fn kill_on_drop(mut self) -> Self {
+        self.on_drop = OnDrop::Kill;
+        self
+    }
+
     /// Where the job is in its life. Of use for display: it may have moved on when you look.
     pub fn state(&self) -> JobState {
         self.backing.state()
@@ -110,6 +186,16 @@ impl<R> Future for Job<R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.backing.poll(cx)
+    }
+}
+
+impl<R> Drop for Job<R> {
+    fn drop(&mut self) {
+        match self.on_drop {
+            OnDrop::Nothing => {}
+            OnDrop::Cancel => drop(self.backing.cancel()),
+            OnDrop::Kill => drop(self.backing.kill()),
+        }
     }
 }
 

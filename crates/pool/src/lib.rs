@@ -39,7 +39,9 @@
 //!
 //! A [`Job`] is a future that needs no particular executor: `.await` it under any, or block the
 //! thread with [`Job::wait`]. Its result is a `Result`: a job can panic, be cancelled before it
-//! starts, or lose its worker ([`JobError`]). Dropping a job does not cancel it.
+//! starts, killed, too slow, or lose its worker ([`JobError`]). Dropping a job does not cancel it.
+//! [`JobOptions`] set limits of time, retries, a name and a priority; [`wait()`] and
+//! [`as_completed`] wait for many jobs.
 //!
 //! Results of a process pool have to be collected. Threads in [`Job::wait`] do that themselves; for
 //! jobs that are awaited the pool starts one thread, unless an event loop does it in its place, see
@@ -54,20 +56,28 @@
 //!
 //! This crate is for Linux (5.3 or later), on 64-bit machines.
 
+mod deadlines;
 mod error;
 mod executor;
 mod job;
 mod map;
+mod options;
 mod panics;
 mod process;
+mod sets;
 mod thread;
+mod watch;
 
-pub use error::{Broken, CodecFailure, Exit, JobError, Panic, WorkerDeath};
+pub use error::{
+    Broken, CodecFailure, Exit, JobError, Limit, Panic, Poisoned, TimedOut, WorkerDeath,
+};
 pub use executor::{CallOnce, Executor, Task, Wire};
 pub use job::{Job, JobState};
 pub use map::Map;
+pub use options::JobOptions;
 #[cfg(any(test, fuzz))]
 #[doc(hidden)]
 pub use process::fuzzing;
 pub use process::{Doorbell, ProcessPool, ProcessPoolBuilder, init};
+pub use sets::{AsCompleted, Unfinished, WaitUntil, Waited, as_completed, wait};
 pub use thread::{ThreadPool, ThreadPoolBuilder};

@@ -20,13 +20,15 @@ use std::fmt;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::hub::Hub;
 use super::page::Page;
 use super::reapers::Waiter;
-use crate::error::JobError;
+use crate::error::{JobError, Limit, Poisoned, WorkerDeath};
 use crate::job::{Backing, JobState, Outcome, TAKEN};
+use crate::options::{JobOptions, Label};
+use crate::watch::{Watcher, Watchers};
 
 /// What a worker is told to do.
 #[derive(Debug)]
@@ -38,7 +40,12 @@ pub(crate) struct Call {
 
 /// A job as the pool sees it; its result is bytes.
 pub(crate) struct Cell {
-    pub(crate) task: &'static str,
+    pub(crate) task: Label,
+    /// Jobs of higher rank go first.
+    pub(super) rank: i32,
+    pub(super) timeout: Option<Duration>,
+    pub(super) deadline: Option<(Instant, Duration)>,
+    retries: u32,
     hub: Arc<Hub>,
     slot: Mutex<Slot>,
 }
@@ -47,8 +54,21 @@ struct Slot {
     stage: Stage,
     waker: Option<Waker>,
     waiter: Option<Arc<Waiter>>,
+    watchers: Watchers,
+    /// The workers that died under it.
+    deaths: Vec<WorkerDeath>,
     /// This job is counted among the awaited ones.
     awaited: bool,
+}
+
+/// What the limits of a job say.
+pub(super) enum Verdict {
+    /// It has ended, or has no limits.
+    Fine,
+    /// Look again then.
+    Later(Instant),
+    /// This limit is over.
+    Late(Limit),
 }
 
 enum Stage {
@@ -59,18 +79,31 @@ enum Stage {
 }
 
 impl Cell {
-    pub(crate) fn new(hub: Arc<Hub>, task: &'static str, call: Call) -> Cell {
-        Self::at(hub, task, Stage::Queued(call))
-    }
-
-    /// A job that ended before it began.
-    pub(crate) fn ended(hub: Arc<Hub>, task: &'static str, error: JobError) -> Cell {
-        Self::at(hub, task, Stage::Done(Err(error)))
-    }
-
-    fn at(hub: Arc<Hub>, task: &'static str, stage: Stage) -> Cell {
-        let slot = Slot { stage, waker: None, waiter: None, awaited: false };
-        Cell { task, hub, slot: Mutex::new(slot) }
+    /// A job whose call could not be made has ended before it began.
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        task: &'static str,
+        mut options: JobOptions,
+        call: Result<Call, JobError>,
+    ) -> Cell {
+        let stage = call.map_or_else(|error| Stage::Done(Err(error)), Stage::Queued);
+        let slot = Slot {
+            stage,
+            waker: None,
+            waiter: None,
+            watchers: Watchers::default(),
+            deaths: Vec::new(),
+            awaited: false,
+        };
+        Cell {
+            task: options.label(task),
+            rank: options.priority,
+            timeout: options.timeout,
+            deadline: options.deadline_at(),
+            retries: options.retries,
+            hub,
+            slot: Mutex::new(slot),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Slot> {
@@ -117,6 +150,11 @@ impl Cell {
             if page.claim(*ticket).is_claimed(*ticket))
     }
 
+    /// Whether no worker has the call.
+    pub(super) fn is_queued(&self) -> bool {
+        matches!(self.lock().stage, Stage::Queued(_))
+    }
+
     /// Whether the job has ended.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.lock().stage, Stage::Done(_) | Stage::Taken)
@@ -133,7 +171,9 @@ impl Cell {
 
     fn end(&self, mut slot: MutexGuard<'_, Slot>, outcome: Outcome<Vec<u8>>) -> bool {
         let stage = mem::replace(&mut slot.stage, Stage::Done(outcome));
+        let state = slot.state();
         let (waker, waiter) = (slot.waker.take(), slot.waiter.take());
+        let watchers = mem::take(&mut slot.watchers);
         let awaited = mem::take(&mut slot.awaited);
         drop(slot);
         drop(stage);
@@ -144,7 +184,53 @@ impl Cell {
         if let Some(waker) = waker {
             waker.wake();
         }
+        watchers.tell(state);
         kick
+    }
+
+    /// Hub: whether a limit of the job is over.
+    pub(super) fn examine(&self, now: Instant) -> Verdict {
+        let slot = self.lock();
+        let over_at = match &slot.stage {
+            Stage::Done(_) | Stage::Taken => return Verdict::Fine,
+            // The time-out counts from the start.
+            Stage::Queued(_) => None,
+            Stage::Offered { page, ticket, .. } => self.timeout.and_then(|limit| {
+                let claimed = page.claim(*ticket).is_claimed(*ticket);
+                let ran = if claimed { page.running_for() } else { Duration::ZERO };
+                now.checked_add(limit.saturating_sub(ran))
+            }),
+        };
+        let deadline = self.deadline.map(|(at, _)| at);
+        match (over_at, self.deadline) {
+            (Some(at), _) if at <= now => {
+                Verdict::Late(Limit::Timeout(self.timeout.unwrap_or_default()))
+            }
+            (_, Some((at, limit))) if at <= now => Verdict::Late(Limit::Deadline(limit)),
+            _ => over_at.into_iter().chain(deadline).min().map_or(Verdict::Fine, Verdict::Later),
+        }
+    }
+
+    /// Hub: the worker died while it ran the job. `None`: the job is queued again for another
+    /// attempt; else what it has ended with.
+    pub(super) fn lose(&self, death: WorkerDeath) -> Option<JobError> {
+        let mut slot = self.lock();
+        slot.deaths.push(death);
+        if slot.deaths.len() <= self.retries as usize {
+            match mem::replace(&mut slot.stage, Stage::Taken) {
+                Stage::Offered { call, .. } => {
+                    slot.stage = Stage::Queued(call);
+                    return None;
+                }
+                other => slot.stage = other,
+            }
+        }
+        let mut deaths = mem::take(&mut slot.deaths);
+        let error = match deaths.len() {
+            1 => JobError::WorkerDied(Box::new(deaths.remove(0))),
+            _ => JobError::Poisoned(Box::new(Poisoned { task: self.task.to_string(), deaths })),
+        };
+        Some(error)
     }
 
     /// Cancels the job if no worker has started it. Returns whether it is cancelled.
@@ -163,14 +249,31 @@ impl Cell {
     }
 
     fn state(&self) -> JobState {
+        self.lock().state()
+    }
+
+    fn failed(&self) -> bool {
         match &self.lock().stage {
-            Stage::Queued(_) => JobState::Pending,
-            Stage::Offered { page, ticket, .. } if page.claim(*ticket).is_claimed(*ticket) => {
-                JobState::Running
-            }
-            Stage::Offered { .. } => JobState::Pending,
-            Stage::Done(Err(JobError::Cancelled)) => JobState::Cancelled,
-            Stage::Done(_) | Stage::Taken => JobState::Done,
+            Stage::Done(Err(error)) => *error != JobError::Cancelled,
+            _ => false,
+        }
+    }
+
+    fn watch(&self, watcher: Watcher) -> Option<Watcher> {
+        let mut slot = self.lock();
+        match slot.stage {
+            Stage::Queued(_) | Stage::Offered { .. } => slot.watchers.add(watcher),
+            Stage::Done(_) | Stage::Taken => return Some(watcher),
+        }
+        self.mark_awaited(&mut slot);
+        None
+    }
+
+    /// Somebody is to hear of the job's end who does not reap. Under the cell's lock, so that the
+    /// job's end does not count down before.
+    fn mark_awaited(&self, slot: &mut Slot) {
+        if !mem::replace(&mut slot.awaited, true) {
+            self.hub.awaited();
         }
     }
 
@@ -183,11 +286,7 @@ impl Cell {
             Some(waker) if waker.will_wake(cx.waker()) => None,
             other => other.replace(cx.waker().clone()),
         };
-        let first = !mem::replace(&mut slot.awaited, true);
-        if first {
-            // Under the cell's lock, so that the job's end does not count down before.
-            self.hub.awaited();
-        }
+        self.mark_awaited(&mut slot);
         drop(slot);
         drop(replaced);
         Poll::Pending
@@ -213,7 +312,8 @@ impl Cell {
     fn abandon(&self) {
         let mut slot = self.lock();
         let waker = slot.waker.take();
-        if mem::take(&mut slot.awaited) {
+        // Those who gave it callbacks still want to hear of its end.
+        if slot.watchers.is_empty() && mem::take(&mut slot.awaited) {
             self.hub.reapers.no_longer_awaited();
         }
         drop(slot);
@@ -222,6 +322,18 @@ impl Cell {
 }
 
 impl Slot {
+    fn state(&self) -> JobState {
+        match &self.stage {
+            Stage::Queued(_) => JobState::Pending,
+            Stage::Offered { page, ticket, .. } if page.claim(*ticket).is_claimed(*ticket) => {
+                JobState::Running
+            }
+            Stage::Offered { .. } => JobState::Pending,
+            Stage::Done(Err(JobError::Cancelled)) => JobState::Cancelled,
+            Stage::Done(_) | Stage::Taken => JobState::Done,
+        }
+    }
+
     fn take(&mut self) -> Option<Outcome<Vec<u8>>> {
         match mem::replace(&mut self.stage, Stage::Taken) {
             Stage::Done(outcome) => Some(outcome),
@@ -249,7 +361,7 @@ pub(crate) struct Remote<R> {
 impl<R> Remote<R> {
     /// Decoded by whoever takes it: the reaping thread must not be held up by one job's data.
     fn read(&self, outcome: Outcome<Vec<u8>>) -> Outcome<R> {
-        outcome.and_then(|bytes| (self.decode)(self.cell.task, &bytes))
+        outcome.and_then(|bytes| (self.decode)(&self.cell.task, &bytes))
     }
 }
 
@@ -266,8 +378,24 @@ impl<R> Backing<R> for Remote<R> {
         self.cell.cancel()
     }
 
+    fn kill(&self) -> bool {
+        self.cell.cancel() || self.cell.hub.kill(&self.cell)
+    }
+
     fn state(&self) -> JobState {
         self.cell.state()
+    }
+
+    fn failed(&self) -> bool {
+        self.cell.failed()
+    }
+
+    fn watch(&self, watcher: Watcher) -> Option<Watcher> {
+        self.cell.watch(watcher)
+    }
+
+    fn help(&self) -> bool {
+        false
     }
 }
 

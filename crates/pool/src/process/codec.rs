@@ -165,7 +165,8 @@ pub(crate) fn error_of(task: &str, tag: Tag, record: &[u8]) -> JobError {
     let text = String::from_utf8_lossy(record);
     match tag {
         Tag::Panicked => match read::<Panic>(record) {
-            Ok(panic) => JobError::Panicked(Box::new(panic)),
+            // The worker knows the function only; the job may have been given a name.
+            Ok(panic) => JobError::Panicked(Box::new(Panic { task: task.to_owned(), ..panic })),
             Err(why) => JobError::decode(task, format!("decoding its panic failed: {why}")),
         },
         Tag::ArgumentsRefused => {

@@ -1,16 +1,15 @@
 //! Which worker gets which call, and what becomes of answers and of the calls of the dead.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
-use super::cell::Cell;
+use super::cell::{Cell, Verdict};
 use super::codec::{self, Tag};
 use super::hub::{Ended, Hub, State};
-use super::link::{Reply, Worker};
+use super::link::{Reply, Sentence, Worker};
 use super::wire::Kind;
 use crate::error::{Exit, JobError, WorkerDeath};
 
@@ -24,7 +23,16 @@ impl Hub {
     /// keep watch.
     pub(super) fn enqueue(&self, state: &mut State, cell: Arc<Cell>) -> bool {
         let idle = state.workers.iter().filter(|worker| worker.is_idle()).count();
-        state.backlog.push_back(cell);
+        if let Some((at, _)) = cell.deadline {
+            self.look_at(state, at, &cell);
+        }
+        if cell.rank != 0 || state.ranked {
+            state.ranked = true;
+            if idle == 0 {
+                state.recall_below(cell.rank);
+            }
+        }
+        state.queue_last(cell);
         // Nothing ends by handing out: this queue holds no cancelled job unless it was full before.
         let mut ended = Ended::new();
         self.pump(state, &mut ended);
@@ -77,7 +85,7 @@ impl Hub {
                 Kind::ArgumentsRefused => Tag::ArgumentsRefused,
                 _ => Tag::ResultRefused,
             };
-            let error = codec::error_of(cell.task, tag, &payload);
+            let error = codec::error_of(&cell.task, tag, &payload);
             ended.push((cell, Err(error)));
         }
     }
@@ -107,8 +115,14 @@ impl Hub {
                 let roomy = state.workers.iter_mut().filter(|worker| worker.has_room());
                 match roomy.min_by_key(|worker| worker.load()) {
                     Some(worker) => {
-                        worker.send_job(cell);
+                        // It is not started before now, so its time-out is not over before.
+                        let over_at =
+                            cell.timeout.and_then(|limit| Instant::now().checked_add(limit));
+                        worker.send_job(Arc::clone(&cell));
                         self.watch_room(worker);
+                        if let Some(at) = over_at {
+                            self.look_at(state, at, &cell);
+                        }
                     }
                     None if cell.is_over() => {}
                     None => {
@@ -118,7 +132,7 @@ impl Hub {
                 }
             }
             match level(&mut state.workers) {
-                Some(cell) => state.backlog.push_back(cell),
+                Some(cell) => state.queue_first(cell),
                 None => break,
             }
         }
@@ -156,26 +170,96 @@ impl Hub {
         let _ = self.epoll().delete(worker.fd());
         let (pid, age) = (worker.pid, worker.ready_at.elapsed());
         let (useful, stopped) = (worker.useful, worker.stopping);
-        let mut ran = false;
-        let mut unstarted = VecDeque::new();
-        for cell in worker.into_jobs() {
+        let sentence = worker.condemned.clone();
+        let mut ran = sentence.is_some();
+        // The last one first: each goes to the front of its rank.
+        for cell in worker.into_jobs().rev() {
             if cell.recall() {
-                unstarted.push_back(cell);
-                continue;
+                state.queue_first(cell);
+            } else if cell.is_claimed() {
+                ran = true;
+                let death = WorkerDeath { task: cell.task.to_string(), pid, exit };
+                let sentence =
+                    sentence.as_ref().filter(|(condemned, _)| Arc::ptr_eq(condemned, &cell));
+                let error = match sentence {
+                    Some((_, Sentence::Killed)) => Some(JobError::Killed(Box::new(death))),
+                    Some((_, Sentence::TimedOut(limit))) => {
+                        Some(JobError::timed_out(&cell.task, *limit, true))
+                    }
+                    None => cell.lose(death),
+                };
+                match error {
+                    Some(error) => ended.push((cell, Err(error))),
+                    None => state.queue_first(cell),
+                }
             }
-            // Claimed; or cancelled, then it has ended and this changes nothing.
-            ran |= cell.is_claimed();
-            let death = WorkerDeath { task: cell.task.to_owned(), pid, exit };
-            ended.push((cell, Err(JobError::WorkerDied(Box::new(death)))));
+            // Else it was cancelled.
         }
-        unstarted.append(&mut state.backlog);
-        state.backlog = unstarted;
         if !ran && !useful && !stopped && age < INFANCY {
             let text = format!("worker process {pid} {exit} before its first job");
             self.stillbirth(&mut state, text, &mut ended);
         }
         self.settle(state, false, &mut ended);
         self.tell(ended, false);
+    }
+
+    /// Has the supervisor look at the job's limits when the time has come.
+    fn look_at(&self, state: &mut State, at: Instant, cell: &Arc<Cell>) {
+        if state.deadlines.add(at, Arc::downgrade(cell)) {
+            self.alarm();
+        }
+    }
+
+    /// Supervisor: ends jobs whose limits are over.
+    pub(super) fn end_late(&self) {
+        let now = Instant::now();
+        let mut ended = Ended::new();
+        let mut state = self.lock();
+        while let Some(cell) = state.deadlines.due(now) {
+            match cell.examine(now) {
+                Verdict::Fine => {}
+                Verdict::Later(at) => drop(state.deadlines.add(at, Arc::downgrade(&cell))),
+                Verdict::Late(limit) => {
+                    let sentence = Sentence::TimedOut(limit);
+                    // Not started: whoever finds its empty cell in a queue passes it over.
+                    if cell.is_queued() || cell.recall() {
+                        let error = JobError::timed_out(&cell.task, limit, false);
+                        ended.push((cell, Err(error)));
+                    } else {
+                        self.condemn(&mut state, &cell, sentence, &mut ended);
+                    }
+                }
+            }
+        }
+        self.settle(state, false, &mut ended);
+        self.tell(ended, false);
+    }
+
+    /// Has the supervisor kill the worker that runs the job, and makes sure that this job is the
+    /// only one it can hit. `false`: no worker runs it (any more).
+    pub(super) fn condemn(
+        &self,
+        state: &mut State,
+        cell: &Arc<Cell>,
+        sentence: Sentence,
+        ended: &mut Ended,
+    ) -> bool {
+        let Some(index) = state.workers.iter().position(|worker| worker.runs(cell)) else {
+            return false;
+        };
+        // Perhaps its answer has come already.
+        self.receive(state, index, ended);
+        let worker = &mut state.workers[index];
+        if worker.condemned.is_some() || !worker.runs(cell) {
+            return worker.runs(cell);
+        }
+        let others = worker.recall_all(|_| true);
+        worker.condemned = Some((Arc::clone(cell), sentence));
+        for other in others.into_iter().rev() {
+            state.queue_first(other);
+        }
+        self.alarm();
+        true
     }
 
     /// Supervisor: the system refuses to start one more worker.
@@ -234,13 +318,44 @@ fn level(workers: &mut [Worker]) -> Option<Arc<Cell>> {
 }
 
 impl State {
+    /// Puts a job behind those of its rank.
+    fn queue_last(&mut self, cell: Arc<Cell>) {
+        let at = if self.ranked {
+            self.backlog.partition_point(|other| other.rank >= cell.rank)
+        } else {
+            self.backlog.len()
+        };
+        self.backlog.insert(at, cell);
+    }
+
+    /// Puts a job that was given out before in front of those of its rank.
+    fn queue_first(&mut self, cell: Arc<Cell>) {
+        let at = if self.ranked {
+            self.backlog.partition_point(|other| other.rank > cell.rank)
+        } else {
+            0
+        };
+        self.backlog.insert(at, cell);
+    }
+
+    /// Takes jobs of lesser rank that are not started back from the workers, so that one of this
+    /// rank does not wait behind them.
+    fn recall_below(&mut self, rank: i32) {
+        for index in 0..self.workers.len() {
+            let lesser = self.workers[index].recall_all(|cell| cell.rank < rank);
+            for cell in lesser.into_iter().rev() {
+                self.queue_first(cell);
+            }
+        }
+    }
+
     /// How many workers the supervisor is to start.
     pub(super) fn missing(&self) -> usize {
         let ending = self.broken.is_some() || (self.closing && self.backlog.is_empty());
         if ending {
             return 0;
         }
-        let alive = self.workers.iter().filter(|worker| !worker.lost).count();
+        let alive = self.workers.iter().filter(|worker| worker.is_sound()).count();
         self.desired.saturating_sub(alive + self.starting)
     }
 

@@ -23,13 +23,15 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::cell::{Call, Cell};
-use super::link::Worker;
+use super::link::{Sentence, Worker};
 #[cfg(doc)]
 use super::page::DEPTH;
 use super::reapers::{Reapers, Waiter, Woken};
 use super::sys;
+use crate::deadlines::Deadlines;
 use crate::error::JobError;
 use crate::job::Outcome;
+use crate::options::JobOptions;
 
 /// Jobs that have ended, to be told once the lock is released.
 pub(super) type Ended = Vec<(Arc<Cell>, Outcome<Vec<u8>>)>;
@@ -38,7 +40,12 @@ pub(super) type Ended = Vec<(Arc<Cell>, Outcome<Vec<u8>>)>;
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) workers: Vec<Worker>,
+    /// Jobs no worker has, highest rank first.
     pub(super) backlog: VecDeque<Arc<Cell>>,
+    /// There has been a job of a rank other than 0.
+    pub(super) ranked: bool,
+    /// Jobs with limits.
+    pub(super) deadlines: Deadlines<Cell>,
     /// How many workers there are to be; grows with demand up to the limit.
     pub(super) desired: usize,
     /// Workers being started.
@@ -85,6 +92,8 @@ impl Hub {
         let state = State {
             workers: Vec::new(),
             backlog: VecDeque::new(),
+            ranked: false,
+            deadlines: Deadlines::new(),
             desired: 0,
             starting: 0,
             closing: false,
@@ -140,13 +149,22 @@ impl Hub {
     }
 
     /// Takes a job in. What cannot be taken has ended with the reason.
-    pub(super) fn submit(self: &Arc<Self>, task: &'static str, call: Call) -> Arc<Cell> {
+    pub(super) fn submit(
+        self: &Arc<Self>,
+        task: &'static str,
+        options: JobOptions,
+        call: Result<Call, JobError>,
+    ) -> Arc<Cell> {
+        let cell = Arc::new(Cell::new(Arc::clone(self), task, options, call));
+        if cell.is_over() {
+            return cell;
+        }
         let mut state = self.lock();
         if let Some(error) = state.refusal() {
             drop(state);
-            return Arc::new(Cell::ended(Arc::clone(self), task, error));
+            cell.finish(Err(error));
+            return cell;
         }
-        let cell = Arc::new(Cell::new(Arc::clone(self), task, call));
         let demand = self.enqueue(&mut state, Arc::clone(&cell));
         drop(state);
         if demand {
@@ -211,6 +229,16 @@ impl Hub {
         if kick && !as_leader {
             self.kick();
         }
+    }
+
+    /// Has the worker that runs the job killed. `false`: no worker runs it (any more).
+    pub(crate) fn kill(&self, cell: &Arc<Cell>) -> bool {
+        let mut ended = Ended::new();
+        let mut state = self.lock();
+        let condemned = self.condemn(&mut state, cell, Sentence::Killed, &mut ended);
+        self.settle(state, false, &mut ended);
+        self.tell(ended, false);
+        condemned
     }
 
     /// Waits until `waiter` is finished, or for the deadline; leads if nobody else does.

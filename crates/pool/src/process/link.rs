@@ -17,6 +17,7 @@ use super::cell::{Call, Cell};
 use super::page::{DEPTH, Page};
 use super::sys;
 use super::wire::{Header, Inbox, Kind};
+use crate::error::Limit;
 
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -34,10 +35,19 @@ pub(super) struct Worker {
     pub(super) useful: bool,
     /// Its end of the socket is closed, or it sent garbage: the supervisor ends it.
     pub(super) lost: bool,
+    /// It is to be killed for the job it runs.
+    pub(super) condemned: Option<(Arc<Cell>, Sentence)>,
     /// It was told to stop.
     pub(super) stopping: bool,
     /// epoll watches for room in the socket.
     pub(super) watching_room: bool,
+}
+
+/// Why a running job is ended together with its worker.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sentence {
+    Killed,
+    TimedOut(Limit),
 }
 
 #[derive(Debug)]
@@ -68,6 +78,7 @@ impl Worker {
             tickets: 0,
             useful: false,
             lost: false,
+            condemned: None,
             stopping: false,
             watching_room: false,
         }
@@ -83,7 +94,12 @@ impl Worker {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.sent.len() < DEPTH && self.outbox.is_empty() && !self.lost && !self.stopping
+        self.sent.len() < DEPTH && self.outbox.is_empty() && self.is_sound()
+    }
+
+    /// Whether it is to go on working.
+    pub(super) fn is_sound(&self) -> bool {
+        !self.lost && !self.stopping && self.condemned.is_none()
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -157,6 +173,17 @@ impl Worker {
             .rev()
             .find(|sent| sent.job.as_ref().is_some_and(|job| job.recall()))?;
         sent.job.take()
+    }
+
+    /// Takes all calls back that it has not started and that `which` says, oldest first.
+    pub(super) fn recall_all(&mut self, which: impl Fn(&Cell) -> bool) -> Vec<Arc<Cell>> {
+        let unstarted = |sent: &mut Sent| sent.job.take_if(|job| which(job) && job.recall());
+        self.sent.iter_mut().filter_map(unstarted).collect()
+    }
+
+    /// Whether it has the job, and the job is started.
+    pub(super) fn runs(&self, cell: &Arc<Cell>) -> bool {
+        self.jobs().any(|job| Arc::ptr_eq(job, cell)) && cell.is_claimed()
     }
 
     /// Receives what has come, and hands each answer to `answer`.

@@ -32,7 +32,7 @@ use std::io;
 use std::sync::Arc;
 
 pub use builder::ProcessPoolBuilder;
-use cell::{Call, Cell, Remote};
+use cell::{Call, Remote};
 pub use doorbell::Doorbell;
 use hub::Hub;
 pub use init::init;
@@ -41,6 +41,7 @@ use crate::error::JobError;
 use crate::executor::{Executor, Task, Wire};
 use crate::job::{Job, Outcome};
 use crate::map::{Chunk, Map};
+use crate::options::JobOptions;
 
 /// Runs jobs in worker processes: this very program, started again. The pool for work that may
 /// crash, that must not share memory, or that calls libraries which cannot bear threads.
@@ -121,6 +122,34 @@ impl ProcessPool {
         A: Wire,
         R: Wire,
     {
+        self.submit_with(JobOptions::new(), f, args)
+    }
+
+    /// [`submit`](Self::submit) with a timeout, a deadline, retries, a name or a priority.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use pool::{JobError, JobOptions, ProcessPool};
+    ///
+    /// fn main() -> std::io::Result<()> {
+    ///     pool::init();
+    ///     let pool = ProcessPool::new()?;
+    ///     let options = JobOptions::new().timeout(Duration::from_millis(50));
+    ///     let stuck = pool.submit_with(options, || loop {}, ());
+    ///     let error: JobError = stuck.wait().unwrap_err();
+    ///     assert!(matches!(error, JobError::TimedOut(_)));
+    ///     assert_eq!(pool.submit(|| 1, ()).wait(), Ok(1)); // the pool goes on
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn submit_with<F, A, R>(&self, options: JobOptions, f: F, args: A) -> Job<R>
+    where
+        F: Task<A, Output = R>,
+        A: Wire,
+        R: Wire,
+    {
         let task = type_name::<F>();
         let mut arguments = Vec::new();
         let call = ship::single(f).and_then(|entry| {
@@ -128,7 +157,7 @@ impl ProcessPool {
                 .map_err(|why| codec::error_of(task, codec::Tag::Unsent, why.as_bytes()))?;
             Ok(Call { entry, arguments })
         });
-        send(&self.hub, task, call, codec::result::<R>)
+        send(&self.hub, task, options, call, codec::result::<R>)
     }
 
     /// Applies `f` to every item, on all workers at once; results come in the order of the items.
@@ -161,7 +190,7 @@ impl ProcessPool {
                 let arguments = arguments.map_err(|why| JobError::encode(task, why))?;
                 Ok(Call { entry, arguments })
             });
-            send(&hub, task, call, codec::chunk_of_results::<R>)
+            send(&hub, task, JobOptions::new(), call, codec::chunk_of_results::<R>)
         })
     }
 
@@ -187,13 +216,11 @@ impl ProcessPool {
 fn send<R: 'static>(
     hub: &Arc<Hub>,
     task: &'static str,
+    options: JobOptions,
     call: Result<Call, JobError>,
     decode: fn(&str, &[u8]) -> Outcome<R>,
 ) -> Job<R> {
-    let cell = match call {
-        Ok(call) => hub.submit(task, call),
-        Err(error) => Arc::new(Cell::ended(Arc::clone(hub), task, error)),
-    };
+    let cell = hub.submit(task, options, call);
     Job::new(Arc::new(Remote { cell, decode }))
 }
 
@@ -205,6 +232,15 @@ impl Executor for ProcessPool {
         R: Wire,
     {
         ProcessPool::submit(self, f, args)
+    }
+
+    fn submit_with<F, A, R>(&self, options: JobOptions, f: F, args: A) -> Job<R>
+    where
+        F: Task<A, Output = R>,
+        A: Wire,
+        R: Wire,
+    {
+        ProcessPool::submit_with(self, options, f, args)
     }
 
     fn map<F, T, R, I>(&self, f: F, items: I) -> Map<I::IntoIter, R>

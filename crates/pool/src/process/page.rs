@@ -8,17 +8,24 @@
 //! maps it, so a dying or confused worker can spoil nothing but its own calls. It holds atomics
 //! only: both sides may look at any time, whatever state the other is in. Each side's mapping goes
 //! with its last `Page`; the kernel frees the memory with the second mapping.
+//!
+//! Beside the claim words it holds a *diary* of the call that runs: when it was started, and in a
+//! chunk which item was begun last. The worker writes it before it claims the call and before each
+//! item, so whoever has seen the claim reads this call's diary or a later one's.
 
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use std::time::Duration;
 
 use super::claim::Claim;
+use super::sys;
 
 /// How many calls may be under way at one worker: the one it runs and those that wait in its
 /// queue, so that it need not wait for the parent between two.
@@ -30,6 +37,8 @@ const SIZE: NonZeroUsize = NonZeroUsize::new(4096).expect("4096 is not 0");
 #[derive(Debug)]
 struct Layout {
     claims: [Claim; DEPTH],
+    /// When the call, or in a chunk the item, was started: nanoseconds of the monotonic clock.
+    started: AtomicU64,
 }
 
 const _: () = assert!(size_of::<Layout>() <= SIZE.get());
@@ -70,13 +79,28 @@ impl Page {
         Ok(Page { at: at.cast() })
     }
 
-    /// The word of the call `ticket`.
-    pub(crate) fn claim(&self, ticket: u64) -> &Claim {
+    fn layout(&self) -> &Layout {
         // SAFETY: the mapping is page-aligned, as large as `Layout` and lives as long as `self`.
         // `Layout` is made of atomics, for which every bit pattern is valid and which the other
         // process, too, only changes atomically.
-        let layout = unsafe { self.at.as_ref() };
-        &layout.claims[(ticket % DEPTH as u64) as usize]
+        unsafe { self.at.as_ref() }
+    }
+
+    /// The word of the call `ticket`.
+    pub(crate) fn claim(&self, ticket: u64) -> &Claim {
+        &self.layout().claims[(ticket % DEPTH as u64) as usize]
+    }
+
+    /// Worker: notes that a call or an item is begun now. Before the claim, whose release makes it
+    /// seen.
+    pub(crate) fn note_start(&self) {
+        self.layout().started.store(sys::monotonic(), Ordering::Release);
+    }
+
+    /// Parent: for how long the call that was claimed has been running.
+    pub(crate) fn running_for(&self) -> Duration {
+        let started = self.layout().started.load(Ordering::Acquire);
+        Duration::from_nanos(sys::monotonic().saturating_sub(started))
     }
 }
 

@@ -79,6 +79,7 @@ pub(super) fn run(hub: Arc<Hub>) {
         }
         supervisor.sleep();
         supervisor.hub.silence_alarm();
+        supervisor.hub.end_late();
         supervisor.nurse();
         supervisor.bury_dead();
         supervisor.tick();
@@ -107,22 +108,28 @@ impl Supervisor {
         }
     }
 
-    /// Ends workers that are of no more use: their socket is closed, or what they sent is garbage.
+    /// Ends workers that are of no more use (their socket is closed, or what they sent is garbage),
+    /// and those condemned for the job they run.
     fn end_lost(&mut self) {
-        let lost: Vec<u64> = {
+        let doomed: Vec<u64> = {
             let state = self.hub.lock();
-            state.workers.iter().filter(|worker| worker.lost).map(|worker| worker.key).collect()
+            let doomed = |worker: &&Worker| worker.lost || worker.condemned.is_some();
+            state.workers.iter().filter(doomed).map(|worker| worker.key).collect()
         };
-        for ward in self.wards.iter_mut().filter(|ward| lost.contains(&ward.key)) {
+        for ward in self.wards.iter_mut().filter(|ward| doomed.contains(&ward.key)) {
             // It may be dead already; it is waited for only when its pidfd says so.
-            let _ = ward.child.kill();
+            sys::kill_group(ward.child.id());
         }
     }
 
     fn sleep(&self) {
         let hub = &self.hub;
         let mut fds = vec![PollFd::new(hub.alarm_fd(), PollFlags::POLLIN)];
-        let mut deadline = hub.lock().watched.then_some(self.next_tick);
+        let mut deadline = {
+            let state = hub.lock();
+            let tick = state.watched.then_some(self.next_tick);
+            tick.into_iter().chain(state.deadlines.next()).min()
+        };
         for ward in &self.wards {
             fds.push(PollFd::new(ward.pidfd.as_fd(), PollFlags::POLLIN));
             if let Some(nursing) = ward.nursing.as_ref().filter(|nursing| nursing.failed.is_none())

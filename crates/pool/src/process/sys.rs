@@ -126,6 +126,27 @@ pub(crate) fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> i
     }
 }
 
+/// The monotonic clock in nanoseconds: the same for all processes of the machine.
+pub(crate) fn monotonic() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: clock_gettime writes to the timespec it is given, which lives through the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Ends a child and all processes in the group it leads.
+///
+/// The child must not have been waited for: then its process id, which is also the group's, cannot
+/// have passed to another process.
+pub(crate) fn kill_group(leader: u32) {
+    use nix::sys::signal::{kill, killpg};
+    let leader = nix::unistd::Pid::from_raw(leader as libc::pid_t);
+    // Refused only if there is nothing left to end.
+    let _ = killpg(leader, Signal::SIGKILL);
+    // A child that has not come as far as its group is ended by itself.
+    let _ = kill(leader, Signal::SIGKILL);
+}
+
 /// Whether standard input is a unix socket.
 pub(crate) fn stdin_is_a_socket() -> bool {
     let mode = nix::sys::stat::fstat(io::stdin()).map(|stat| stat.st_mode);

@@ -128,6 +128,8 @@ impl Worker {
             while let Some((header, arguments)) =
                 self.inbox.next().unwrap_or_else(|why| give_up(&why.to_string()))
             {
+                // Before the claim: who sees that reads when the call was started.
+                self.page.note_start();
                 let kind = match header.kind {
                     Kind::Call if !self.page.claim(header.ticket).claim(header.ticket) => {
                         Kind::Skipped

@@ -3,19 +3,24 @@
 //! # Life
 //!
 //! `Pending(f)` -> `Running` -> `Done(outcome)` -> `Taken`; `cancel` goes from `Pending` straight
-//! to `Done(Err(Cancelled))`. The queue and the [`Job`](crate::Job) share the cell; whoever leaves
+//! to `Done(Err(Cancelled))`. A job that exceeds a limit goes to `Done(Err(TimedOut))`, also from
+//! `Running`: the thread then finds the cell ended when the function returns, and drops what it
+//! returned. The queue and the [`Job`](crate::Job) share the cell; whoever leaves
 //! last frees it, and with it a result nobody took. All steps are made under one mutex, held for a
 //! few instructions and never while the user's code runs: the closure is taken out to run or to be
 //! dropped, the waker is taken out to be woken.
 
 use std::mem;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::error::JobError;
+use super::timer::{Expire, Timer};
+use crate::error::{JobError, Limit};
 use crate::job::{Backing, JobState, Outcome, TAKEN};
+use crate::options::Label;
 use crate::panics;
+use crate::watch::{Watcher, Watchers};
 
 /// A job as the queue and the workers see it.
 pub(crate) trait Run: Send + Sync {
@@ -27,7 +32,7 @@ pub(crate) trait Run: Send + Sync {
 
 pub(crate) struct Call<F, R> {
     pool: u64,
-    task: &'static str,
+    task: Label,
     slot: Mutex<Slot<F, R>>,
     ended: Condvar,
 }
@@ -35,8 +40,32 @@ pub(crate) struct Call<F, R> {
 struct Slot<F, R> {
     stage: Stage<F, R>,
     waker: Option<Waker>,
+    watchers: Watchers,
+    limits: Option<Box<Limits>>,
     /// How many threads sleep on `ended`: waking nobody would still be a system call.
     sleepers: u32,
+}
+
+/// The limits of a job that has some.
+pub(crate) struct Limits {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) deadline: Option<(Instant, Duration)>,
+    /// When the time-out is over; since the start.
+    pub(crate) over_at: Option<Instant>,
+    pub(crate) timer: Arc<Timer>,
+    /// The job itself, for the timer.
+    pub(crate) job: Weak<dyn Expire>,
+}
+
+impl Limits {
+    /// The limit that is over, if one is.
+    fn exceeded(&self, now: Instant) -> Option<Limit> {
+        match (self.over_at, self.timeout, self.deadline) {
+            (Some(at), Some(limit), _) if at <= now => Some(Limit::Timeout(limit)),
+            (_, _, Some((at, limit))) if at <= now => Some(Limit::Deadline(limit)),
+            _ => None,
+        }
+    }
 }
 
 enum Stage<F, R> {
@@ -48,8 +77,9 @@ enum Stage<F, R> {
 
 impl<F, R> Call<F, R> {
     /// A job of the pool `pool`, shown in errors as `task`.
-    pub(crate) fn new(pool: u64, task: &'static str, f: F) -> Call<F, R> {
-        let slot = Slot { stage: Stage::Pending(f), waker: None, sleepers: 0 };
+    pub(crate) fn new(pool: u64, task: Label, limits: Option<Box<Limits>>, f: F) -> Call<F, R> {
+        let stage = Stage::Pending(f);
+        let slot = Slot { stage, waker: None, watchers: Watchers::default(), limits, sleepers: 0 };
         Call { pool, task, slot: Mutex::new(slot), ended: Condvar::new() }
     }
 
@@ -58,12 +88,12 @@ impl<F, R> Call<F, R> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves a pending job to `next` and hands out its closure.
-    fn claim(&self, next: Stage<F, R>) -> Option<F> {
+    /// Moves a pending job to `next` and hands out its closure, and whether it has limits.
+    fn claim(&self, next: Stage<F, R>) -> Option<(F, bool)> {
         let mut slot = self.lock();
         match slot.stage {
             Stage::Pending(_) => match mem::replace(&mut slot.stage, next) {
-                Stage::Pending(f) => Some(f),
+                Stage::Pending(f) => Some((f, slot.limits.is_some())),
                 _ => unreachable!("the stage was pending a line ago, under the same lock"),
             },
             _ => None,
@@ -73,19 +103,54 @@ impl<F, R> Call<F, R> {
     /// What a worker waits for it does itself, if nobody has begun: every worker may be waiting
     /// like this one. It runs this very job and no other, so its stack only ever holds jobs that
     /// wait for the one above, and a deadlock needs a cycle in the jobs themselves.
-    fn run_if_on_own_worker(&self)
+    fn run_if_on_own_worker(&self) -> bool
     where
         F: FnOnce() -> R + Send,
         R: Send,
     {
-        if super::current_pool() == Some(self.pool) {
-            self.run();
+        super::current_pool() == Some(self.pool) && self.try_run()
+    }
+
+    fn try_run(&self) -> bool
+    where
+        F: FnOnce() -> R + Send,
+        R: Send,
+    {
+        let Some((f, limited)) = self.claim(Stage::Running) else { return false };
+        if limited {
+            self.start_clock();
         }
+        let outcome = panics::catch(f).map_err(|caught| caught.into_error(&self.task));
+        let mut slot = self.lock();
+        if matches!(slot.stage, Stage::Running) {
+            slot.stage = Stage::Done(outcome);
+            self.announce(slot);
+        } else {
+            drop(slot);
+            // Too late: the job has timed out. The result's destructor may panic.
+            let _ = panics::catch(|| drop(outcome));
+        }
+        true
+    }
+
+    /// The job has started: from now on its time-out counts.
+    fn start_clock(&self) {
+        let mut slot = self.lock();
+        let Some(limits) = &mut slot.limits else { return };
+        let Some(at) = limits.timeout.and_then(|limit| Instant::now().checked_add(limit)) else {
+            return;
+        };
+        limits.over_at = Some(at);
+        let (timer, job) = (Arc::clone(&limits.timer), Weak::clone(&limits.job));
+        drop(slot);
+        timer.add(at, job);
     }
 
     /// Wakes whoever waits for a job that has just reached `Done`.
     fn announce(&self, mut slot: MutexGuard<'_, Slot<F, R>>) {
         let waker = slot.waker.take();
+        let watchers = mem::take(&mut slot.watchers);
+        let state = slot.state();
         let asleep = slot.sleepers > 0;
         drop(slot);
         if asleep {
@@ -94,10 +159,11 @@ impl<F, R> Call<F, R> {
         if let Some(waker) = waker {
             waker.wake();
         }
+        watchers.tell(state);
     }
 
     fn end_unstarted(&self, error: JobError) -> bool {
-        let Some(f) = self.claim(Stage::Done(Err(error))) else { return false };
+        let Some((f, _)) = self.claim(Stage::Done(Err(error))) else { return false };
         self.announce(self.lock());
         // What the closure owns may panic when dropped; the caller is not to blame.
         let _ = panics::catch(|| drop(f));
@@ -106,6 +172,15 @@ impl<F, R> Call<F, R> {
 }
 
 impl<F, R> Slot<F, R> {
+    fn state(&self) -> JobState {
+        match self.stage {
+            Stage::Pending(_) => JobState::Pending,
+            Stage::Running => JobState::Running,
+            Stage::Done(Err(JobError::Cancelled)) => JobState::Cancelled,
+            Stage::Done(_) | Stage::Taken => JobState::Done,
+        }
+    }
+
     fn take(&mut self) -> Option<Outcome<R>> {
         match mem::replace(&mut self.stage, Stage::Taken) {
             Stage::Done(outcome) => Some(outcome),
@@ -124,11 +199,7 @@ where
     R: Send,
 {
     fn run(&self) {
-        let Some(f) = self.claim(Stage::Running) else { return };
-        let outcome = panics::catch(f).map_err(|caught| caught.into_error(self.task));
-        let mut slot = self.lock();
-        slot.stage = Stage::Done(outcome);
-        self.announce(slot);
+        self.try_run();
     }
 
     fn refuse(&self, error: JobError) {
@@ -185,12 +256,65 @@ where
         self.end_unstarted(JobError::Cancelled) || self.state() == JobState::Cancelled
     }
 
+    fn kill(&self) -> bool {
+        self.cancel()
+    }
+
     fn state(&self) -> JobState {
-        match self.lock().stage {
-            Stage::Pending(_) => JobState::Pending,
-            Stage::Running => JobState::Running,
-            Stage::Done(Err(JobError::Cancelled)) => JobState::Cancelled,
-            Stage::Done(_) | Stage::Taken => JobState::Done,
+        self.lock().state()
+    }
+
+    fn failed(&self) -> bool {
+        match &self.lock().stage {
+            Stage::Done(Err(error)) => *error != JobError::Cancelled,
+            _ => false,
+        }
+    }
+
+    fn watch(&self, watcher: Watcher) -> Option<Watcher> {
+        let mut slot = self.lock();
+        match slot.stage {
+            Stage::Pending(_) | Stage::Running => slot.watchers.add(watcher),
+            Stage::Done(_) | Stage::Taken => return Some(watcher),
+        }
+        None
+    }
+
+    fn help(&self) -> bool {
+        self.run_if_on_own_worker()
+    }
+}
+
+impl<F, R> Expire for Call<F, R>
+where
+    F: FnOnce() -> R + Send,
+    R: Send,
+{
+    fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut slot = self.lock();
+        if matches!(slot.stage, Stage::Done(_) | Stage::Taken) {
+            return None;
+        }
+        let limits = slot.limits.as_ref()?;
+        let Some(limit) = limits.exceeded(now) else {
+            // Looked at too early: for the other limit, or before the start.
+            let deadline = limits.deadline.map(|(at, _)| at);
+            return limits.over_at.into_iter().chain(deadline).min();
+        };
+        let late = |started| JobError::timed_out(&self.task, limit, started);
+        match slot.stage {
+            Stage::Pending(_) => {
+                drop(slot);
+                self.end_unstarted(late(false));
+                // If it was started this very moment, its deadline ends it now.
+                (self.state() == JobState::Running).then_some(now)
+            }
+            Stage::Running => {
+                slot.stage = Stage::Done(Err(late(true)));
+                self.announce(slot);
+                None
+            }
+            Stage::Done(_) | Stage::Taken => None,
         }
     }
 }

@@ -18,6 +18,8 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::builder::ThreadPoolBuilder;
 use super::call::Run;
+use super::ranks::{Lesser, Ranks};
+use super::timer::Timer;
 use crate::error::JobError;
 use crate::panics;
 
@@ -30,7 +32,12 @@ pub(crate) fn current_pool() -> Option<u64> {
     CURRENT.get()
 }
 
-type Queued = Arc<dyn Run>;
+/// What is in the queue.
+enum Queued {
+    Job(Arc<dyn Run>),
+    /// A job is to be taken from the ranks.
+    Token,
+}
 
 pub(super) struct Crew {
     pub(super) id: u64,
@@ -38,6 +45,8 @@ pub(super) struct Crew {
     config: ThreadPoolBuilder,
     sender: RwLock<Option<Sender<Queued>>>,
     receiver: Receiver<Queued>,
+    ranks: Ranks,
+    pub(super) timer: Arc<Timer>,
     started: AtomicBool,
     handles: Mutex<Vec<JoinHandle<()>>>,
     broken: OnceLock<String>,
@@ -52,6 +61,8 @@ impl Crew {
             config,
             sender: RwLock::new(Some(sender)),
             receiver,
+            ranks: Ranks::default(),
+            timer: Arc::default(),
             started: AtomicBool::new(false),
             handles: Mutex::new(Vec::new()),
             broken: OnceLock::new(),
@@ -60,7 +71,7 @@ impl Crew {
 
     /// Queues a job, or ends it with the reason why not.
     #[inline]
-    pub(super) fn submit(self: &Arc<Self>, job: Queued) {
+    pub(super) fn submit(self: &Arc<Self>, rank: i32, job: Arc<dyn Run>) {
         // Acquire pairs with the release in `start`; a stale `false` only takes the slow road.
         if !self.started.load(Ordering::Acquire)
             && let Err(error) = self.start()
@@ -69,7 +80,15 @@ impl Crew {
         }
         let open = self.sender.read().unwrap_or_else(PoisonError::into_inner);
         match &*open {
-            Some(sender) => sender.send(job).expect("the crew itself holds a receiver"),
+            Some(sender) => {
+                let queued = if rank == 0 {
+                    Queued::Job(job)
+                } else {
+                    self.ranks.push(rank, job);
+                    Queued::Token
+                };
+                sender.send(queued).expect("the crew itself holds a receiver");
+            }
             None => {
                 drop(open);
                 job.refuse(self.refusal());
@@ -127,11 +146,45 @@ impl Crew {
             self.break_down(format!("its initializer panicked{place}: {}", caught.message));
             return;
         }
-        while let Ok(job) = self.receiver.recv() {
+        while let Ok(queued) = self.receiver.recv() {
+            let Some(job) = self.choose(queued) else { continue };
             job.run();
             // The last owner drops the closure's or the result's own data, which may panic.
             let _ = panics::catch(|| drop(job));
         }
+    }
+
+    /// The job to run for what was in the queue, see `ranks.rs`.
+    #[inline]
+    fn choose(&self, queued: Queued) -> Option<Arc<dyn Run>> {
+        match queued {
+            Queued::Job(job) => Some(self.ranks.instead_of(job)),
+            Queued::Token => self.choose_ranked(),
+        }
+    }
+
+    #[cold]
+    fn choose_ranked(&self) -> Option<Arc<dyn Run>> {
+        let open = self.sender.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(sender) = &*open else {
+            // Nothing can be put back into a closed queue, so from now on all go by rank.
+            drop(open);
+            return self.ranks.take(0).ok().flatten();
+        };
+        match self.ranks.take(self.receiver.len()) {
+            Ok(job) => job,
+            Err(Lesser) => {
+                sender.send(Queued::Token).expect("the crew itself holds a receiver");
+                None
+            }
+        }
+    }
+
+    /// Starts the timer: a job with limits is to come.
+    pub(super) fn start_timer(&self) -> Result<(), JobError> {
+        self.timer.start(self.id).map_err(|error| {
+            JobError::broken(&format!("starting the thread that watches limits failed: {error}"))
+        })
     }
 
     /// No job can run any more: says so to those queued and those to come.
@@ -146,7 +199,12 @@ impl Crew {
     }
 
     pub(super) fn refuse_queued(&self, error: &JobError) {
-        while let Ok(job) = self.receiver.try_recv() {
+        while let Ok(queued) = self.receiver.try_recv() {
+            if let Queued::Job(job) = queued {
+                job.refuse(error.clone());
+            }
+        }
+        for job in self.ranks.drain() {
             job.refuse(error.clone());
         }
     }
@@ -156,10 +214,17 @@ impl Crew {
         let handles =
             std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
         let here = std::thread::current().id();
+        let mut all = true;
         for handle in handles {
-            if handle.thread().id() != here {
+            if handle.thread().id() == here {
+                all = false;
+            } else {
                 handle.join().expect("a worker catches every panic");
             }
+        }
+        // A worker that shuts its own pool down may still have jobs before it.
+        if all {
+            self.timer.close();
         }
     }
 

@@ -1,19 +1,23 @@
 //! `ThreadPool`: an executor whose workers are threads of this process.
 //!
-//! `builder` holds the settings, `crew` the threads and their queue, `call` a job's cell.
+//! `builder` holds the settings, `crew` the threads and their queue, `ranks` the jobs with a
+//! priority, `call` a job's cell, `timer` the thread that sees to limits.
 
 mod builder;
 mod call;
 mod crew;
+mod ranks;
+mod timer;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 pub use builder::ThreadPoolBuilder;
-use call::Call;
+use call::{Call, Limits};
 use crew::Crew;
 pub(crate) use crew::current_pool;
 
@@ -21,6 +25,7 @@ use crate::error::JobError;
 use crate::executor::{CallOnce, Executor, Task, Wire};
 use crate::job::Job;
 use crate::map::{Chunk, Map};
+use crate::options::JobOptions;
 use crate::panics;
 
 /// Runs jobs on a fixed number of threads of this process. The pool for almost everything: nothing
@@ -98,6 +103,17 @@ impl ThreadPool {
         enqueue(&self.crew, std::any::type_name::<F>(), move || f.call_once(args))
     }
 
+    /// [`submit`](Self::submit) with a timeout, a deadline, a name or a priority.
+    pub fn submit_with<F, A, R>(&self, options: JobOptions, f: F, args: A) -> Job<R>
+    where
+        F: CallOnce<A, Output = R>,
+        A: Send + 'static,
+        R: Send + 'static,
+    {
+        let task = std::any::type_name::<F>();
+        enqueue_with(&self.crew, options, task, move || f.call_once(args))
+    }
+
     /// [`submit`](Self::submit) for a closure that brings its arguments along.
     pub fn spawn<F, R>(&self, f: F) -> Job<R>
     where
@@ -160,9 +176,45 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    let call = Arc::new(Call::new(crew.id, task, f));
+    let call = Arc::new(Call::new(crew.id, Cow::Borrowed(task), None, f));
     let job = Job::new(Arc::clone(&call) as _);
-    crew.submit(call);
+    crew.submit(0, call);
+    job
+}
+
+fn enqueue_with<F, R>(crew: &Arc<Crew>, mut options: JobOptions, task: &'static str, f: F) -> Job<R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    let label = options.label(task);
+    let deadline = options.deadline_at();
+    let unlimited = options.timeout.is_none() && deadline.is_none();
+    if unlimited {
+        let call = Arc::new(Call::new(crew.id, label, None, f));
+        crew.submit(options.priority, Arc::clone(&call) as _);
+        return Job::new(call);
+    }
+    let timer = crew.start_timer();
+    let call = Arc::new_cyclic(|me: &Weak<Call<F, R>>| {
+        let limits = Limits {
+            timeout: options.timeout,
+            deadline,
+            over_at: None,
+            timer: Arc::clone(&crew.timer),
+            job: Weak::clone(me) as _,
+        };
+        Call::new(crew.id, label, Some(Box::new(limits)), f)
+    });
+    let job = Job::new(Arc::clone(&call) as _);
+    if let Err(error) = timer {
+        call::Run::refuse(&*call, error);
+        return job;
+    }
+    if let Some((at, _)) = deadline {
+        crew.timer.add(at, Arc::downgrade(&call) as _);
+    }
+    crew.submit(options.priority, call);
     job
 }
 
@@ -189,6 +241,15 @@ impl Executor for ThreadPool {
         R: Wire,
     {
         enqueue(&self.crew, std::any::type_name::<F>(), move || f.call(args))
+    }
+
+    fn submit_with<F, A, R>(&self, options: JobOptions, f: F, args: A) -> Job<R>
+    where
+        F: Task<A, Output = R>,
+        A: Wire,
+        R: Wire,
+    {
+        enqueue_with(&self.crew, options, std::any::type_name::<F>(), move || f.call(args))
     }
 
     fn map<F, T, R, I>(&self, f: F, items: I) -> Map<I::IntoIter, R>

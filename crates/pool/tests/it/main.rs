@@ -8,8 +8,10 @@ mod awaiting;
 mod example;
 mod handshake;
 mod hygiene;
+mod limits;
 mod processes;
 mod runner;
+mod sets;
 mod support;
 mod survival;
 mod threads;
@@ -29,6 +31,8 @@ fn main() -> std::process::ExitCode {
         example::TESTS,
         handshake::TESTS,
         hygiene::TESTS,
+        limits::TESTS,
+        sets::TESTS,
     ]
     .concat();
     runner::main(&tests)
