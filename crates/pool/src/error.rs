@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Why a job has no result.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum JobError {
     /// The job panicked. The worker goes on with other jobs.
@@ -48,10 +48,13 @@ pub struct Panic {
     /// `file:line:column` of the panic. `None` if the program replaced the panic hook after it
     /// built its first pool, without calling the hook it found.
     pub location: Option<String>,
+    /// The calls that led to the panic, as [`std::backtrace::Backtrace`] prints them. Always there
+    /// from worker processes; from threads if the environment asks for it (`RUST_BACKTRACE`).
+    pub backtrace: Option<String>,
 }
 
 /// How a worker process ended, and under which job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WorkerDeath {
     /// The name of the job: its function's, as [`std::any::type_name`] gives it, unless it was given
@@ -61,10 +64,13 @@ pub struct WorkerDeath {
     pub pid: u32,
     /// The signal or the exit code it ended with.
     pub exit: Exit,
+    /// The panic that was under way when it died, with which a panic becomes an abort: built with
+    /// `panic = "abort"`, or a panic within a panic.
+    pub last_words: Option<Box<Panic>>,
 }
 
 /// A job under which worker processes die.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Poisoned {
     /// The name of the job.
@@ -74,7 +80,7 @@ pub struct Poisoned {
 }
 
 /// A job that took too long.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TimedOut {
     /// The name of the job.
@@ -86,7 +92,7 @@ pub struct TimedOut {
 }
 
 /// A limit on the time of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Limit {
     /// Counted from its start, see [`JobOptions::timeout`](crate::JobOptions::timeout).
     Timeout(Duration),
@@ -95,7 +101,7 @@ pub enum Limit {
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
     /// It was ended by this signal: 9 for SIGKILL (often the kernel, out of memory), 11 for
     /// SIGSEGV, 6 for SIGABRT.
@@ -107,7 +113,7 @@ pub enum Exit {
 }
 
 /// Arguments, a result or a function that could not cross between processes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CodecFailure {
     /// The name of the function, as [`std::any::type_name`] gives it.
@@ -117,7 +123,7 @@ pub struct CodecFailure {
 }
 
 /// Why a pool can run nothing any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Broken {
     /// What went wrong, and what to do about it where that is known.
@@ -139,6 +145,13 @@ impl JobError {
 
     pub(crate) fn decode(task: &str, message: impl Into<String>) -> JobError {
         JobError::Decode(Box::new(CodecFailure { task: task.to_owned(), message: message.into() }))
+    }
+}
+
+impl Panic {
+    /// The place in a sentence.
+    fn at(&self) -> String {
+        self.location.as_ref().map(|location| format!(" at {location}")).unwrap_or_default()
     }
 }
 
@@ -171,15 +184,16 @@ impl fmt::Display for JobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             JobError::Panicked(panic) => {
-                write!(f, "job {} panicked", panic.task)?;
-                if let Some(location) = &panic.location {
-                    write!(f, " at {location}")?;
-                }
-                write!(f, ": {}", panic.message)
+                write!(f, "job {} panicked{}: {}", panic.task, panic.at(), panic.message)
             }
             JobError::Cancelled => write!(f, "job was cancelled before it started"),
             JobError::WorkerDied(death) => {
-                write!(f, "worker process {} {} while it ran {}", death.pid, death.exit, death.task)
+                let WorkerDeath { task, pid, exit, last_words, .. } = &**death;
+                write!(f, "worker process {pid} {exit} while it ran {task}")?;
+                match last_words {
+                    Some(panic) => write!(f, "; it had panicked{}: {}", panic.at(), panic.message),
+                    None => Ok(()),
+                }
             }
             JobError::Poisoned(poisoned) => {
                 let attempts = poisoned.deaths.len();
@@ -235,13 +249,28 @@ mod tests {
 
     #[test]
     fn messages_name_who_and_why() {
-        let death = WorkerDeath { task: "app::crunch".into(), pid: 77, exit: Exit::Signal(9) };
+        let mut death = WorkerDeath {
+            task: "app::crunch".into(),
+            pid: 77,
+            exit: Exit::Signal(9),
+            last_words: None,
+        };
         assert_eq!(
-            JobError::WorkerDied(Box::new(death)).to_string(),
+            JobError::WorkerDied(Box::new(death.clone())).to_string(),
             "worker process 77 was ended by signal 9 (SIGKILL) while it ran app::crunch"
         );
-        let panic =
-            Panic { task: "f".into(), message: "no".into(), location: Some("a.rs:1:2".into()) };
+        let panic = Panic {
+            task: "f".into(),
+            message: "no".into(),
+            location: Some("a.rs:1:2".into()),
+            backtrace: None,
+        };
+        death.last_words = Some(Box::new(panic.clone()));
+        assert_eq!(
+            JobError::WorkerDied(Box::new(death)).to_string(),
+            "worker process 77 was ended by signal 9 (SIGKILL) while it ran app::crunch; it had \
+             panicked at a.rs:1:2: no"
+        );
         assert_eq!(
             JobError::Panicked(Box::new(panic)).to_string(),
             "job f panicked at a.rs:1:2: no"

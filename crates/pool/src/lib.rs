@@ -56,6 +56,7 @@
 //!
 //! This crate is for Linux (5.3 or later), on 64-bit machines.
 
+mod cores;
 mod deadlines;
 mod error;
 mod executor;
@@ -65,6 +66,7 @@ mod options;
 mod panics;
 mod process;
 mod sets;
+mod stream;
 mod thread;
 mod watch;
 
@@ -73,11 +75,39 @@ pub use error::{
 };
 pub use executor::{CallOnce, Executor, Task, Wire};
 pub use job::{Job, JobState};
-pub use map::Map;
+pub use map::{Map, Progress, Unordered};
 pub use options::JobOptions;
 #[cfg(any(test, fuzz))]
 #[doc(hidden)]
 pub use process::fuzzing;
-pub use process::{Doorbell, ProcessPool, ProcessPoolBuilder, init};
+pub use process::{
+    Doorbell, PoolState, ProcessPool, ProcessPoolBuilder, Statistics, WorkerState,
+    WorkerStatistics, init,
+};
 pub use sets::{AsCompleted, Unfinished, WaitUntil, Waited, as_completed, wait};
+pub use stream::{ResultStream, Source};
 pub use thread::{ThreadPool, ThreadPoolBuilder};
+
+/// A `main` that calls [`init`] first.
+///
+/// # Examples
+///
+/// ```
+/// pool::main! {
+///     fn main() -> std::io::Result<()> {
+///         let pool = pool::ProcessPool::new()?;
+///         assert_eq!(pool.submit(|n: u32| n + 1, (1,)).wait(), Ok(2));
+///         Ok(())
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! main {
+    ($(#[$attribute:meta])* fn main() $(-> $output:ty)? $body:block) => {
+        $(#[$attribute])*
+        fn main() $(-> $output)? {
+            $crate::init();
+            $body
+        }
+    };
+}

@@ -3,17 +3,39 @@
 //! `catch_unwind` gives the payload but not the place; only the panic hook sees that. So the first
 //! pool puts a hook in front of the program's own: on a thread that is inside [`catch`] it notes
 //! the place, and it always calls the hook it found, so panics are printed as ever.
+//!
+//! A worker process has last words: what the hook sees is also written where the parent can read it
+//! when the process is gone, for a panic may turn into an abort.
 
 use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 
 use crate::error::{JobError, Panic};
 
 thread_local! {
     static INSIDE: Cell<u32> = const { Cell::new(0) };
-    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+    static PLACE: RefCell<Place> = const { RefCell::new(Place { location: None, backtrace: None }) };
+}
+
+/// What only the hook sees of a panic.
+#[derive(Debug, Default)]
+struct Place {
+    location: Option<String>,
+    backtrace: Option<String>,
+}
+
+/// Keeps what a panic says in case the process does not survive it.
+type Keep = fn(&Panic);
+
+static LAST_WORDS: OnceLock<Keep> = OnceLock::new();
+
+/// From now on, panics on any thread are handed to `keep` as they begin, and carry a backtrace
+/// whatever the environment says. For worker processes.
+pub(crate) fn keep_last_words(keep: Keep) {
+    let _ = LAST_WORDS.set(keep);
 }
 
 /// What was caught.
@@ -21,11 +43,13 @@ thread_local! {
 pub(crate) struct Caught {
     pub(crate) message: String,
     pub(crate) location: Option<String>,
+    backtrace: Option<String>,
 }
 
 impl Caught {
     pub(crate) fn into_panic(self, task: &str) -> Panic {
-        Panic { task: task.to_owned(), message: self.message, location: self.location }
+        let Caught { message, location, backtrace } = self;
+        Panic { task: task.to_owned(), message, location, backtrace }
     }
 
     pub(crate) fn into_error(self, task: &str) -> JobError {
@@ -45,14 +69,47 @@ pub(crate) fn install_hook() {
         panic::set_hook(Box::new(move |info| {
             // `try_with`: a panic in the destructor of another thread-local may come later than
             // ours.
-            if INSIDE.try_with(Cell::get).unwrap_or(0) > 0 {
-                let place = info.location().map(ToString::to_string);
-                let _ = PLACE.try_with(|slot| *slot.borrow_mut() = place);
+            if INSIDE.try_with(Cell::get).unwrap_or(0) > 0 || LAST_WORDS.get().is_some() {
+                note(info);
             }
             previous(info);
         }));
     });
 }
+
+fn note(info: &panic::PanicHookInfo<'_>) {
+    let keep = LAST_WORDS.get();
+    let backtrace = match keep {
+        Some(_) => Backtrace::force_capture(),
+        None => Backtrace::capture(),
+    };
+    let captured = backtrace.status() == BacktraceStatus::Captured;
+    let place = Place {
+        location: info.location().map(ToString::to_string),
+        backtrace: captured.then(|| backtrace.to_string()),
+    };
+    let message = text_of(info.payload()).unwrap_or(NOT_TEXT);
+    // What the runtime says as a panic becomes an abort tells less than the panic itself did.
+    let echo = ["panic in a function that cannot unwind", "panic in a destructor during cleanup"];
+    if let Some(keep) = keep
+        && !echo.contains(&message)
+    {
+        keep(&Panic {
+            task: String::new(),
+            message: message.to_owned(),
+            location: place.location.clone(),
+            backtrace: place.backtrace.clone(),
+        });
+    }
+    let _ = PLACE.try_with(|slot| *slot.borrow_mut() = place);
+}
+
+fn text_of(payload: &(dyn Any + Send)) -> Option<&str> {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&'static str>().copied())
+}
+
+const NOT_TEXT: &str = "the panic's payload was not text";
 
 /// Runs `f`, and turns a panic in it into a value.
 ///
@@ -63,24 +120,20 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Caught> {
     let outcome = panic::catch_unwind(AssertUnwindSafe(f));
     INSIDE.set(INSIDE.get() - 1);
     outcome.map_err(|payload| {
-        let location = PLACE.take();
-        Caught { message: message_of(payload), location }
+        let Place { location, backtrace } = PLACE.take();
+        Caught { message: message_of(payload), location, backtrace }
     })
 }
 
 fn message_of(payload: Box<dyn Any + Send>) -> String {
-    let payload = match payload.downcast::<String>() {
-        Ok(text) => return *text,
-        Err(other) => other,
-    };
-    if let Some(text) = payload.downcast_ref::<&'static str>() {
-        return (*text).to_owned();
+    if let Some(text) = text_of(&*payload) {
+        return text.to_owned();
     }
     // A payload of the user's own type may panic when dropped; what that throws is given up.
     if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
     }
-    "the panic's payload was not text".to_owned()
+    NOT_TEXT.to_owned()
 }
 
 #[cfg(test)]

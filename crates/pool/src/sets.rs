@@ -3,15 +3,13 @@
 use std::error::Error;
 use std::fmt;
 use std::iter::FusedIterator;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures_core::Stream;
-
 use crate::error::JobError;
 use crate::job::{Job, JobState};
+use crate::stream::{ResultStream, Source};
 use crate::watch::{self, Arrivals};
 
 /// How long [`wait`] waits.
@@ -143,12 +141,8 @@ pub fn as_completed<R>(jobs: impl IntoIterator<Item = Job<R>>) -> AsCompleted<R>
 
 /// Results of jobs as they end, each with the place its job had; made by [`as_completed`].
 ///
-/// An iterator that blocks, and a [`Stream`] for async code. Dropping it drops the jobs that are
+/// An iterator that blocks; [`stream`](AsCompleted::stream) is for async code. Dropping it drops the jobs that are
 /// left, which does not cancel them.
-///
-/// # Cancel safety
-///
-/// Awaiting the next result is Strict: dropping the wait loses nothing.
 #[must_use = "results are given as it is iterated"]
 pub struct AsCompleted<R> {
     jobs: Vec<Option<Job<R>>>,
@@ -177,6 +171,11 @@ impl fmt::Display for Unfinished {
 impl Error for Unfinished {}
 
 impl<R> AsCompleted<R> {
+    /// The same for async code.
+    pub fn stream(self) -> ResultStream<Self> {
+        ResultStream(self)
+    }
+
     /// The next result, if one comes within `limit`; `Ok(None)` after the last.
     ///
     /// # Errors
@@ -237,23 +236,22 @@ impl<R> Iterator for AsCompleted<R> {
 impl<R> FusedIterator for AsCompleted<R> {}
 impl<R> ExactSizeIterator for AsCompleted<R> {}
 
-impl<R> Stream for AsCompleted<R> {
-    type Item = (usize, Result<R, JobError>);
+impl<R> Source for AsCompleted<R> {
+    type Yield = (usize, Result<R, JobError>);
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        if this.left == 0 {
+    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Self::Yield>> {
+        if self.left == 0 {
             return Poll::Ready(None);
         }
-        if let Some(number) = this.arrivals.try_take() {
-            return Poll::Ready(Some(this.give(number)));
+        if let Some(number) = self.arrivals.try_take() {
+            return Poll::Ready(Some(self.give(number)));
         }
-        this.help();
-        this.arrivals.poll_take(cx).map(|number| Some(this.give(number)))
+        self.help();
+        self.arrivals.poll_take(cx).map(|number| Some(self.give(number)))
     }
 
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+    fn bounds(&self) -> (usize, Option<usize>) {
+        Iterator::size_hint(self)
     }
 }
 

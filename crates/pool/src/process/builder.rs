@@ -5,9 +5,11 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use super::hub::Hub;
+use super::hub::{Hub, Life};
 use super::{ProcessPool, init, ship, supervisor};
+use crate::cores;
 use crate::error::JobError;
 use crate::panics;
 
@@ -32,11 +34,19 @@ pub struct ProcessPoolBuilder {
     workers: Option<usize>,
     name: Option<String>,
     initializer: Option<Result<u64, JobError>>,
+    life: Life,
+    avoid_cores: Vec<usize>,
 }
 
 impl ProcessPoolBuilder {
     pub(super) fn new() -> ProcessPoolBuilder {
-        ProcessPoolBuilder { workers: None, name: None, initializer: None }
+        ProcessPoolBuilder {
+            workers: None,
+            name: None,
+            initializer: None,
+            life: Life::default(),
+            avoid_cores: Vec::new(),
+        }
     }
 
     /// How many worker processes there are when all are needed. Unless set, one for each core
@@ -62,13 +72,68 @@ impl ProcessPoolBuilder {
         self
     }
 
+    /// A worker that has answered so many jobs ends, and another takes its place: for functions that
+    /// leak. A chunk of a map counts as one.
+    ///
+    /// # Panics
+    ///
+    /// If `jobs` is 0.
+    #[doc(alias = "max_tasks_per_child")]
+    pub fn max_tasks_per_worker(mut self, jobs: u64) -> Self {
+        assert!(jobs > 0, "a worker that may do nothing is of no use");
+        self.life.max_tasks = Some(jobs);
+        self
+    }
+
+    /// A worker that has been idle for `limit` ends, unless only `keep` are left. Workers are started
+    /// again when jobs need them. Unless set, workers stay.
+    pub fn idle_timeout(mut self, limit: Duration, keep: usize) -> Self {
+        self.life.idle = Some((limit, keep));
+        self
+    }
+
+    /// The most memory a worker may have: heap and stacks of threads, in bytes (`RLIMIT_DATA` of
+    /// getrlimit(2)). An allocation beyond it fails, which in Rust ends the process: it costs the
+    /// job that asked for too much.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.life.limits.memory = Some(bytes);
+        self
+    }
+
+    /// The most CPU time a worker may use in its life, rounded up to seconds (`RLIMIT_CPU`). A worker
+    /// that reaches it is ended by the kernel, with the job it runs. For a limit per job see
+    /// [`JobOptions::timeout`](crate::JobOptions::timeout).
+    pub fn cpu_limit(mut self, limit: Duration) -> Self {
+        self.life.limits.cpu = Some(limit);
+        self
+    }
+
+    /// The most files a worker may have open (`RLIMIT_NOFILE`); as the parent unless set.
+    pub fn open_files_limit(mut self, files: u64) -> Self {
+        self.life.limits.files = Some(files);
+        self
+    }
+
+    /// Whether a worker that crashes may leave a core file; `false` unless set.
+    pub fn core_dumps(mut self, allow: bool) -> Self {
+        self.life.limits.core_dumps = allow;
+        self
+    }
+
+    /// Keeps the workers off these cores, for instance off those that event loops are pinned to.
+    /// Unless [`workers`](Self::workers) is set there are then fewer of them, too.
+    pub fn avoid_cores(mut self, cores: impl IntoIterator<Item = usize>) -> Self {
+        self.avoid_cores.extend(cores);
+        self
+    }
+
     /// Makes the pool. Workers are started when jobs need them.
     ///
     /// # Errors
     ///
     /// If [`init`](crate::init) was not called (`Unsupported`: the program could not serve as a
     /// worker); `InvalidInput` for 0 workers, a name with a NUL byte, an initialiser that lies in a
-    /// shared library, or a pool nested too deeply; and what kept the pool from making its
+    /// shared library, no core left, or a pool nested too deeply; and what kept the pool from making its
     /// descriptors and its thread.
     pub fn build(self) -> io::Result<ProcessPool> {
         static POOLS: AtomicU64 = AtomicU64::new(1);
@@ -83,11 +148,17 @@ impl ProcessPoolBuilder {
         if init::depth() >= DEEPEST {
             return Err(invalid(format!("it is inside {DEEPEST} pools already")));
         }
+        let mut life = self.life;
+        if !self.avoid_cores.is_empty() {
+            let left = cores::without(&self.avoid_cores);
+            life.limits.cores = Some(left.map_err(|e| invalid(e.to_string()))?);
+        }
+        let available = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let workers = match self.workers {
             Some(0) => return Err(invalid("it needs at least one worker".to_owned())),
             Some(workers) => workers,
             None if init::depth() > 0 => 1,
-            None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            None => life.limits.cores.as_ref().map_or(available, |left| left.len().min(available)),
         };
         // Relaxed: the number only has to be unique.
         let id = POOLS.fetch_add(1, Ordering::Relaxed);
@@ -99,7 +170,7 @@ impl ProcessPoolBuilder {
         let intent =
             |e: io::Error| io::Error::new(e.kind(), format!("building a process pool: {e}"));
         panics::install_hook();
-        let hub = Arc::new(Hub::new(id, workers, name, initializer).map_err(intent)?);
+        let hub = Arc::new(Hub::new(id, workers, name, initializer, life).map_err(intent)?);
         let own = Arc::clone(&hub);
         hub.start_thread("supervise", move || supervisor::run(own)).map_err(intent)?;
         Ok(ProcessPool { hub })
@@ -112,6 +183,8 @@ impl fmt::Debug for ProcessPoolBuilder {
             .field("workers", &self.workers)
             .field("name", &self.name)
             .field("initializer", &self.initializer.is_some())
+            .field("life", &self.life)
+            .field("avoid_cores", &self.avoid_cores)
             .finish()
     }
 }

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::codec;
 use super::hub::Hub;
 use super::page::Page;
 use super::reapers::Waiter;
@@ -36,6 +37,62 @@ pub(crate) struct Call {
     /// The entry's offset in the program.
     pub(crate) entry: u64,
     pub(crate) arguments: Vec<u8>,
+    /// The arguments are records of a chunk's items.
+    pub(crate) chunk: bool,
+    /// The worker is to note when each item starts.
+    pub(crate) timed: bool,
+    /// Of a chunk that lost workers: records of the results of those items that are not among the
+    /// arguments any more.
+    pub(crate) before: Vec<u8>,
+}
+
+impl Call {
+    /// What the job ends with, the earlier results of a chunk included.
+    fn outcome(&self, last: Outcome<Vec<u8>>) -> Outcome<Vec<u8>> {
+        if self.before.is_empty() {
+            return last;
+        }
+        Ok(match last {
+            Ok(answer) => codec::joined(&self.before, &answer),
+            Err(error) => {
+                let mut results = codec::joined(&self.before, &[]);
+                codec::records(&self.arguments)
+                    .for_each(|_| codec::append_lost(&mut results, &error));
+                results
+            }
+        })
+    }
+
+    /// A chunk's worker is gone. Takes in what it left: results of its first items, and whether the
+    /// next one was begun; that one ends with `blame`, or with `None` is tried again.
+    fn salvage(&mut self, left: &Left, blame: impl FnOnce() -> Option<JobError>) {
+        let mut done = codec::records(&left.results).count();
+        self.before.extend_from_slice(&left.results);
+        if left.begun > done as u64
+            && let Some(error) = blame()
+        {
+            codec::append_lost(&mut self.before, &error);
+            done += 1;
+        }
+        self.arguments = codec::behind(&self.arguments, done).to_vec();
+    }
+}
+
+/// What a dead worker left of the chunk it ran.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// How many items it had begun.
+    pub(super) begun: u64,
+    /// Records of the results it had.
+    pub(super) results: Vec<u8>,
+}
+
+/// Why a running job lost its worker.
+#[derive(Debug)]
+pub(super) enum Cause {
+    Died(WorkerDeath),
+    Killed(WorkerDeath),
+    TimedOut(Limit),
 }
 
 /// A job as the pool sees it; its result is bytes.
@@ -170,6 +227,10 @@ impl Cell {
     }
 
     fn end(&self, mut slot: MutexGuard<'_, Slot>, outcome: Outcome<Vec<u8>>) -> bool {
+        let outcome = match &slot.stage {
+            Stage::Queued(call) | Stage::Offered { call, .. } => call.outcome(outcome),
+            Stage::Done(_) | Stage::Taken => outcome,
+        };
         let stage = mem::replace(&mut slot.stage, Stage::Done(outcome));
         let state = slot.state();
         let (waker, waiter) = (slot.waker.take(), slot.waiter.take());
@@ -211,26 +272,58 @@ impl Cell {
         }
     }
 
-    /// Hub: the worker died while it ran the job. `None`: the job is queued again for another
-    /// attempt; else what it has ended with.
-    pub(super) fn lose(&self, death: WorkerDeath) -> Option<JobError> {
+    /// Hub: the worker is gone while it ran the job. `None`: the job is queued again, for another
+    /// attempt or for the other items of a chunk; else what it has ended with.
+    pub(super) fn lose(&self, cause: Cause, left: &Left) -> Option<Outcome<Vec<u8>>> {
         let mut slot = self.lock();
-        slot.deaths.push(death);
-        if slot.deaths.len() <= self.retries as usize {
-            match mem::replace(&mut slot.stage, Stage::Taken) {
-                Stage::Offered { call, .. } => {
-                    slot.stage = Stage::Queued(call);
-                    return None;
-                }
-                other => slot.stage = other,
+        let mut call = match mem::replace(&mut slot.stage, Stage::Taken) {
+            Stage::Offered { call, .. } => call,
+            other => {
+                slot.stage = other;
+                return None;
+            }
+        };
+        let deaths = &mut slot.deaths;
+        let again = if call.chunk {
+            call.salvage(left, || self.verdict(cause, deaths));
+            // All are done: it died before it could say so, or with the last one.
+            if call.arguments.is_empty() {
+                Err(Ok(codec::joined(&call.before, &[])))
+            } else {
+                Ok(())
+            }
+        } else {
+            self.verdict(cause, deaths).map_or(Ok(()), |error| Err(Err(error)))
+        };
+        match again {
+            Ok(()) => {
+                slot.stage = Stage::Queued(call);
+                None
+            }
+            Err(outcome) => {
+                call.before.clear();
+                slot.stage = Stage::Queued(call);
+                Some(outcome)
             }
         }
-        let mut deaths = mem::take(&mut slot.deaths);
-        let error = match deaths.len() {
+    }
+
+    /// What a job, or an item, ends with whose worker is gone; `None` if it is to be tried again.
+    fn verdict(&self, cause: Cause, deaths: &mut Vec<WorkerDeath>) -> Option<JobError> {
+        let death = match cause {
+            Cause::Killed(death) => return Some(JobError::Killed(Box::new(death))),
+            Cause::TimedOut(limit) => return Some(JobError::timed_out(&self.task, limit, true)),
+            Cause::Died(death) => death,
+        };
+        deaths.push(death);
+        if deaths.len() <= self.retries as usize {
+            return None;
+        }
+        let mut deaths = mem::take(deaths);
+        Some(match deaths.len() {
             1 => JobError::WorkerDied(Box::new(deaths.remove(0))),
             _ => JobError::Poisoned(Box::new(Poisoned { task: self.task.to_string(), deaths })),
-        };
-        Some(error)
+        })
     }
 
     /// Cancels the job if no worker has started it. Returns whether it is cancelled.

@@ -29,13 +29,22 @@ pub(crate) enum Tag {
     ResultRefused = 3,
     /// Text: why the arguments could not be encoded. The worker sends it back as it is.
     Unsent = 4,
+    /// A `JobError`: what the parent says of an item that was lost with its worker.
+    Lost = 5,
 }
 
 impl Tag {
     fn from_byte(byte: u8) -> Option<Tag> {
-        [Tag::Value, Tag::Panicked, Tag::ArgumentsRefused, Tag::ResultRefused, Tag::Unsent]
-            .get(usize::from(byte))
-            .copied()
+        [
+            Tag::Value,
+            Tag::Panicked,
+            Tag::ArgumentsRefused,
+            Tag::ResultRefused,
+            Tag::Unsent,
+            Tag::Lost,
+        ]
+        .get(usize::from(byte))
+        .copied()
     }
 }
 
@@ -124,6 +133,23 @@ pub(crate) fn records(mut bytes: &[u8]) -> impl Iterator<Item = (Tag, &[u8])> {
     })
 }
 
+/// The records behind the first `count`.
+pub(crate) fn behind(bytes: &[u8], count: usize) -> &[u8] {
+    let passed: usize = records(bytes).take(count).map(|(_, record)| 5 + record.len()).sum();
+    &bytes[passed..]
+}
+
+/// Parent: appends what became of an item that was lost.
+pub(crate) fn append_lost(out: &mut Vec<u8>, error: &JobError) {
+    append_record(out, Tag::Lost, |out| append(error, out).map(|()| Tag::Lost));
+}
+
+/// Parent: the results of a chunk, put together from several runs; `last` is the answer of the last.
+pub(crate) fn joined(before: &[u8], last: &[u8]) -> Vec<u8> {
+    let (took, last) = last.split_at_checked(8).unwrap_or((&[0; 8], &[]));
+    [took, before, last].concat()
+}
+
 /// Parent: the items of a chunk as arguments of a call.
 ///
 /// # Errors
@@ -176,6 +202,10 @@ pub(crate) fn error_of(task: &str, tag: Tag, record: &[u8]) -> JobError {
             JobError::encode(task, format!("encoding its result in the worker failed: {text}"))
         }
         Tag::Unsent => JobError::encode(task, format!("encoding its arguments failed: {text}")),
+        Tag::Lost => match read::<JobError>(record) {
+            Ok(error) => error,
+            Err(why) => JobError::decode(task, format!("decoding its fate failed: {why}")),
+        },
         Tag::Value => JobError::decode(task, "a value where an error was due"),
     }
 }

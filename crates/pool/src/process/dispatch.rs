@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
-use super::cell::{Cell, Verdict};
+use super::cell::{Cause, Cell, Left, Verdict};
 use super::codec::{self, Tag};
 use super::hub::{Ended, Hub, State};
-use super::link::{Reply, Sentence, Worker};
+use super::link::{Reply, Sent, Sentence, Worker};
+use super::page::Diary;
 use super::wire::Kind;
 use crate::error::{Exit, JobError, WorkerDeath};
 
@@ -69,6 +70,7 @@ impl Hub {
         for Reply { kind, job, payload } in replies {
             if kind != Kind::Skipped {
                 state.stillborn = 0;
+                state.done += 1;
             }
             // Without a job: it was recalled and given to another worker.
             let Some(cell) = job else { continue };
@@ -110,6 +112,20 @@ impl Hub {
             let error = JobError::broken(reason);
             ended.extend(state.backlog.drain(..).map(|cell| (cell, Err(error.clone()))));
         }
+        self.hand_out(state);
+        for worker in state.workers.iter_mut().filter(|worker| worker.is_through()) {
+            worker.send_stop();
+            // Another is to take its place.
+            self.alarm();
+        }
+        if state.closing || state.broken.is_some() {
+            for worker in state.workers.iter_mut().filter(|worker| worker.is_idle()) {
+                worker.send_stop();
+            }
+        }
+    }
+
+    fn hand_out(&self, state: &mut State) {
         loop {
             while let Some(cell) = state.backlog.pop_front() {
                 let roomy = state.workers.iter_mut().filter(|worker| worker.has_room());
@@ -136,17 +152,37 @@ impl Hub {
                 None => break,
             }
         }
-        if state.closing || state.broken.is_some() {
-            for worker in state.workers.iter_mut().filter(|worker| worker.is_idle()) {
-                worker.send_stop();
+    }
+
+    /// Supervisor: sends workers home that have been idle for long. Returns when to look again.
+    pub(super) fn retire_idle(&self) -> Option<Instant> {
+        let (limit, keep) = self.life.idle?;
+        let mut state = self.lock();
+        let now = Instant::now();
+        let mut spare = state.desired.saturating_sub(keep);
+        let mut next = None;
+        let mut retired = 0;
+        for worker in state.workers.iter_mut().filter(|worker| worker.is_idle()) {
+            let at = worker.idle_since.checked_add(limit);
+            match at {
+                _ if spare == 0 => break,
+                Some(at) if at <= now => {
+                    worker.send_stop();
+                    (spare, retired) = (spare - 1, retired + 1);
+                }
+                Some(at) => next = Some(next.map_or(at, |next: Instant| next.min(at))),
+                None => {}
             }
         }
+        state.desired -= retired;
+        next
     }
 
     /// Supervisor: a worker has reported ready.
     pub(super) fn welcome(&self, worker: Worker) {
         let mut state = self.lock();
         state.starting -= 1;
+        state.started += 1;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, worker.key);
         let watched = self.epoll().add(worker.fd(), event);
         state.workers.push(worker);
@@ -169,28 +205,25 @@ impl Hub {
         let worker = state.workers.swap_remove(index);
         let _ = self.epoll().delete(worker.fd());
         let (pid, age) = (worker.pid, worker.ready_at.elapsed());
-        let (useful, stopped) = (worker.useful, worker.stopping);
-        let sentence = worker.condemned.clone();
-        let mut ran = sentence.is_some();
+        let (useful, stopped) = (worker.answered > 0, worker.stopping);
+        state.deaths += u64::from(!stopped);
+        let will = Will::of(&worker, exit);
+        let mut ran = worker.condemned.is_some();
         // The last one first: each goes to the front of its rank.
-        for cell in worker.into_jobs().rev() {
+        for sent in worker.into_sent().rev() {
+            let Sent { job: Some(cell), partial, items, .. } = sent else { continue };
             if cell.recall() {
                 state.queue_first(cell);
             } else if cell.is_claimed() {
                 ran = true;
-                let death = WorkerDeath { task: cell.task.to_string(), pid, exit };
-                let sentence =
-                    sentence.as_ref().filter(|(condemned, _)| Arc::ptr_eq(condemned, &cell));
-                let error = match sentence {
-                    Some((_, Sentence::Killed)) => Some(JobError::Killed(Box::new(death))),
-                    Some((_, Sentence::TimedOut(limit))) => {
-                        Some(JobError::timed_out(&cell.task, *limit, true))
+                match cell.lose(will.cause(&cell), &will.left(partial, items)) {
+                    Some(outcome) => ended.push((cell, outcome)),
+                    None => {
+                        if let Some((at, _)) = cell.deadline {
+                            self.look_at(&mut state, at, &cell);
+                        }
+                        state.queue_first(cell);
                     }
-                    None => cell.lose(death),
-                };
-                match error {
-                    Some(error) => ended.push((cell, Err(error))),
-                    None => state.queue_first(cell),
                 }
             }
             // Else it was cancelled.
@@ -305,6 +338,46 @@ impl Hub {
         state.broken.get_or_insert(reason);
         self.pump(state, ended);
         self.alarm();
+    }
+}
+
+/// What a dead worker leaves behind.
+struct Will {
+    death: WorkerDeath,
+    condemned: Option<(Arc<Cell>, Sentence)>,
+    diary: Diary,
+}
+
+impl Will {
+    fn of(worker: &Worker, exit: Exit) -> Will {
+        let last_words = worker.last_words().map(Box::new);
+        let pid = worker.pid;
+        let death = WorkerDeath { task: String::new(), pid, exit, last_words };
+        Will { death, condemned: worker.condemned.clone(), diary: worker.diary() }
+    }
+
+    /// Why the job it ran lost it.
+    fn cause(&self, cell: &Arc<Cell>) -> Cause {
+        let mut death = WorkerDeath { task: cell.task.to_string(), ..self.death.clone() };
+        if let Some(panic) = &mut death.last_words {
+            panic.task.clone_from(&death.task);
+        }
+        match &self.condemned {
+            Some((condemned, sentence)) if Arc::ptr_eq(condemned, cell) => match sentence {
+                Sentence::Killed => Cause::Killed(death),
+                Sentence::TimedOut(limit) => Cause::TimedOut(*limit),
+            },
+            _ => Cause::Died(death),
+        }
+    }
+
+    /// What there is of a chunk it ran: what it had sent, and what was on its shelf since.
+    fn left(&self, mut results: Vec<u8>, items: u64) -> Left {
+        // Else it died between sending all and clearing the shelf.
+        if self.diary.sent_off == items {
+            results.extend_from_slice(&self.diary.shelf);
+        }
+        Left { begun: self.diary.begun, results }
     }
 }
 

@@ -88,6 +88,7 @@ fn expected(bytes: &[u8]) -> Step {
         Kind::ArgumentsRefused,
         Kind::ResultRefused,
         Kind::Skipped,
+        Kind::Partial,
     ];
     let kind = kinds.into_iter().find(|kind| *kind as u8 == head[4]);
     match kind.filter(|_| head[5..8] == [0; 3] && length as usize <= MAX_PAYLOAD) {
@@ -118,7 +119,7 @@ fn records(bytes: &[u8]) {
     assert!(bytes.starts_with(&again), "other records than there are");
     if let Some((head, rest)) = bytes[again.len()..].split_first_chunk::<5>() {
         let length = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;
-        let whole = head[0] <= Tag::Unsent as u8 && length <= rest.len();
+        let whole = head[0] <= Tag::Lost as u8 && length <= rest.len();
         assert!(!whole, "a whole record at {} was passed over", again.len());
     }
     let chunk = codec::chunk_of_results::<(u64, String)>("task", bytes);

@@ -16,13 +16,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::cell::{Call, Cell};
+use super::limits::Limits;
 use super::link::{Sentence, Worker};
 #[cfg(doc)]
 use super::page::DEPTH;
@@ -54,10 +55,24 @@ pub(super) struct State {
     pub(super) broken: Option<String>,
     /// Workers in a row that died before they did anything.
     pub(super) stillborn: u32,
+    /// For statistics: calls answered; workers ever ready; workers that ended unasked.
+    pub(super) done: u64,
+    pub(super) started: u64,
+    pub(super) deaths: u64,
     /// The supervisor looks every few milliseconds whether results lie about.
     pub(super) watched: bool,
     /// Those who wait for all work to end.
     pub(super) drain_waiters: Vec<Arc<Waiter>>,
+}
+
+/// How long workers live, and what they may use.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Life {
+    /// Jobs one worker answers before another takes its place.
+    pub(super) max_tasks: Option<u64>,
+    /// How long a worker may be idle, and how many may be so for ever.
+    pub(super) idle: Option<(Duration, usize)>,
+    pub(super) limits: Limits,
 }
 
 /// One pool, shared by its handle, its jobs and its threads.
@@ -67,6 +82,7 @@ pub(crate) struct Hub {
     pub(super) limit: usize,
     pub(super) name: String,
     pub(super) initializer: Option<u64>,
+    pub(super) life: Life,
     pub(super) reapers: Reapers,
     state: Mutex<State>,
     /// Readable when a worker's socket has something: the doorbell.
@@ -87,6 +103,7 @@ impl Hub {
         limit: usize,
         name: String,
         initializer: Option<u64>,
+        life: Life,
     ) -> io::Result<Hub> {
         let event = || EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
         let state = State {
@@ -99,6 +116,9 @@ impl Hub {
             closing: false,
             broken: None,
             stillborn: 0,
+            done: 0,
+            started: 0,
+            deaths: 0,
             watched: false,
             drain_waiters: Vec::new(),
         };
@@ -107,6 +127,7 @@ impl Hub {
             limit,
             name,
             initializer,
+            life,
             reapers: Reapers::new(),
             state: Mutex::new(state),
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
@@ -329,6 +350,31 @@ impl Hub {
             self.wait_until_over();
             self.join();
         }
+    }
+
+    /// Takes no more jobs, waits at most for `limit`, then ends what is left.
+    pub(super) fn shutdown_within(&self, limit: Duration, cancel_pending: bool) -> bool {
+        self.shutdown(false, cancel_pending);
+        let waiter = Arc::new(Waiter::default());
+        let mut state = self.lock();
+        state.drain_waiters.push(Arc::clone(&waiter));
+        let mut ended = Ended::new();
+        self.settle(state, false, &mut ended);
+        self.tell(ended, false);
+        if !self.on_own_thread() {
+            self.wait(&waiter, Instant::now().checked_add(limit));
+        }
+        let drained = waiter.is_done();
+        if !drained {
+            // What is pending goes first: it would start when what runs is gone.
+            let left = self.lock().all_jobs();
+            let running: Vec<_> = left.into_iter().rev().filter(|cell| !cell.cancel()).collect();
+            running.iter().for_each(|cell| {
+                self.kill(cell);
+            });
+        }
+        self.shutdown(true, true);
+        drained
     }
 
     /// Supervisor: the last worker is gone.

@@ -11,13 +11,14 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::cell::{Call, Cell};
-use super::page::{DEPTH, Page};
+use super::codec;
+use super::page::{DEPTH, Diary, Page};
 use super::sys;
-use super::wire::{Header, Inbox, Kind};
-use crate::error::Limit;
+use super::wire::{Header, Inbox, Kind, TIMED};
+use crate::error::{Limit, Panic};
 
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -31,8 +32,11 @@ pub(super) struct Worker {
     outbox: VecDeque<u8>,
     sent: VecDeque<Sent>,
     tickets: u64,
-    /// It has answered a call.
-    pub(super) useful: bool,
+    /// How many calls it has answered, and how many it may.
+    pub(super) answered: u64,
+    most: Option<u64>,
+    /// When it last had nothing more to answer.
+    pub(super) idle_since: Instant,
     /// Its end of the socket is closed, or it sent garbage: the supervisor ends it.
     pub(super) lost: bool,
     /// It is to be killed for the job it runs.
@@ -51,9 +55,13 @@ pub(super) enum Sentence {
 }
 
 #[derive(Debug)]
-struct Sent {
+pub(super) struct Sent {
     ticket: u64,
-    job: Option<Arc<Cell>>,
+    pub(super) job: Option<Arc<Cell>>,
+    /// Of a chunk: results that have come ahead of the answer.
+    pub(super) partial: Vec<u8>,
+    /// Those are the results of so many items.
+    pub(super) items: u64,
 }
 
 /// An answer, as it came.
@@ -65,7 +73,13 @@ pub(super) struct Reply {
 }
 
 impl Worker {
-    pub(super) fn new(key: u64, pid: u32, socket: UnixStream, page: Page, inbox: Inbox) -> Worker {
+    pub(super) fn new(
+        (key, pid): (u64, u32),
+        socket: UnixStream,
+        page: Page,
+        inbox: Inbox,
+        most: Option<u64>,
+    ) -> Worker {
         Worker {
             key,
             pid,
@@ -76,7 +90,9 @@ impl Worker {
             outbox: VecDeque::new(),
             sent: VecDeque::new(),
             tickets: 0,
-            useful: false,
+            answered: 0,
+            most,
+            idle_since: Instant::now(),
             lost: false,
             condemned: None,
             stopping: false,
@@ -94,7 +110,21 @@ impl Worker {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.sent.len() < DEPTH && self.outbox.is_empty() && self.is_sound()
+        self.sent.len() < DEPTH && self.outbox.is_empty() && self.is_sound() && !self.is_spent()
+    }
+
+    /// Whether it has, or has had, all the calls it may.
+    fn is_spent(&self) -> bool {
+        self.most.is_some_and(|most| self.answered + self.jobs().count() as u64 >= most)
+    }
+
+    /// Whether it has answered all the calls it may, and is to go.
+    pub(super) fn is_through(&self) -> bool {
+        self.sent.is_empty() && self.is_sound() && self.is_spent()
+    }
+
+    pub(super) fn running_for(&self) -> Duration {
+        self.page.running_for()
     }
 
     /// Whether it is to go on working.
@@ -121,12 +151,13 @@ impl Worker {
         let page = Arc::clone(&self.page);
         if cell.offer(&page, ticket, |call| self.send_call(ticket, call)) {
             self.tickets += 1;
-            self.sent.push_back(Sent { ticket, job: Some(cell) });
+            self.sent.push_back(Sent { ticket, job: Some(cell), partial: Vec::new(), items: 0 });
         }
     }
 
     fn send_call(&mut self, ticket: u64, call: &Call) {
-        let header = Header::new(Kind::Call, ticket, call.entry, call.arguments.len());
+        let timed = if call.timed { TIMED } else { 0 };
+        let header = Header::new(Kind::Call, ticket, call.entry | timed, call.arguments.len());
         self.send(header, &call.arguments);
     }
 
@@ -218,18 +249,44 @@ impl Worker {
                 Ok(None) => return true,
                 Err(_) => return false,
             };
-            let Some(sent) = self.sent.pop_front() else { return false };
-            if sent.ticket != header.ticket || !header.kind.is_answer() {
-                self.sent.push_front(sent);
+            let Some(sent) = self.sent.front_mut() else { return false };
+            if sent.ticket != header.ticket {
                 return false;
             }
-            answer(Reply { kind: header.kind, job: sent.job, payload: payload.to_vec() });
-            self.useful |= header.kind != Kind::Skipped;
+            if header.kind == Kind::Partial {
+                sent.partial.extend_from_slice(payload);
+                sent.items = header.value;
+                continue;
+            }
+            if !header.kind.is_answer() {
+                return false;
+            }
+            let payload = match (header.kind, sent.partial.is_empty()) {
+                (Kind::Done, false) => codec::joined(&sent.partial, payload),
+                _ => payload.to_vec(),
+            };
+            let job = sent.job.take();
+            self.sent.pop_front();
+            answer(Reply { kind: header.kind, job, payload });
+            self.answered += u64::from(header.kind != Kind::Skipped);
+            if self.sent.is_empty() {
+                self.idle_since = Instant::now();
+            }
         }
     }
 
-    /// Its last will: the jobs it leaves, oldest first.
-    pub(super) fn into_jobs(self) -> impl DoubleEndedIterator<Item = Arc<Cell>> {
-        self.sent.into_iter().filter_map(|sent| sent.job)
+    /// Its last will: what it leaves unanswered, oldest first.
+    pub(super) fn into_sent(self) -> impl DoubleEndedIterator<Item = Sent> {
+        self.sent.into_iter()
+    }
+
+    /// When it is gone: the panic it died of, if it had time to say so.
+    pub(super) fn last_words(&self) -> Option<Panic> {
+        codec::read(&self.page.last_words()).ok()
+    }
+
+    /// When it is gone: how far it had come with a chunk.
+    pub(super) fn diary(&self) -> Diary {
+        self.page.diary()
     }
 }

@@ -1,8 +1,8 @@
 //! `ProcessPool`: an executor whose workers are processes.
 //!
 //! Parent's side: `hub` (queue, replies), `dispatch` (who gets what), `link` (one worker's line),
-//! `cell` (one job), `reapers` (who collects), `doorbell`, `supervisor`, `spawn`. Worker's side:
-//! `init`, `worker`. Both: `ship` and `image` (functions), `codec` and `wire` (bytes), `claim` and
+//! `cell` (one job), `reapers` (who collects), `doorbell`, `supervisor`, `spawn`, `statistics`.
+//! Worker's side: `init`, `worker`, `limits`. Both: `ship` and `image` (functions), `codec` and `wire` (bytes), `claim` and
 //! `page` (shared memory), `sys`.
 
 mod builder;
@@ -16,11 +16,13 @@ pub mod fuzzing;
 mod hub;
 mod image;
 mod init;
+mod limits;
 mod link;
 mod page;
 mod reapers;
 mod ship;
 mod spawn;
+mod statistics;
 mod supervisor;
 mod sys;
 mod wire;
@@ -30,17 +32,19 @@ use std::any::type_name;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use builder::ProcessPoolBuilder;
 use cell::{Call, Remote};
 pub use doorbell::Doorbell;
 use hub::Hub;
 pub use init::init;
+pub use statistics::{PoolState, Statistics, WorkerState, WorkerStatistics};
 
 use crate::error::JobError;
 use crate::executor::{Executor, Task, Wire};
 use crate::job::{Job, Outcome};
-use crate::map::{Chunk, Map};
+use crate::map::{Chunk, Chunking, Map};
 use crate::options::JobOptions;
 
 /// Runs jobs in worker processes: this very program, started again. The pool for work that may
@@ -155,7 +159,7 @@ impl ProcessPool {
         let call = ship::single(f).and_then(|entry| {
             codec::append(&args, &mut arguments)
                 .map_err(|why| codec::error_of(task, codec::Tag::Unsent, why.as_bytes()))?;
-            Ok(Call { entry, arguments })
+            Ok(Call { entry, arguments, chunk: false, timed: false, before: Vec::new() })
         });
         send(&self.hub, task, options, call, codec::result::<R>)
     }
@@ -183,15 +187,17 @@ impl ProcessPool {
     {
         let task = type_name::<F>();
         let hub = Arc::clone(&self.hub);
-        Map::new(items.into_iter(), hub.limit, move |chunk: Vec<T>| -> Job<Chunk<R>> {
+        let submit = move |options: JobOptions, chunk: Vec<T>| -> Job<Chunk<R>> {
+            let timed = options.timeout.is_some();
             let items: Vec<(T,)> = chunk.into_iter().map(|item| (item,)).collect();
             let call = ship::chunked(f).and_then(|entry| {
                 let arguments = codec::chunk_of_items(&items);
                 let arguments = arguments.map_err(|why| JobError::encode(task, why))?;
-                Ok(Call { entry, arguments })
+                Ok(Call { entry, arguments, chunk: true, timed, before: Vec::new() })
             });
-            send(&hub, task, JobOptions::new(), call, codec::chunk_of_results::<R>)
-        })
+            send(&hub, task, options, call, codec::chunk_of_results::<R>)
+        };
+        Map::new(items.into_iter(), self.hub.limit, Chunking::ItemsAreApart, submit)
     }
 
     /// Takes no more jobs. Those submitted before still run, unless `cancel_pending`: then the
@@ -199,6 +205,39 @@ impl ProcessPool {
     /// jobs have ended and the worker processes are gone, else at once.
     pub fn shutdown(&self, wait: bool, cancel_pending: bool) {
         self.hub.shutdown(wait, cancel_pending);
+    }
+
+    /// [`shutdown`](Self::shutdown) that waits, but not for ever: jobs that have not ended after
+    /// `limit` are cancelled, or killed with their workers if they run. Returns whether all ended by
+    /// themselves. With a `limit` of zero it ends everything at once.
+    #[doc(alias = "kill_workers")]
+    #[doc(alias = "terminate_workers")]
+    pub fn shutdown_within(&self, limit: Duration, cancel_pending: bool) -> bool {
+        self.hub.shutdown_within(limit, cancel_pending)
+    }
+
+    /// What the pool is doing, worker by worker.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// fn main() -> std::io::Result<()> {
+    ///     pool::init();
+    ///     let pool = pool::ProcessPool::new()?;
+    ///     pool.submit(|| 1, ()).wait().unwrap();
+    ///     for worker in pool.statistics().workers {
+    ///         println!("{}: {:?} for {:?}", worker.pid, worker.state, worker.since);
+    ///     }
+    ///     assert_eq!(pool.statistics().done, 1);
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn statistics(&self) -> Statistics {
+        let mut statistics = self.hub.lock().statistics();
+        for worker in &mut statistics.workers {
+            worker.memory = statistics::resident(worker.pid);
+        }
+        statistics
     }
 
     /// How many worker processes there are when all are needed.

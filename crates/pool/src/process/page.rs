@@ -9,20 +9,23 @@
 //! only: both sides may look at any time, whatever state the other is in. Each side's mapping goes
 //! with its last `Page`; the kernel frees the memory with the second mapping.
 //!
-//! Beside the claim words it holds a *diary* of the call that runs: when it was started, and in a
-//! chunk which item was begun last. The worker writes it before it claims the call and before each
-//! item, so whoever has seen the claim reads this call's diary or a later one's.
+//! Beside the claim words it holds a *diary* of the call that runs: when it was started, in a chunk
+//! how many items were begun, the results of those that are done (on the *shelf*), and the panic
+//! under way (the *last words*). The worker begins a new diary before it claims a call, so whoever
+//! has seen the claim reads this call's diary or a later one's. The parent reads the start at any
+//! time, all else only when the worker is gone: so nobody writes meanwhile. What it reads there is
+//! bytes of another process, and checked like those.
 
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-use std::time::Duration;
 
 use super::claim::Claim;
 use super::sys;
@@ -31,7 +34,20 @@ use super::sys;
 /// queue, so that it need not wait for the parent between two.
 pub(crate) const DEPTH: usize = 16;
 
-const SIZE: NonZeroUsize = NonZeroUsize::new(4096).expect("4096 is not 0");
+/// Room for the results of a chunk, before they must be sent.
+const SHELF: usize = 64 * 1024;
+/// Room for last words.
+const WORDS: usize = 16 * 1024 - size_of::<Layout>();
+
+const SIZE: NonZeroUsize = NonZeroUsize::new(size_of::<Whole>()).expect("it is not empty");
+
+/// All there is in the memory.
+#[repr(C)]
+struct Whole {
+    layout: Layout,
+    words: [u8; WORDS],
+    shelf: [u8; SHELF],
+}
 
 #[repr(C)]
 #[derive(Debug)]
@@ -39,9 +55,26 @@ struct Layout {
     claims: [Claim; DEPTH],
     /// When the call, or in a chunk the item, was started: nanoseconds of the monotonic clock.
     started: AtomicU64,
+    /// In a chunk: how many items were begun.
+    begun: AtomicU64,
+    /// In a chunk: how many items' results were sent off before those on the shelf.
+    sent_off: AtomicU64,
+    /// Bytes on the shelf.
+    shelved: AtomicU64,
+    /// Bytes of last words.
+    words: AtomicU64,
 }
 
-const _: () = assert!(size_of::<Layout>() <= SIZE.get());
+/// What a worker left on its page about the chunk it ran.
+#[derive(Debug)]
+pub(crate) struct Diary {
+    pub(crate) begun: u64,
+    pub(crate) sent_off: u64,
+    /// Records of results.
+    pub(crate) shelf: Vec<u8>,
+}
+
+const _: () = assert!(size_of::<Whole>() == 80 * 1024);
 
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -80,7 +113,7 @@ impl Page {
     }
 
     fn layout(&self) -> &Layout {
-        // SAFETY: the mapping is page-aligned, as large as `Layout` and lives as long as `self`.
+        // SAFETY: the mapping is page-aligned, larger than `Layout` and lives as long as `self`.
         // `Layout` is made of atomics, for which every bit pattern is valid and which the other
         // process, too, only changes atomically.
         unsafe { self.at.as_ref() }
@@ -91,10 +124,96 @@ impl Page {
         &self.layout().claims[(ticket % DEPTH as u64) as usize]
     }
 
-    /// Worker: notes that a call or an item is begun now. Before the claim, whose release makes it
-    /// seen.
+    /// Worker: begins the diary of a call. Before the claim, whose release makes it seen.
+    pub(crate) fn begin_call(&self) {
+        let layout = self.layout();
+        for word in [&layout.begun, &layout.sent_off, &layout.shelved, &layout.words] {
+            word.store(0, Ordering::Relaxed);
+        }
+        self.note_start();
+    }
+
+    /// Worker: a call, or in a chunk an item whose time counts, starts now.
     pub(crate) fn note_start(&self) {
         self.layout().started.store(sys::monotonic(), Ordering::Release);
+    }
+
+    /// Worker: so many items of the chunk have been begun.
+    pub(crate) fn note_begun(&self, items: u64) {
+        self.layout().begun.store(items, Ordering::Release);
+    }
+
+    /// Worker: keeps the result of an item. `false`: there is no room for it.
+    pub(crate) fn shelve(&self, record: &[u8]) -> bool {
+        let shelved = &self.layout().shelved;
+        let from = shelved.load(Ordering::Relaxed) as usize;
+        if record.len() > SHELF.saturating_sub(from) {
+            return false;
+        }
+        self.write(std::mem::offset_of!(Whole, shelf) + from, record);
+        // The bytes come first: whoever counts them finds them.
+        shelved.store((from + record.len()) as u64, Ordering::Release);
+        true
+    }
+
+    /// Worker: all results so far, those of `items` items, have been sent.
+    pub(crate) fn clear_shelf(&self, items: u64) {
+        self.layout().shelved.store(0, Ordering::Release);
+        self.layout().sent_off.store(items, Ordering::Release);
+    }
+
+    /// Worker: notes what may be its last words, as far as there is room.
+    pub(crate) fn keep_words(&self, words: &[u8]) {
+        if words.len() <= WORDS {
+            self.write(std::mem::offset_of!(Whole, words), words);
+            self.layout().words.store(words.len() as u64, Ordering::Release);
+        }
+    }
+
+    /// Worker: it has survived them.
+    pub(crate) fn forget_words(&self) {
+        self.layout().words.store(0, Ordering::Relaxed);
+    }
+
+    /// Parent, when the worker is gone: what became of the chunk it ran.
+    pub(crate) fn diary(&self) -> Diary {
+        let layout = self.layout();
+        let shelved = (layout.shelved.load(Ordering::Acquire) as usize).min(SHELF);
+        Diary {
+            begun: layout.begun.load(Ordering::Acquire),
+            sent_off: layout.sent_off.load(Ordering::Acquire),
+            shelf: self.read(std::mem::offset_of!(Whole, shelf), shelved),
+        }
+    }
+
+    /// Parent, when the worker is gone: its last words.
+    pub(crate) fn last_words(&self) -> Vec<u8> {
+        let length = (self.layout().words.load(Ordering::Acquire) as usize).min(WORDS);
+        self.read(std::mem::offset_of!(Whole, words), length)
+    }
+
+    fn write(&self, at: usize, bytes: &[u8]) {
+        assert!(bytes.len() <= SIZE.get() - at, "what is written was measured");
+        // SAFETY: the range lies within the mapping (checked above), behind the words that others
+        // look at. Only this thread of this process writes there; the parent reads when this
+        // process is gone. `bytes` is memory of our own, so the two do not overlap.
+        unsafe {
+            let to = self.at.cast::<u8>().add(at);
+            to.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        }
+    }
+
+    fn read(&self, at: usize, length: usize) -> Vec<u8> {
+        assert!(length <= SIZE.get() - at, "what is read was measured");
+        let mut bytes = vec![0; length];
+        // SAFETY: the range lies within the mapping (checked above). The worker, the only other
+        // process that has the page, has ended, and this process never writes there. `bytes` is
+        // memory of our own.
+        unsafe {
+            let from = self.at.cast::<u8>().add(at);
+            bytes.as_mut_ptr().copy_from_nonoverlapping(from.as_ptr(), length);
+        }
+        bytes
     }
 
     /// Parent: for how long the call that was claimed has been running.
@@ -126,6 +245,27 @@ mod tests {
         assert!(worker.claim(3).claim(3));
         assert!(!parent.claim(3).recall(3));
         assert!(parent.claim(3).is_claimed(3));
+    }
+
+    #[test]
+    fn results_wait_on_the_shelf_until_it_is_full() {
+        let (parent, memory) = Page::create().unwrap();
+        let worker = Page::map(&memory).unwrap();
+        worker.begin_call();
+        assert!(worker.shelve(&[7; 60_000]));
+        worker.note_begun(2);
+        assert!(!worker.shelve(&[8; 10_000]));
+        assert!(worker.shelve(&[9; 3]));
+        let diary = parent.diary();
+        assert_eq!((diary.begun, diary.sent_off, diary.shelf.len()), (2, 0, 60_003));
+        assert_eq!((diary.shelf[59_999], diary.shelf[60_000]), (7, 9));
+        worker.clear_shelf(2);
+        assert_eq!((parent.diary().sent_off, parent.diary().shelf.len()), (2, 0));
+        worker.keep_words(b"alas");
+        assert_eq!(parent.last_words(), b"alas");
+        worker.keep_words(&[0; WORDS + 1]);
+        worker.begin_call();
+        assert_eq!(parent.last_words(), b"");
     }
 
     #[test]

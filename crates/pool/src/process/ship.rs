@@ -18,7 +18,16 @@ use crate::executor::{Task, Wire};
 use crate::panics;
 
 /// What a worker calls: arguments in, result out, and what kind of reply that is.
-pub(crate) type Entry = fn(&[u8], &mut Vec<u8>) -> Kind;
+pub(crate) type Entry = fn(&[u8], &mut Vec<u8>, &dyn Desk) -> Kind;
+
+/// Where a worker notes how far it has come with a chunk, so that its death costs one item.
+pub(crate) trait Desk {
+    /// The item of that number is begun.
+    fn begin(&self, item: u64);
+    /// The item of that number is done; its record is `out[record..]`. May send all of `out` but
+    /// the time in front, and take it out.
+    fn done(&self, item: u64, out: &mut Vec<u8>, record: usize);
+}
 
 /// The offset of the entry that calls `F` once.
 pub(crate) fn single<F, A, R>(_: F) -> Result<u64, JobError>
@@ -74,7 +83,7 @@ fn conjure<F: Copy + Send + Sync + 'static>() -> F {
     unsafe { NonNull::<F>::dangling().read() }
 }
 
-fn one<F, A, R>(input: &[u8], out: &mut Vec<u8>) -> Kind
+fn one<F, A, R>(input: &[u8], out: &mut Vec<u8>, _: &dyn Desk) -> Kind
 where
     F: Task<A, Output = R>,
     A: Wire,
@@ -90,7 +99,7 @@ where
     kind
 }
 
-fn many<F, T, R>(input: &[u8], out: &mut Vec<u8>) -> Kind
+fn many<F, T, R>(input: &[u8], out: &mut Vec<u8>, desk: &dyn Desk) -> Kind
 where
     F: Task<(T,), Output = R>,
     T: Wire,
@@ -98,7 +107,9 @@ where
 {
     let begun = Instant::now();
     out.extend_from_slice(&[0; 8]);
-    for (tag, item) in codec::records(input) {
+    for (number, (tag, item)) in (0..).zip(codec::records(input)) {
+        desk.begin(number);
+        let record = out.len();
         codec::append_record(out, Tag::ResultRefused, |out| {
             let problem = match tag {
                 Tag::Value => match run::<F, (T,), R>(item, out) {
@@ -111,6 +122,7 @@ where
             out.extend_from_slice(&problem.1);
             Ok(problem.0)
         });
+        desk.done(number, out, record);
     }
     let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
     out[..8].copy_from_slice(&took.to_le_bytes());
@@ -140,6 +152,13 @@ where
 mod tests {
     use super::*;
 
+    struct NoDesk;
+
+    impl Desk for NoDesk {
+        fn begin(&self, _: u64) {}
+        fn done(&self, _: u64, _: &mut Vec<u8>, _: usize) {}
+    }
+
     fn quarter(n: u32) -> u32 {
         assert!(n.is_multiple_of(4), "{n} is not a multiple of 4");
         n / 4
@@ -149,7 +168,7 @@ mod tests {
     fn an_entry_found_by_its_offset_runs_the_function() {
         let entry = entry_at(single(quarter).unwrap()).unwrap();
         let mut out = Vec::new();
-        assert_eq!(entry(&postcard::to_stdvec(&(40u32,)).unwrap(), &mut out), Kind::Done);
+        assert_eq!(entry(&postcard::to_stdvec(&(40u32,)).unwrap(), &mut out, &NoDesk), Kind::Done);
         assert_eq!(codec::result::<u32>("quarter", &out), Ok(10));
     }
 
@@ -157,7 +176,7 @@ mod tests {
     fn a_closure_without_captures_is_a_function_too() {
         let entry = entry_at(single(|a: u8, b: String| format!("{a}{b}")).unwrap()).unwrap();
         let mut out = Vec::new();
-        entry(&postcard::to_stdvec(&(4u8, "x")).unwrap(), &mut out);
+        entry(&postcard::to_stdvec(&(4u8, "x")).unwrap(), &mut out, &NoDesk);
         assert_eq!(codec::result::<String>("closure", &out), Ok("4x".to_owned()));
     }
 
@@ -167,7 +186,7 @@ mod tests {
         let entry = entry_at(chunked(quarter).unwrap()).unwrap();
         let mut out = Vec::new();
         let items = codec::chunk_of_items(&[(8u32,), (9,), (12,)]).unwrap();
-        assert_eq!(entry(&items, &mut out), Kind::Done);
+        assert_eq!(entry(&items, &mut out, &NoDesk), Kind::Done);
         let results = codec::chunk_of_results::<u32>("quarter", &out).unwrap().results;
         assert_eq!((&results[0], &results[2]), (&Ok(2), &Ok(3)));
         let Err(JobError::Panicked(panic)) = &results[1] else { panic!("{results:?}") };
@@ -180,6 +199,6 @@ mod tests {
     fn arguments_of_the_wrong_shape_are_refused() {
         let entry = entry_at(single(quarter).unwrap()).unwrap();
         let mut out = Vec::new();
-        assert_eq!(entry(&[], &mut out), Kind::ArgumentsRefused);
+        assert_eq!(entry(&[], &mut out, &NoDesk), Kind::ArgumentsRefused);
     }
 }

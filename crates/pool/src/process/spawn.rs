@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::hub::Hub;
 use super::image::Image;
 use super::init;
+use super::limits::Limits;
 use super::page::Page;
 use super::supervisor::{Nursing, Ward};
 use super::sys;
@@ -29,6 +30,8 @@ pub(super) struct Hello {
     pub(super) depth: u32,
     /// The entry of the initialiser.
     pub(super) initializer: Option<u64>,
+    /// What it may use.
+    pub(super) limits: Limits,
 }
 
 /// Starts a worker of `hub`; it is not ready yet.
@@ -52,6 +55,7 @@ pub(super) fn spawn(hub: &Hub, key: u64) -> io::Result<Ward> {
         name,
         depth: init::depth() + 1,
         initializer: hub.initializer,
+        limits: hub.life.limits.clone(),
     };
     // If the child is gone already, its pidfd tells.
     let _ = greet(&socket, &hello, &memory);

@@ -125,10 +125,11 @@ impl Supervisor {
     fn sleep(&self) {
         let hub = &self.hub;
         let mut fds = vec![PollFd::new(hub.alarm_fd(), PollFlags::POLLIN)];
+        let retire = hub.retire_idle();
         let mut deadline = {
             let state = hub.lock();
             let tick = state.watched.then_some(self.next_tick);
-            tick.into_iter().chain(state.deadlines.next()).min()
+            tick.into_iter().chain(state.deadlines.next()).chain(retire).min()
         };
         for ward in &self.wards {
             fds.push(PollFd::new(ward.pidfd.as_fd(), PollFlags::POLLIN));
@@ -151,7 +152,9 @@ impl Supervisor {
             if nursing.listen() {
                 let nursing = ward.nursing.take().expect("it was there two lines ago");
                 let Nursing { socket, page, inbox, .. } = nursing;
-                let worker = Worker::new(ward.key, ward.child.id(), socket, page, inbox);
+                let who = (ward.key, ward.child.id());
+                let most = self.hub.life.max_tasks;
+                let worker = Worker::new(who, socket, page, inbox, most);
                 self.hub.welcome(worker);
             } else if nursing.failed.is_some() {
                 let _ = ward.child.kill();

@@ -8,7 +8,7 @@
 //! | 4 | kind | [`Kind`] |
 //! | 5..8 | zero | |
 //! | 8..16 | ticket | which call, counted per worker; 0 outside calls |
-//! | 16..24 | value | in `Call` the function's offset, in `Hello` and `Ready` magic and version |
+//! | 16..24 | value | in `Call` the function's offset and [`TIMED`], in `Partial` a number of items, in `Hello` and `Ready` magic and version |
 
 use std::fmt;
 
@@ -17,7 +17,9 @@ pub(crate) const HEADER: usize = 24;
 /// Largest arguments or result, in bytes: a sane bound to check, not a memory limit.
 pub(crate) const MAX_PAYLOAD: usize = 1 << 30;
 /// First word of the handshake: "uPool" and the version of this protocol.
-pub(crate) const GREETING: u64 = u64::from_le_bytes(*b"uPool\0\0\x01");
+pub(crate) const GREETING: u64 = u64::from_le_bytes(*b"uPool\0\0\x02");
+/// Added to a function's offset: its items' times are to be noted.
+pub(crate) const TIMED: u64 = 1 << 63;
 
 /// What a frame says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +45,15 @@ pub(crate) enum Kind {
     ResultRefused = 21,
     /// The call was taken back before the worker started it.
     Skipped = 22,
+    /// The results of some items of the chunk that is running, so far. Value: of how many items from
+    /// the first one on all results have been sent.
+    Partial = 23,
 }
 
 impl Kind {
     /// Whether this ends a call.
     pub(crate) fn is_answer(self) -> bool {
-        self as u8 >= Kind::Done as u8
+        (Kind::Done as u8..=Kind::Skipped as u8).contains(&(self as u8))
     }
 
     fn from_byte(byte: u8) -> Option<Kind> {
@@ -63,6 +68,7 @@ impl Kind {
             20 => Kind::ArgumentsRefused,
             21 => Kind::ResultRefused,
             22 => Kind::Skipped,
+            23 => Kind::Partial,
             _ => return None,
         })
     }

@@ -12,6 +12,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, OnceLock};
 
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::prctl;
@@ -20,10 +21,11 @@ use nix::sys::signal::Signal;
 use super::image::Image;
 use super::init;
 use super::page::Page;
-use super::ship;
+use super::ship::{self, Desk};
 use super::spawn::Hello;
 use super::sys;
-use super::wire::{GREETING, Header, Inbox, Kind, MAX_PAYLOAD};
+use super::wire::{GREETING, Header, Inbox, Kind, MAX_PAYLOAD, TIMED};
+use crate::error::Panic;
 use crate::panics;
 
 /// Exit code of a worker that cannot talk with its parent (`EX_PROTOCOL` of sysexits.h).
@@ -32,7 +34,39 @@ const EX_PROTOCOL: i32 = 76;
 struct Worker {
     socket: UnixStream,
     inbox: Inbox,
-    page: Page,
+    page: &'static Page,
+}
+
+/// The page of this process, for the panic hook.
+static PAGE: OnceLock<Page> = OnceLock::new();
+
+/// The call that runs, as its entry sees it.
+struct Call<'a> {
+    socket: &'a UnixStream,
+    page: &'a Page,
+    ticket: u64,
+    /// Items have a limit of time each.
+    timed: bool,
+}
+
+impl Desk for Call<'_> {
+    fn begin(&self, item: u64) {
+        if self.timed {
+            self.page.note_start();
+        }
+        // A panic that an earlier item survived.
+        self.page.forget_words();
+        self.page.note_begun(item + 1);
+    }
+
+    fn done(&self, item: u64, out: &mut Vec<u8>, record: usize) {
+        if !self.page.shelve(&out[record..]) {
+            reply(self.socket, Kind::Partial, self.ticket, item + 1, &out[8..]);
+            out.truncate(8);
+            // Only now: what is on neither the shelf nor the way would be lost.
+            self.page.clear_shelf(item + 1);
+        }
+    }
 }
 
 /// Serves the parent that is at the other end of standard input.
@@ -86,6 +120,7 @@ fn meet(socket: UnixStream) -> Result<(Worker, Hello), String> {
     }
     let memory = memory.ok_or("its parent sent no memory to share")?;
     let page = Page::map(&memory).map_err(|error| error.to_string())?;
+    let page = PAGE.get_or_init(|| page);
     Ok((Worker { socket, inbox, page }, hello))
 }
 
@@ -98,14 +133,17 @@ impl Worker {
                 .to_owned());
         }
         sys::disregard_interrupts().map_err(|e| format!("setting up its signals: {e}"))?;
+        // Before any thread is started: they inherit the cores.
+        hello.limits.apply()?;
         if let Ok(name) = CString::new(hello.name.as_str()) {
             // For `ps` and `top` only.
             let _ = prctl::set_name(&name);
         }
         self.start_watchdog()?;
         panics::install_hook();
+        panics::keep_last_words(keep_last_words);
         init::set_depth(hello.depth);
-        hello.initializer.map_or(Ok(()), initialize)
+        hello.initializer.map_or(Ok(()), |entry| self.initialize(entry))
     }
 
     fn start_watchdog(&self) -> Result<(), String> {
@@ -128,13 +166,10 @@ impl Worker {
             while let Some((header, arguments)) =
                 self.inbox.next().unwrap_or_else(|why| give_up(&why.to_string()))
             {
-                // Before the claim: who sees that reads when the call was started.
-                self.page.note_start();
                 let kind = match header.kind {
-                    Kind::Call if !self.page.claim(header.ticket).claim(header.ticket) => {
-                        Kind::Skipped
+                    Kind::Call => {
+                        take_and_run(&self.socket, self.page, header, arguments, &mut out)
                     }
-                    Kind::Call => call(header.value, arguments, &mut out),
                     Kind::Stop => std::process::exit(0),
                     _ => give_up("its parent sent what only workers send"),
                 };
@@ -146,23 +181,79 @@ impl Worker {
         }
     }
 
+    fn initialize(&self, entry: u64) -> Result<(), String> {
+        let mut out = Vec::new();
+        let desk = Call { socket: &self.socket, page: self.page, ticket: 0, timed: false };
+        match call(entry, &[], &mut out, &desk) {
+            Kind::Done => Ok(()),
+            Kind::Panicked => {
+                let panic: Panic = postcard::from_bytes(&out).map_err(|e| e.to_string())?;
+                let place = panic.location.map(|at| format!(" at {at}")).unwrap_or_default();
+                Err(format!("its initializer panicked{place}: {}", panic.message))
+            }
+            _ => Err("its initializer could not be called".to_owned()),
+        }
+    }
+
     fn reply(&self, kind: Kind, ticket: u64, value: u64, payload: &[u8]) {
         reply(&self.socket, kind, ticket, value, payload);
     }
 }
 
-fn call(entry: u64, arguments: &[u8], out: &mut Vec<u8>) -> Kind {
+/// Runs a call, unless it was taken back.
+fn take_and_run(
+    socket: &UnixStream,
+    page: &Page,
+    header: Header,
+    arguments: &[u8],
+    out: &mut Vec<u8>,
+) -> Kind {
+    page.begin_call();
+    if !page.claim(header.ticket).claim(header.ticket) {
+        return Kind::Skipped;
+    }
+    let timed = header.value & TIMED != 0;
+    let desk = Call { socket, page, ticket: header.ticket, timed };
+    call(header.value & !TIMED, arguments, out, &desk)
+}
+
+fn call(entry: u64, arguments: &[u8], out: &mut Vec<u8>, desk: &dyn Desk) -> Kind {
     let Some(entry) = ship::entry_at(entry) else {
         out.extend_from_slice(b"there is no such function in the worker");
         return Kind::ArgumentsRefused;
     };
-    let kind = entry(arguments, out);
+    let kind = entry(arguments, out, desk);
     if out.len() <= MAX_PAYLOAD {
         return kind;
     }
     let text = format!("it takes {} bytes, more than the limit of {MAX_PAYLOAD}", out.len());
     *out = text.into_bytes();
     Kind::ResultRefused
+}
+
+/// Called by the panic hook: the process may not survive. What does not fit is left out.
+fn keep_last_words(panic: &Panic) {
+    static BUSY: Mutex<()> = Mutex::new(());
+    let Some(page) = PAGE.get() else { return };
+    // One thread at a time writes there; a second panic at the same moment goes unheard.
+    let Ok(_busy) = BUSY.try_lock() else { return };
+    let cut = |text: &str, most: usize| -> String {
+        text.chars()
+            .scan(0, |bytes, c| {
+                *bytes += c.len_utf8();
+                (*bytes <= most).then_some(c)
+            })
+            .collect()
+    };
+    let panic = Panic {
+        task: String::new(),
+        message: cut(&panic.message, 2048),
+        location: panic.location.as_ref().map(|text| cut(text, 1024)),
+        backtrace: panic.backtrace.as_ref().map(|text| cut(text, 11 * 1024)),
+    };
+    if let Ok(words) = postcard::to_stdvec(&panic) {
+        page.keep_words(&words);
+    }
 }
 
 fn reply(socket: &UnixStream, kind: Kind, ticket: u64, value: u64, payload: &[u8]) {
@@ -172,19 +263,6 @@ fn reply(socket: &UnixStream, kind: Kind, ticket: u64, value: u64, payload: &[u8
         // The parent hung up.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => sys::exit_now(0),
         Err(error) => give_up(&format!("sending to its parent: {error}")),
-    }
-}
-
-fn initialize(entry: u64) -> Result<(), String> {
-    let mut out = Vec::new();
-    match call(entry, &[], &mut out) {
-        Kind::Done => Ok(()),
-        Kind::Panicked => {
-            let panic: crate::Panic = postcard::from_bytes(&out).map_err(|e| e.to_string())?;
-            let place = panic.location.map(|at| format!(" at {at}")).unwrap_or_default();
-            Err(format!("its initializer panicked{place}: {}", panic.message))
-        }
-        _ => Err("its initializer could not be called".to_owned()),
     }
 }
 

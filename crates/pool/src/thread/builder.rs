@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::ThreadPool;
+use crate::cores;
 
 /// Settings for a [`ThreadPool`]; made by [`ThreadPool::builder`].
 ///
@@ -25,6 +26,9 @@ pub struct ThreadPoolBuilder {
     pub(super) initializer: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(super) stack_size: Option<usize>,
     pub(super) pin_cores: bool,
+    pub(super) avoid_cores: Vec<usize>,
+    /// The cores left; set when the pool is made.
+    pub(super) cores: Option<Vec<usize>>,
     pub(super) eager: bool,
 }
 
@@ -36,6 +40,8 @@ impl ThreadPoolBuilder {
             initializer: None,
             stack_size: None,
             pin_cores: false,
+            avoid_cores: Vec::new(),
+            cores: None,
             eager: false,
         }
     }
@@ -75,6 +81,13 @@ impl ThreadPoolBuilder {
         self
     }
 
+    /// Keeps the threads off these cores, for instance off those that event loops are pinned to.
+    /// Unless [`threads`](Self::threads) is set there are then fewer of them, too.
+    pub fn avoid_cores(mut self, cores: impl IntoIterator<Item = usize>) -> Self {
+        self.avoid_cores.extend(cores);
+        self
+    }
+
     /// Starts the threads in [`build`](Self::build), not at the first job.
     pub fn eager(mut self, eager: bool) -> Self {
         self.eager = eager;
@@ -85,16 +98,23 @@ impl ThreadPoolBuilder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for 0 threads or a name with a NUL byte; with [`eager`](Self::eager), what
+    /// `InvalidInput` for 0 threads, a name with a NUL byte, or no core left; with [`eager`](Self::eager), what
     /// kept a thread from starting. Without it such a failure breaks the pool at its first job.
-    pub fn build(self) -> io::Result<ThreadPool> {
+    pub fn build(mut self) -> io::Result<ThreadPool> {
+        if !self.avoid_cores.is_empty() {
+            let left = cores::without(&self.avoid_cores).map_err(|error| {
+                io::Error::new(error.kind(), format!("building a thread pool: {error}"))
+            })?;
+            self.cores = Some(left);
+        }
+        let available = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = match self.threads {
             Some(0) => {
                 let text = "building a thread pool: it needs at least one thread";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
             }
             Some(threads) => threads,
-            None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            None => self.cores.as_ref().map_or(available, |left| left.len().min(available)),
         };
         if self.name.as_deref().is_some_and(|name| name.contains('\0')) {
             let text = "building a thread pool: its name contains a NUL byte";
@@ -112,6 +132,7 @@ impl fmt::Debug for ThreadPoolBuilder {
             .field("initializer", &self.initializer.is_some())
             .field("stack_size", &self.stack_size)
             .field("pin_cores", &self.pin_cores)
+            .field("avoid_cores", &self.avoid_cores)
             .field("eager", &self.eager)
             .finish()
     }

@@ -20,6 +20,7 @@ use super::builder::ThreadPoolBuilder;
 use super::call::Run;
 use super::ranks::{Lesser, Ranks};
 use super::timer::Timer;
+use crate::cores;
 use crate::error::JobError;
 use crate::panics;
 
@@ -136,6 +137,10 @@ impl Crew {
 
     fn work(&self, index: usize) {
         CURRENT.set(Some(self.id));
+        if let Some(left) = &self.config.cores {
+            // Refused by a sandbox, say: the pool works all the same.
+            let _ = cores::stay_on(left);
+        }
         if self.config.pin_cores {
             pin_to_core(index);
         }

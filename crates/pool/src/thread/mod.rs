@@ -24,7 +24,7 @@ pub(crate) use crew::current_pool;
 use crate::error::JobError;
 use crate::executor::{CallOnce, Executor, Task, Wire};
 use crate::job::Job;
-use crate::map::{Chunk, Map};
+use crate::map::{Chunk, Chunking, Map};
 use crate::options::JobOptions;
 use crate::panics;
 
@@ -144,10 +144,14 @@ impl ThreadPool {
         let task = std::any::type_name::<F>();
         let f = Arc::new(f);
         let crew = Arc::clone(&self.crew);
-        Map::new(items.into_iter(), self.crew.threads, move |chunk: Vec<T>| {
+        let chunking = Chunking::ItemsShareLimits;
+        let submit = move |options: JobOptions, chunk: Vec<T>| {
             let f = Arc::clone(&f);
-            enqueue(&crew, task, move || run_chunk(task, &*f, chunk))
-        })
+            let name = options.name.clone();
+            let run = move || run_chunk(name.as_deref().unwrap_or(task), &*f, chunk);
+            enqueue_with(&crew, options, task, run)
+        };
+        Map::new(items.into_iter(), self.crew.threads, chunking, submit)
     }
 
     /// Takes no more jobs. Those submitted before still run, unless `cancel_pending`: then the

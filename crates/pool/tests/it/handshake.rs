@@ -38,18 +38,19 @@ fn frame(payload: &[u8]) -> Vec<u8> {
     let mut bytes = (payload.len() as u32).to_le_bytes().to_vec();
     bytes.extend([HELLO, 0, 0, 0]);
     bytes.extend(0u64.to_le_bytes());
-    bytes.extend(b"uPool\0\0\x01");
+    bytes.extend(b"uPool\0\0\x02");
     bytes.extend(payload);
     bytes
 }
 
 /// A greeting as a parent would send it, with a page of shared memory.
 fn greet(socket: &UnixStream, build: &[u8], parent: u32) {
-    let hello = (build.to_vec(), parent, "test", 1u32, None::<u64>);
+    let no_limits = (None::<u64>, None::<u64>, None::<u64>, false, None::<u64>);
+    let hello = (build.to_vec(), parent, "test", 1u32, None::<u64>, no_limits);
     let bytes = frame(&postcard::to_stdvec(&hello).unwrap());
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let memory = memfd_create(c"test", flags).unwrap();
-    nix::unistd::ftruncate(&memory, 4096).unwrap();
+    nix::unistd::ftruncate(&memory, 80 * 1024).unwrap();
     let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
     fcntl(memory.as_fd(), FcntlArg::F_ADD_SEALS(seals)).unwrap();
     let rights = [memory.as_raw_fd()];

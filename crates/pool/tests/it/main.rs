@@ -8,7 +8,9 @@ mod awaiting;
 mod example;
 mod handshake;
 mod hygiene;
+mod life;
 mod limits;
+mod maps;
 mod processes;
 mod runner;
 mod sets;
@@ -31,7 +33,9 @@ fn main() -> std::process::ExitCode {
         example::TESTS,
         handshake::TESTS,
         hygiene::TESTS,
+        life::TESTS,
         limits::TESTS,
+        maps::TESTS,
         sets::TESTS,
     ]
     .concat();

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::Stream;
-use pool::{
-    AsCompleted, Executor, Job, JobError, JobState, ThreadPool, WaitUntil, as_completed, wait,
-};
+use pool::{Executor, Job, JobError, JobState, ThreadPool, WaitUntil, as_completed, wait};
 
 use crate::support::{Flag, block_on, processes, raise_then_wait};
 
@@ -185,14 +183,14 @@ fn an_unfinished_rest_is_counted() {
     assert_eq!(results.next_timeout(Duration::ZERO), Ok(None));
 }
 
-fn next<R>(results: &mut AsCompleted<R>) -> Option<(usize, Result<R, JobError>)> {
+fn next<S: Stream + Unpin>(results: &mut S) -> Option<S::Item> {
     block_on(std::future::poll_fn(|cx| Pin::new(&mut *results).poll_next(cx)))
 }
 
 fn as_completed_is_a_stream() {
     fn check(pool: &impl Executor, name: &str) {
         let (long, go_on) = held(pool, name);
-        let mut results = as_completed([long, pool.submit(|| 7u32, ())]);
+        let mut results = as_completed([long, pool.submit(|| 7u32, ())]).stream();
         assert_eq!(next(&mut results), Some((1, Ok(7))));
         go_on.raise();
         assert!(matches!(next(&mut results), Some((0, Ok(_)))));
@@ -210,7 +208,7 @@ fn a_worker_that_waits_for_many_of_its_own_pool_runs_them() {
         let all = wait(some(&own), WaitUntil::AllCompleted, None).done.len();
         let first = wait(some(&own), WaitUntil::FirstCompleted, None).done.len();
         let each: u32 = as_completed(some(&own)).map(|(_, result)| result.unwrap()).sum();
-        let mut stream = as_completed(some(&own));
+        let mut stream = as_completed(some(&own)).stream();
         let mut streamed = 0;
         while let Some((_, result)) = next(&mut stream) {
             streamed += result.unwrap();

@@ -21,7 +21,6 @@ crate::tests![
     every_job_dying_does_not_break_the_pool,
     workers_that_die_at_their_start_break_the_pool,
     a_worker_that_closes_its_socket_is_replaced,
-    a_death_in_a_map_costs_its_chunk_only,
     shutdown_while_workers_die_ends,
     workers_end_with_their_parent,
     workers_outlive_the_thread_that_submitted,
@@ -202,18 +201,6 @@ fn a_worker_that_closes_its_socket_is_replaced() {
 unsafe extern "C" {
     #[link_name = "close"]
     fn libc_close(fd: i32) -> i32;
-}
-
-fn a_death_in_a_map_costs_its_chunk_only() {
-    let pool = processes(2);
-    let fatal = |n: u32| if n == 17 { std::process::abort() } else { n };
-    for (n, result) in pool.map(fatal, 0..40).chunk(4).enumerate() {
-        if (16..20).contains(&n) {
-            assert_eq!(death_of(result).exit, Exit::Signal(6));
-        } else {
-            assert_eq!(result, Ok(n as u32));
-        }
-    }
 }
 
 fn shutdown_while_workers_die_ends() {

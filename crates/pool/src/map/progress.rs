@@ -1,0 +1,63 @@
+//! How far a map has come, in items.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::watch::Watcher;
+
+/// How far a map has come; given to the function of [`Map::on_progress`](crate::Map::on_progress).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Items that are done, also those whose results have not been taken yet.
+    pub done: u64,
+    /// Items in all, if the iterator of items knows.
+    pub total: Option<u64>,
+}
+
+type Report = dyn Fn(Progress) + Send + Sync;
+
+/// Counts done items, for whoever looks and for the function that wants to be told.
+#[derive(Default)]
+pub(super) struct Counter {
+    done: AtomicU64,
+    total: OnceLock<u64>,
+    report: OnceLock<Box<Report>>,
+}
+
+impl Counter {
+    pub(super) fn set_report(&self, report: Box<Report>) -> Result<(), Box<Report>> {
+        self.report.set(report)
+    }
+
+    /// Notes how many items there are, if that is certain.
+    pub(super) fn set_total(&self, hint: (usize, Option<usize>)) {
+        if let (low, Some(high)) = hint
+            && low == high
+        {
+            let _ = self.total.set(low as u64);
+        }
+    }
+
+    /// What counts a chunk of so many items, once done; `None` if nobody wants to know.
+    pub(super) fn watcher(self: &Arc<Self>, items: usize) -> Option<Watcher> {
+        self.report.get()?;
+        let counter = Arc::clone(self);
+        Some(Box::new(move |_| counter.add(items)))
+    }
+
+    fn add(&self, items: usize) {
+        // Relaxed: a number to show; nothing is published by it.
+        let done = self.done.fetch_add(items as u64, Ordering::Relaxed) + items as u64;
+        if let Some(report) = self.report.get() {
+            report(Progress { done, total: self.total.get().copied() });
+        }
+    }
+}
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counter").field("done", &self.done).field("total", &self.total).finish()
+    }
+}
