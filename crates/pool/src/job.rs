@@ -83,6 +83,10 @@ impl<R> Job<R> {
         Job { backing, on_drop: OnDrop::Nothing }
     }
 
+    pub(crate) fn share_backing(&self) -> Arc<dyn Backing<R>> {
+        Arc::clone(&self.backing)
+    }
+
     pub(crate) fn backing(&self) -> &dyn Backing<R> {
         &*self.backing
     }

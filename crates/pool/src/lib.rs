@@ -86,7 +86,7 @@ pub use process::{
 };
 pub use sets::{AsCompleted, Unfinished, WaitUntil, Waited, as_completed, wait};
 pub use stream::{ResultStream, Source};
-pub use thread::{ThreadPool, ThreadPoolBuilder};
+pub use thread::{Scope, ScopedJob, ThreadPool, ThreadPoolBuilder};
 
 /// A `main` that calls [`init`] first.
 ///

@@ -1,12 +1,13 @@
 //! `ThreadPool`: an executor whose workers are threads of this process.
 //!
 //! `builder` holds the settings, `crew` the threads and their queue, `ranks` the jobs with a
-//! priority, `call` a job's cell, `timer` the thread that sees to limits.
+//! priority, `call` a job's cell, `timer` the thread that sees to limits, `scope` jobs that borrow.
 
 mod builder;
 mod call;
 mod crew;
 mod ranks;
+mod scope;
 mod timer;
 
 use std::borrow::Cow;
@@ -20,6 +21,7 @@ pub use builder::ThreadPoolBuilder;
 use call::{Call, Limits};
 use crew::Crew;
 pub(crate) use crew::current_pool;
+pub use scope::{Scope, ScopedJob};
 
 use crate::error::JobError;
 use crate::executor::{CallOnce, Executor, Task, Wire};

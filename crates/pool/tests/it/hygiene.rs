@@ -1,12 +1,13 @@
 //! What a process pool leaves behind: nothing. These look at the whole process, so they run alone.
 
-use pool::{Exit, Job};
+use pool::{Exit, Job, JobError, JobState, ProcessPool};
 
 use crate::support::{children, death_of, eventually, open_descriptors, processes};
 
 crate::tests![
     alone_many_deaths_leave_no_zombie_and_no_descriptor,
     alone_many_pools_leave_nothing,
+    alone_ten_thousand_jobs_a_thousand_kills_and_a_hundred_recycles_leave_nothing,
     alone_a_worker_has_only_its_own_descriptors,
 ];
 
@@ -59,6 +60,54 @@ fn alone_many_deaths_leave_no_zombie_and_no_descriptor() {
     });
     drop(pool);
     all_is_as(before);
+}
+
+fn forever() {
+    loop {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+}
+
+/// Mappings of pages shared with workers.
+fn pages() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines().filter(|line| line.contains("pool-worker")).count()
+}
+
+fn alone_ten_thousand_jobs_a_thousand_kills_and_a_hundred_recycles_leave_nothing() {
+    let before = (open_descriptors(), threads());
+    assert_eq!((children(), pages()), (vec![], 0));
+    let pool = processes(2);
+    let jobs: Vec<Job<u32>> = (0..10_000).map(|n| pool.submit(|n: u32| n, (n,))).collect();
+    for (n, job) in jobs.into_iter().enumerate() {
+        assert_eq!(job.wait(), Ok(n as u32));
+    }
+    // Others go on meanwhile, and none of them is hit.
+    for round in 0..1000u32 {
+        let stuck = pool.submit(forever, ());
+        let others: Vec<Job<u32>> = (0..4).map(|n| pool.submit(|n: u32| n, (n,))).collect();
+        eventually("it runs", || stuck.state() == JobState::Running);
+        assert!(stuck.kill());
+        assert!(matches!(stuck.wait(), Err(JobError::Killed(_))), "round {round}");
+        for (n, job) in others.into_iter().enumerate() {
+            assert_eq!(job.wait(), Ok(n as u32), "round {round}");
+        }
+    }
+    let statistics = pool.statistics();
+    assert_eq!((statistics.deaths, statistics.done), (1000, 14_000));
+    assert_eq!(
+        (statistics.backlog, statistics.workers.iter().map(|w| w.queued).sum()),
+        (0, 0usize)
+    );
+    drop(pool);
+    let pool = ProcessPool::builder().workers(2).max_tasks_per_worker(1).build().unwrap();
+    for n in 0..100u32 {
+        assert_eq!(pool.submit(|n: u32| n, (n,)).wait(), Ok(n));
+    }
+    assert!(pool.statistics().started >= 100);
+    drop(pool);
+    all_is_as(before);
+    assert_eq!(pages(), 0);
 }
 
 fn alone_many_pools_leave_nothing() {

@@ -97,7 +97,11 @@ fn a_job_that_wants_too_much_memory_costs_itself() {
 fn a_job_that_uses_up_the_cpu_limit_costs_itself() {
     let pool = ProcessPool::builder().workers(1).cpu_limit(Duration::from_millis(500)).build();
     let pool = pool.unwrap();
-    let spin = || -> () { loop {} };
+    let spin = || -> () {
+        loop {
+            std::hint::spin_loop();
+        }
+    };
     // Soft and hard limit are the same: SIGKILL, or SIGXCPU if the kernel looks at that first.
     let exit = death_of(pool.submit(spin, ()).wait()).exit;
     assert!(matches!(exit, Exit::Signal(9 | 24)), "{exit}");

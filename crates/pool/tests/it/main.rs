@@ -13,6 +13,7 @@ mod limits;
 mod maps;
 mod processes;
 mod runner;
+mod scopes;
 mod sets;
 mod support;
 mod survival;
@@ -36,6 +37,7 @@ fn main() -> std::process::ExitCode {
         life::TESTS,
         limits::TESTS,
         maps::TESTS,
+        scopes::TESTS,
         sets::TESTS,
     ]
     .concat();
