@@ -40,8 +40,8 @@ pub enum JobError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Panic {
-    /// The name of the job: its function's, as [`std::any::type_name`] gives it, unless it was given
-    /// one.
+    /// The name of the job: its function's, as [`std::any::type_name`] gives it, unless it was
+    /// given one.
     pub task: String,
     /// The text given to `panic!`, or a sentence saying that the payload was not text.
     pub message: String,
@@ -57,8 +57,8 @@ pub struct Panic {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WorkerDeath {
-    /// The name of the job: its function's, as [`std::any::type_name`] gives it, unless it was given
-    /// one.
+    /// The name of the job: its function's, as [`std::any::type_name`] gives it, unless it was
+    /// given one.
     pub task: String,
     /// The process id the worker had.
     pub pid: u32,

@@ -141,7 +141,8 @@ impl<R> Job<R> {
 
     /// Calls `f` when the job has ended, on the thread that learns of it; at once, here, if it has
     /// ended already. Functions given one after the other are called in that order. `f` should be
-    /// short: for a process pool other results wait meanwhile. A panic in it is printed and dropped.
+    /// short: for a process pool other results wait meanwhile. A panic in it is printed and
+    /// dropped.
     ///
     /// The state says whether it was cancelled; the result stays in the job.
     ///

@@ -81,8 +81,8 @@ pub use options::JobOptions;
 #[doc(hidden)]
 pub use process::fuzzing;
 pub use process::{
-    Doorbell, PoolState, ProcessPool, ProcessPoolBuilder, Statistics, WorkerState,
-    WorkerStatistics, init,
+    Doorbell, PoolState, ProcessPool, ProcessPoolBuilder, SharedBuf, SharedBufMut, Statistics,
+    WorkerState, WorkerStatistics, init,
 };
 pub use sets::{AsCompleted, Unfinished, WaitUntil, Waited, as_completed, wait};
 pub use stream::{ResultStream, Source};

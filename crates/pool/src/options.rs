@@ -49,8 +49,8 @@ impl JobOptions {
     }
 
     /// How long the job may take in all, counted from its submission. If no worker has started it
-    /// by then it never runs; if it runs it is ended as by [`timeout`](Self::timeout). Either way it
-    /// ends as [`TimedOut`](crate::JobError::TimedOut).
+    /// by then it never runs; if it runs it is ended as by [`timeout`](Self::timeout). Either way
+    /// it ends as [`TimedOut`](crate::JobError::TimedOut).
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = Some(limit);
         self
@@ -60,8 +60,8 @@ impl JobOptions {
     /// job may have had effects before its worker died. If the last attempt's worker dies too it
     /// ends as [`Poisoned`](crate::JobError::Poisoned), which names all deaths.
     ///
-    /// Panics, timeouts and kills are not retried: they are answers, not accidents. On a thread pool
-    /// this changes nothing.
+    /// Panics, timeouts and kills are not retried: they are answers, not accidents. On a thread
+    /// pool this changes nothing.
     pub fn retries(mut self, times: u32) -> Self {
         self.retries = times;
         self

@@ -17,7 +17,7 @@ use crate::error::{JobError, Panic};
 
 thread_local! {
     static INSIDE: Cell<u32> = const { Cell::new(0) };
-    static PLACE: RefCell<Place> = const { RefCell::new(Place { location: None, backtrace: None }) };
+    static PLACE: RefCell<Place> = const { RefCell::new(NOWHERE) };
 }
 
 /// What only the hook sees of a panic.
@@ -26,6 +26,8 @@ struct Place {
     location: Option<String>,
     backtrace: Option<String>,
 }
+
+const NOWHERE: Place = Place { location: None, backtrace: None };
 
 /// Keeps what a panic says in case the process does not survive it.
 type Keep = fn(&Panic);

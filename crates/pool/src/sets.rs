@@ -39,7 +39,8 @@ pub struct Waited<R> {
 }
 
 /// Blocks until some of the jobs have ended, at most for `limit` if there is one, and gives them
-/// back in two parts. It takes no results and cancels nothing. Jobs of different pools can be mixed.
+/// back in two parts. It takes no results and cancels nothing. Jobs of different pools can be
+/// mixed.
 ///
 /// On a worker of a thread pool, jobs of that very pool which no worker has started are run here
 /// (unless there is a limit), as by [`Job::wait`].
@@ -141,8 +142,8 @@ pub fn as_completed<R>(jobs: impl IntoIterator<Item = Job<R>>) -> AsCompleted<R>
 
 /// Results of jobs as they end, each with the place its job had; made by [`as_completed`].
 ///
-/// An iterator that blocks; [`stream`](AsCompleted::stream) is for async code. Dropping it drops the jobs that are
-/// left, which does not cancel them.
+/// An iterator that blocks; [`stream`](AsCompleted::stream) is for async code. Dropping it drops
+/// the jobs that are left, which does not cancel them.
 #[must_use = "results are given as it is iterated"]
 pub struct AsCompleted<R> {
     jobs: Vec<Option<Job<R>>>,

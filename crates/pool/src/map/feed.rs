@@ -10,8 +10,8 @@ use crate::job::Job;
 use crate::options::JobOptions;
 use crate::watch;
 
-/// How a pool runs one chunk.
-type SubmitChunk<T, R> = Box<dyn FnMut(JobOptions, Vec<T>) -> Job<Chunk<R>> + Send>;
+/// How a pool runs one chunk; also says how many items may be in the next one.
+type SubmitChunk<T, R> = Box<dyn FnMut(JobOptions, Vec<T>) -> (Job<Chunk<R>>, usize) + Send>;
 
 pub(super) struct Feed<I: Iterator, R> {
     items: I,
@@ -21,6 +21,8 @@ pub(super) struct Feed<I: Iterator, R> {
     /// When the map is to be over.
     pub(super) over_at: Option<Instant>,
     chunking: Chunking,
+    /// Most items the pool can take together.
+    most: usize,
     pub(super) sizes: Sizes,
     /// How many chunks may be out.
     pub(super) window: usize,
@@ -41,6 +43,7 @@ impl<I: Iterator, R> Feed<I, R> {
             options: JobOptions::new(),
             over_at: None,
             chunking,
+            most: usize::MAX,
             sizes: Sizes::automatic(),
             window: workers.saturating_mul(4),
             counter: Arc::default(),
@@ -53,7 +56,7 @@ impl<I: Iterator, R> Feed<I, R> {
             Chunking::ItemsAreApart => false,
             Chunking::ItemsShareLimits => self.options.timeout.is_some(),
         };
-        if alone { 1 } else { self.sizes.next() }
+        if alone { 1 } else { self.sizes.next().min(self.most) }
     }
 
     /// Sends the next chunk, with how many items it has; `None` after the last.
@@ -73,7 +76,8 @@ impl<I: Iterator, R> Feed<I, R> {
         let count = chunk.len();
         let mut options = self.options.clone();
         options.deadline = self.over_at.map(|at| at.saturating_duration_since(Instant::now()));
-        let job = (self.submit)(options, chunk);
+        let (job, most) = (self.submit)(options, chunk);
+        self.most = most;
         if let Some(watcher) = self.counter.watcher(count)
             && let Some(ended) = job.backing().watch(watcher)
         {

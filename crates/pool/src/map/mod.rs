@@ -77,7 +77,7 @@ impl<I: Iterator, R> Map<I, R> {
         items: I,
         workers: usize,
         chunking: Chunking,
-        submit: impl FnMut(JobOptions, Vec<I::Item>) -> Job<Chunk<R>> + Send + 'static,
+        submit: impl FnMut(JobOptions, Vec<I::Item>) -> (Job<Chunk<R>>, usize) + Send + 'static,
     ) -> Map<I, R> {
         Map {
             feed: Feed::new(items, workers, chunking, Box::new(submit)),

@@ -1,8 +1,7 @@
 //! How far a map has come, in items.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::watch::Watcher;
 
@@ -21,7 +20,7 @@ type Report = dyn Fn(Progress) + Send + Sync;
 /// Counts done items, for whoever looks and for the function that wants to be told.
 #[derive(Default)]
 pub(super) struct Counter {
-    done: AtomicU64,
+    done: Mutex<u64>,
     total: OnceLock<u64>,
     report: OnceLock<Box<Report>>,
 }
@@ -48,8 +47,11 @@ impl Counter {
     }
 
     fn add(&self, items: usize) {
-        // Relaxed: a number to show; nothing is published by it.
-        let done = self.done.fetch_add(items as u64, Ordering::Relaxed) + items as u64;
+        let done = {
+            let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+            *done += items as u64;
+            *done
+        };
         if let Some(report) = self.report.get() {
             report(Progress { done, total: self.total.get().copied() });
         }

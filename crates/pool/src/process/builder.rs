@@ -72,8 +72,8 @@ impl ProcessPoolBuilder {
         self
     }
 
-    /// A worker that has answered so many jobs ends, and another takes its place: for functions that
-    /// leak. A chunk of a map counts as one.
+    /// A worker that has answered so many jobs ends, and another takes its place: for functions
+    /// that leak. A chunk of a map counts as one.
     ///
     /// # Panics
     ///
@@ -85,8 +85,8 @@ impl ProcessPoolBuilder {
         self
     }
 
-    /// A worker that has been idle for `limit` ends, unless only `keep` are left. Workers are started
-    /// again when jobs need them. Unless set, workers stay.
+    /// A worker that has been idle for `limit` ends, unless only `keep` are left. Workers are
+    /// started again when jobs need them. Unless set, workers stay.
     pub fn idle_timeout(mut self, limit: Duration, keep: usize) -> Self {
         self.life.idle = Some((limit, keep));
         self
@@ -100,8 +100,8 @@ impl ProcessPoolBuilder {
         self
     }
 
-    /// The most CPU time a worker may use in its life, rounded up to seconds (`RLIMIT_CPU`). A worker
-    /// that reaches it is ended by the kernel, with the job it runs. For a limit per job see
+    /// The most CPU time a worker may use in its life, rounded up to seconds (`RLIMIT_CPU`). A
+    /// worker that reaches it is ended by the kernel, with the job it runs. For a limit per job see
     /// [`JobOptions::timeout`](crate::JobOptions::timeout).
     pub fn cpu_limit(mut self, limit: Duration) -> Self {
         self.life.limits.cpu = Some(limit);
@@ -133,8 +133,8 @@ impl ProcessPoolBuilder {
     ///
     /// If [`init`](crate::init) was not called (`Unsupported`: the program could not serve as a
     /// worker); `InvalidInput` for 0 workers, a name with a NUL byte, an initialiser that lies in a
-    /// shared library, no core left, or a pool nested too deeply; and what kept the pool from making its
-    /// descriptors and its thread.
+    /// shared library, no core left, or a pool nested too deeply; and what kept the pool from
+    /// making its descriptors and its thread.
     pub fn build(self) -> io::Result<ProcessPool> {
         static POOLS: AtomicU64 = AtomicU64::new(1);
         let invalid = |what: String| {

@@ -22,78 +22,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::codec;
+use super::call::{Answer, Call, Cause, Left};
 use super::hub::Hub;
 use super::page::Page;
 use super::reapers::Waiter;
+use super::shared;
 use crate::error::{JobError, Limit, Poisoned, WorkerDeath};
 use crate::job::{Backing, JobState, Outcome, TAKEN};
 use crate::options::{JobOptions, Label};
 use crate::watch::{Watcher, Watchers};
-
-/// What a worker is told to do.
-#[derive(Debug)]
-pub(crate) struct Call {
-    /// The entry's offset in the program.
-    pub(crate) entry: u64,
-    pub(crate) arguments: Vec<u8>,
-    /// The arguments are records of a chunk's items.
-    pub(crate) chunk: bool,
-    /// The worker is to note when each item starts.
-    pub(crate) timed: bool,
-    /// Of a chunk that lost workers: records of the results of those items that are not among the
-    /// arguments any more.
-    pub(crate) before: Vec<u8>,
-}
-
-impl Call {
-    /// What the job ends with, the earlier results of a chunk included.
-    fn outcome(&self, last: Outcome<Vec<u8>>) -> Outcome<Vec<u8>> {
-        if self.before.is_empty() {
-            return last;
-        }
-        Ok(match last {
-            Ok(answer) => codec::joined(&self.before, &answer),
-            Err(error) => {
-                let mut results = codec::joined(&self.before, &[]);
-                codec::records(&self.arguments)
-                    .for_each(|_| codec::append_lost(&mut results, &error));
-                results
-            }
-        })
-    }
-
-    /// A chunk's worker is gone. Takes in what it left: results of its first items, and whether the
-    /// next one was begun; that one ends with `blame`, or with `None` is tried again.
-    fn salvage(&mut self, left: &Left, blame: impl FnOnce() -> Option<JobError>) {
-        let mut done = codec::records(&left.results).count();
-        self.before.extend_from_slice(&left.results);
-        if left.begun > done as u64
-            && let Some(error) = blame()
-        {
-            codec::append_lost(&mut self.before, &error);
-            done += 1;
-        }
-        self.arguments = codec::behind(&self.arguments, done).to_vec();
-    }
-}
-
-/// What a dead worker left of the chunk it ran.
-#[derive(Debug)]
-pub(super) struct Left {
-    /// How many items it had begun.
-    pub(super) begun: u64,
-    /// Records of the results it had.
-    pub(super) results: Vec<u8>,
-}
-
-/// Why a running job lost its worker.
-#[derive(Debug)]
-pub(super) enum Cause {
-    Died(WorkerDeath),
-    Killed(WorkerDeath),
-    TimedOut(Limit),
-}
 
 /// A job as the pool sees it; its result is bytes.
 pub(crate) struct Cell {
@@ -131,7 +68,7 @@ pub(super) enum Verdict {
 enum Stage {
     Queued(Call),
     Offered { call: Call, page: Arc<Page>, ticket: u64 },
-    Done(Outcome<Vec<u8>>),
+    Done(Outcome<Answer>),
     Taken,
 }
 
@@ -218,7 +155,7 @@ impl Cell {
     }
 
     /// Ends the job, unless it has ended. Returns whether the pool's leader must be kicked.
-    pub(crate) fn finish(&self, outcome: Outcome<Vec<u8>>) -> bool {
+    pub(crate) fn finish(&self, outcome: Outcome<Answer>) -> bool {
         let slot = self.lock();
         match slot.stage {
             Stage::Queued(_) | Stage::Offered { .. } => self.end(slot, outcome),
@@ -226,8 +163,8 @@ impl Cell {
         }
     }
 
-    fn end(&self, mut slot: MutexGuard<'_, Slot>, outcome: Outcome<Vec<u8>>) -> bool {
-        let outcome = match &slot.stage {
+    fn end(&self, mut slot: MutexGuard<'_, Slot>, outcome: Outcome<Answer>) -> bool {
+        let outcome = match &mut slot.stage {
             Stage::Queued(call) | Stage::Offered { call, .. } => call.outcome(outcome),
             Stage::Done(_) | Stage::Taken => outcome,
         };
@@ -274,7 +211,7 @@ impl Cell {
 
     /// Hub: the worker is gone while it ran the job. `None`: the job is queued again, for another
     /// attempt or for the other items of a chunk; else what it has ended with.
-    pub(super) fn lose(&self, cause: Cause, left: &Left) -> Option<Outcome<Vec<u8>>> {
+    pub(super) fn lose(&self, cause: Cause, left: Left) -> Option<Outcome<Answer>> {
         let mut slot = self.lock();
         let mut call = match mem::replace(&mut slot.stage, Stage::Taken) {
             Stage::Offered { call, .. } => call,
@@ -284,28 +221,16 @@ impl Cell {
             }
         };
         let deaths = &mut slot.deaths;
-        let again = if call.chunk {
+        let outcome = if call.chunk {
             call.salvage(left, || self.verdict(cause, deaths));
             // All are done: it died before it could say so, or with the last one.
-            if call.arguments.is_empty() {
-                Err(Ok(codec::joined(&call.before, &[])))
-            } else {
-                Ok(())
-            }
+            let over = call.arguments.is_empty();
+            over.then(|| Ok(Answer::joined(mem::take(&mut call.before), Answer::default())))
         } else {
-            self.verdict(cause, deaths).map_or(Ok(()), |error| Err(Err(error)))
+            self.verdict(cause, deaths).map(Err)
         };
-        match again {
-            Ok(()) => {
-                slot.stage = Stage::Queued(call);
-                None
-            }
-            Err(outcome) => {
-                call.before.clear();
-                slot.stage = Stage::Queued(call);
-                Some(outcome)
-            }
-        }
+        slot.stage = Stage::Queued(call);
+        outcome
     }
 
     /// What a job, or an item, ends with whose worker is gone; `None` if it is to be tried again.
@@ -370,7 +295,7 @@ impl Cell {
         }
     }
 
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Outcome<Vec<u8>>> {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Outcome<Answer>> {
         let mut slot = self.lock();
         if let Some(outcome) = slot.take() {
             return Poll::Ready(outcome);
@@ -385,7 +310,7 @@ impl Cell {
         Poll::Pending
     }
 
-    fn wait(&self, deadline: Option<Instant>) -> Option<Outcome<Vec<u8>>> {
+    fn wait(&self, deadline: Option<Instant>) -> Option<Outcome<Answer>> {
         let waiter = {
             let mut slot = self.lock();
             if let Some(outcome) = slot.take() {
@@ -427,7 +352,7 @@ impl Slot {
         }
     }
 
-    fn take(&mut self) -> Option<Outcome<Vec<u8>>> {
+    fn take(&mut self) -> Option<Outcome<Answer>> {
         match mem::replace(&mut self.stage, Stage::Taken) {
             Stage::Done(outcome) => Some(outcome),
             Stage::Taken => panic!("{TAKEN}"),
@@ -453,8 +378,12 @@ pub(crate) struct Remote<R> {
 
 impl<R> Remote<R> {
     /// Decoded by whoever takes it: the reaping thread must not be held up by one job's data.
-    fn read(&self, outcome: Outcome<Vec<u8>>) -> Outcome<R> {
-        outcome.and_then(|bytes| (self.decode)(&self.cell.task, &bytes))
+    fn read(&self, outcome: Outcome<Answer>) -> Outcome<R> {
+        let Answer { bytes, fds } = outcome?;
+        let task = &*self.cell.task;
+        shared::received(fds, || (self.decode)(task, &bytes)).unwrap_or_else(|error| {
+            Err(JobError::decode(task, format!("taking its shared buffers failed: {error}")))
+        })
     }
 }
 

@@ -144,7 +144,8 @@ pub(crate) fn append_lost(out: &mut Vec<u8>, error: &JobError) {
     append_record(out, Tag::Lost, |out| append(error, out).map(|()| Tag::Lost));
 }
 
-/// Parent: the results of a chunk, put together from several runs; `last` is the answer of the last.
+/// Parent: the results of a chunk, put together from several runs; `last` is the answer of the
+/// last.
 pub(crate) fn joined(before: &[u8], last: &[u8]) -> Vec<u8> {
     let (took, last) = last.split_at_checked(8).unwrap_or((&[0; 8], &[]));
     [took, before, last].concat()

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
-use super::cell::{Cause, Cell, Left, Verdict};
+use super::call::{Answer, Cause, Left};
+use super::cell::{Cell, Verdict};
 use super::codec::{self, Tag};
 use super::hub::{Ended, Hub, State};
 use super::link::{Reply, Sent, Sentence, Worker};
@@ -87,7 +88,7 @@ impl Hub {
                 Kind::ArgumentsRefused => Tag::ArgumentsRefused,
                 _ => Tag::ResultRefused,
             };
-            let error = codec::error_of(&cell.task, tag, &payload);
+            let error = codec::error_of(&cell.task, tag, &payload.bytes);
             ended.push((cell, Err(error)));
         }
     }
@@ -216,7 +217,7 @@ impl Hub {
                 state.queue_first(cell);
             } else if cell.is_claimed() {
                 ran = true;
-                match cell.lose(will.cause(&cell), &will.left(partial, items)) {
+                match cell.lose(will.cause(&cell), will.left(partial, items)) {
                     Some(outcome) => ended.push((cell, outcome)),
                     None => {
                         if let Some((at, _)) = cell.deadline {
@@ -372,10 +373,10 @@ impl Will {
     }
 
     /// What there is of a chunk it ran: what it had sent, and what was on its shelf since.
-    fn left(&self, mut results: Vec<u8>, items: u64) -> Left {
+    fn left(&self, mut results: Answer, items: u64) -> Left {
         // Else it died between sending all and clearing the shelf.
         if self.diary.sent_off == items {
-            results.extend_from_slice(&self.diary.shelf);
+            results.bytes.extend_from_slice(&self.diary.shelf);
         }
         Left { begun: self.diary.begun, results }
     }

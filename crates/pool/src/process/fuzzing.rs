@@ -91,12 +91,13 @@ fn expected(bytes: &[u8]) -> Step {
         Kind::Partial,
     ];
     let kind = kinds.into_iter().find(|kind| *kind as u8 == head[4]);
-    match kind.filter(|_| head[5..8] == [0; 3] && length as usize <= MAX_PAYLOAD) {
+    match kind.filter(|_| head[6..8] == [0; 2] && length as usize <= MAX_PAYLOAD) {
         None => Step::Garbled,
         Some(kind) => match rest.get(..length as usize) {
             None => Step::NeedsMore,
             Some(payload) => {
-                let header = Header { len: length, kind, ticket: number(8), value: number(16) };
+                let (ticket, value) = (number(8), number(16));
+                let header = Header { len: length, kind, fds: head[5], ticket, value };
                 Step::Frame(header, payload.to_vec())
             }
         },

@@ -22,7 +22,8 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::cell::{Call, Cell};
+use super::call::{Answer, Call};
+use super::cell::Cell;
 use super::limits::Limits;
 use super::link::{Sentence, Worker};
 #[cfg(doc)]
@@ -35,7 +36,7 @@ use crate::job::Outcome;
 use crate::options::JobOptions;
 
 /// Jobs that have ended, to be told once the lock is released.
-pub(super) type Ended = Vec<(Arc<Cell>, Outcome<Vec<u8>>)>;
+pub(super) type Ended = Vec<(Arc<Cell>, Outcome<Answer>)>;
 
 /// What is under the lock.
 #[derive(Debug)]

@@ -52,8 +52,8 @@ impl Limits {
     }
 }
 
-/// If memory runs out, a worker is to go rather than its parent. As well as it goes: not all systems
-/// allow it.
+/// If memory runs out, a worker is to go rather than its parent. As well as it goes: not all
+/// systems allow it.
 fn volunteer() {
     const FILE: &str = "/proc/self/oom_score_adj";
     let Ok(text) = std::fs::read_to_string(FILE) else { return };

@@ -8,15 +8,17 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::cell::{Call, Cell};
+use super::call::{Answer, Call};
+use super::cell::Cell;
 use super::codec;
 use super::page::{DEPTH, Diary, Page};
-use super::sys;
+use super::shared::Memory;
+use super::sys::{self, Arrived};
 use super::wire::{Header, Inbox, Kind, TIMED};
 use crate::error::{Limit, Panic};
 
@@ -28,8 +30,10 @@ pub(super) struct Worker {
     socket: UnixStream,
     page: Arc<Page>,
     inbox: Inbox,
+    /// Descriptors whose frame is not complete.
+    arrived: Arrived,
     /// What the socket had no room for.
-    outbox: VecDeque<u8>,
+    outbox: VecDeque<Parcel>,
     sent: VecDeque<Sent>,
     tickets: u64,
     /// How many calls it has answered, and how many it may.
@@ -54,12 +58,21 @@ pub(super) enum Sentence {
     TimedOut(Limit),
 }
 
+/// A frame on its way out, or what is left of it.
+#[derive(Debug)]
+struct Parcel {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// They go with the first byte.
+    memory: Vec<Arc<Memory>>,
+}
+
 #[derive(Debug)]
 pub(super) struct Sent {
     ticket: u64,
     pub(super) job: Option<Arc<Cell>>,
     /// Of a chunk: results that have come ahead of the answer.
-    pub(super) partial: Vec<u8>,
+    pub(super) partial: Answer,
     /// Those are the results of so many items.
     pub(super) items: u64,
 }
@@ -69,7 +82,7 @@ pub(super) struct Sent {
 pub(super) struct Reply {
     pub(super) kind: Kind,
     pub(super) job: Option<Arc<Cell>>,
-    pub(super) payload: Vec<u8>,
+    pub(super) payload: Answer,
 }
 
 impl Worker {
@@ -87,6 +100,7 @@ impl Worker {
             socket,
             page: Arc::new(page),
             inbox,
+            arrived: Arrived::new(),
             outbox: VecDeque::new(),
             sent: VecDeque::new(),
             tickets: 0,
@@ -151,49 +165,63 @@ impl Worker {
         let page = Arc::clone(&self.page);
         if cell.offer(&page, ticket, |call| self.send_call(ticket, call)) {
             self.tickets += 1;
-            self.sent.push_back(Sent { ticket, job: Some(cell), partial: Vec::new(), items: 0 });
+            self.sent.push_back(Sent {
+                ticket,
+                job: Some(cell),
+                partial: Answer::default(),
+                items: 0,
+            });
         }
     }
 
     fn send_call(&mut self, ticket: u64, call: &Call) {
         let timed = if call.timed { TIMED } else { 0 };
         let header = Header::new(Kind::Call, ticket, call.entry | timed, call.arguments.len());
-        self.send(header, &call.arguments);
+        self.send(header.with_fds(call.memory.len()), &call.arguments, &call.memory);
     }
 
     pub(super) fn send_stop(&mut self) {
         self.stopping = true;
-        self.send(Header::new(Kind::Stop, 0, 0, 0), &[]);
+        self.send(Header::new(Kind::Stop, 0, 0, 0), &[], &[]);
     }
 
-    fn send(&mut self, header: Header, payload: &[u8]) {
+    fn send(&mut self, header: Header, payload: &[u8], memory: &[Arc<Memory>]) {
         let head = header.to_bytes();
         let sent = if self.outbox.is_empty() {
             let parts = [IoSlice::new(&head), IoSlice::new(payload)];
             // A failure means that the worker is gone; the supervisor hears of it in its own way.
-            sys::send_some(&self.socket, &parts).unwrap_or(0)
+            sys::send_some(&self.socket, &parts, &fds_of(memory)).unwrap_or(0)
         } else {
             0
         };
-        self.outbox.extend(&head[sent.min(head.len())..]);
-        self.outbox.extend(&payload[sent.saturating_sub(head.len())..]);
+        if sent == head.len() + payload.len() {
+            return;
+        }
+        let mut bytes = head[sent.min(head.len())..].to_vec();
+        bytes.extend_from_slice(&payload[sent.saturating_sub(head.len())..]);
+        let memory = if sent == 0 { memory.to_vec() } else { Vec::new() };
+        self.outbox.push_back(Parcel { bytes, sent: 0, memory });
     }
 
     /// Sends what is left over, as far as there is room.
     pub(super) fn send_rest(&mut self) {
-        while !self.outbox.is_empty() {
-            let (first, second) = self.outbox.as_slices();
-            let parts = [IoSlice::new(first), IoSlice::new(second)];
-            match sys::send_some(&self.socket, &parts) {
+        while let Some(parcel) = self.outbox.front_mut() {
+            let parts = [IoSlice::new(&parcel.bytes[parcel.sent..])];
+            match sys::send_some(&self.socket, &parts, &fds_of(&parcel.memory)) {
                 Ok(0) => return,
-                Ok(count) => drop(self.outbox.drain(..count)),
+                Ok(count) => {
+                    parcel.sent += count;
+                    parcel.memory.clear();
+                    if parcel.sent == parcel.bytes.len() {
+                        self.outbox.pop_front();
+                    }
+                }
                 Err(_) => {
                     self.outbox.clear();
                     self.lost = true;
                 }
             }
         }
-        self.outbox = VecDeque::new();
     }
 
     /// Takes the newest call back that the worker has not started.
@@ -222,7 +250,8 @@ impl Worker {
         loop {
             let room = self.inbox.room();
             let size = room.len();
-            let count = match sys::receive(&self.socket, room, false) {
+            let held = self.arrived.fds.len();
+            let count = match sys::receive(&self.socket, room, &mut self.arrived, false) {
                 Ok(Some(count)) if count > 0 => count,
                 Ok(None) => return,
                 Ok(_) | Err(_) => {
@@ -231,11 +260,13 @@ impl Worker {
                 }
             };
             self.inbox.received(count);
+            // Bytes with descriptors are received singly: there may be more behind them.
+            let cut = self.arrived.fds.len() > held;
             if !self.take_frames(&mut answer) {
                 self.lost = true;
                 return;
             }
-            if count < size {
+            if count < size && !cut {
                 return;
             }
         }
@@ -253,17 +284,21 @@ impl Worker {
             if sent.ticket != header.ticket {
                 return false;
             }
+            let Some(fds) = self.arrived.take(header.fds) else { return false };
             if header.kind == Kind::Partial {
-                sent.partial.extend_from_slice(payload);
+                sent.partial.bytes.extend_from_slice(payload);
+                sent.partial.fds.extend(fds);
                 sent.items = header.value;
                 continue;
             }
             if !header.kind.is_answer() {
                 return false;
             }
-            let payload = match (header.kind, sent.partial.is_empty()) {
-                (Kind::Done, false) => codec::joined(&sent.partial, payload),
-                _ => payload.to_vec(),
+            let last = Answer { bytes: payload.to_vec(), fds };
+            let payload = if header.kind == Kind::Done && sent.items > 0 {
+                Answer::joined(std::mem::take(&mut sent.partial), last)
+            } else {
+                last
             };
             let job = sent.job.take();
             self.sent.pop_front();
@@ -289,4 +324,8 @@ impl Worker {
     pub(super) fn diary(&self) -> Diary {
         self.page.diary()
     }
+}
+
+fn fds_of(memory: &[Arc<Memory>]) -> Vec<RawFd> {
+    memory.iter().map(|memory| memory.fd().as_raw_fd()).collect()
 }

@@ -1,11 +1,13 @@
 //! `ProcessPool`: an executor whose workers are processes.
 //!
 //! Parent's side: `hub` (queue, replies), `dispatch` (who gets what), `link` (one worker's line),
-//! `cell` (one job), `reapers` (who collects), `doorbell`, `supervisor`, `spawn`, `statistics`.
-//! Worker's side: `init`, `worker`, `limits`. Both: `ship` and `image` (functions), `codec` and `wire` (bytes), `claim` and
+//! `call` and `cell` (one job), `reapers` (who collects), `doorbell`, `supervisor`, `spawn`,
+//! `statistics`. Worker's side: `init`, `worker`, `limits`. Both: `ship` and `image` (functions),
+//! `codec` and `wire` (bytes), `claim` and
 //! `page` (shared memory), `sys`.
 
 mod builder;
+mod call;
 mod cell;
 mod claim;
 mod codec;
@@ -20,6 +22,7 @@ mod limits;
 mod link;
 mod page;
 mod reapers;
+mod shared;
 mod ship;
 mod spawn;
 mod statistics;
@@ -35,10 +38,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use builder::ProcessPoolBuilder;
-use cell::{Call, Remote};
+use call::{Answer, Call};
+use cell::Remote;
 pub use doorbell::Doorbell;
 use hub::Hub;
 pub use init::init;
+pub use shared::{SharedBuf, SharedBufMut};
 pub use statistics::{PoolState, Statistics, WorkerState, WorkerStatistics};
 
 use crate::error::JobError;
@@ -157,9 +162,10 @@ impl ProcessPool {
         let task = type_name::<F>();
         let mut arguments = Vec::new();
         let call = ship::single(f).and_then(|entry| {
-            codec::append(&args, &mut arguments)
-                .map_err(|why| codec::error_of(task, codec::Tag::Unsent, why.as_bytes()))?;
-            Ok(Call { entry, arguments, chunk: false, timed: false, before: Vec::new() })
+            let (encoded, memory) = shared::sending(|| codec::append(&args, &mut arguments));
+            encoded.map_err(|why| codec::error_of(task, codec::Tag::Unsent, why.as_bytes()))?;
+            let before = Answer::default();
+            Ok(Call { entry, arguments, memory, chunk: false, timed: false, before })
         });
         send(&self.hub, task, options, call, codec::result::<R>)
     }
@@ -187,15 +193,20 @@ impl ProcessPool {
     {
         let task = type_name::<F>();
         let hub = Arc::clone(&self.hub);
-        let submit = move |options: JobOptions, chunk: Vec<T>| -> Job<Chunk<R>> {
+        let submit = move |options: JobOptions, chunk: Vec<T>| -> (Job<Chunk<R>>, usize) {
             let timed = options.timeout.is_some();
             let items: Vec<(T,)> = chunk.into_iter().map(|item| (item,)).collect();
             let call = ship::chunked(f).and_then(|entry| {
-                let arguments = codec::chunk_of_items(&items);
+                let (arguments, memory) = shared::sending(|| codec::chunk_of_items(&items));
                 let arguments = arguments.map_err(|why| JobError::encode(task, why))?;
-                Ok(Call { entry, arguments, chunk: true, timed, before: Vec::new() })
+                let before = Answer::default();
+                Ok(Call { entry, arguments, memory, chunk: true, timed, before })
             });
-            send(&hub, task, options, call, codec::chunk_of_results::<R>)
+            let buffers = call.as_ref().map_or(0, |call| call.memory.len());
+            let most = (items.len() * shared::MOST).checked_div(buffers);
+            let job = send(&hub, task, options, call, codec::chunk_of_results::<R>);
+            // So many items like these can go together; less, for they may differ.
+            (job, most.map_or(usize::MAX, |most| (most / 2).max(1)))
         };
         Map::new(items.into_iter(), self.hub.limit, Chunking::ItemsAreApart, submit)
     }
@@ -208,8 +219,8 @@ impl ProcessPool {
     }
 
     /// [`shutdown`](Self::shutdown) that waits, but not for ever: jobs that have not ended after
-    /// `limit` are cancelled, or killed with their workers if they run. Returns whether all ended by
-    /// themselves. With a `limit` of zero it ends everything at once.
+    /// `limit` are cancelled, or killed with their workers if they run. Returns whether all ended
+    /// by themselves. With a `limit` of zero it ends everything at once.
     #[doc(alias = "kill_workers")]
     #[doc(alias = "terminate_workers")]
     pub fn shutdown_within(&self, limit: Duration, cancel_pending: bool) -> bool {

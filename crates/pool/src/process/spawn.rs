@@ -1,7 +1,7 @@
 //! Starting a worker: this program once more, with one end of a socket pair as its input.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
@@ -76,7 +76,7 @@ fn greet(socket: &UnixStream, hello: &Hello, memory: &OwnedFd) -> io::Result<()>
     let payload = postcard::to_stdvec(hello).expect("plain data can always be encoded");
     let mut bytes = Header::new(Kind::Hello, 0, GREETING, payload.len()).to_bytes().to_vec();
     bytes.extend(payload);
-    sys::send_with_fd(socket, &bytes, memory)
+    sys::send_all(socket, &bytes, &[], &[memory.as_raw_fd()])
 }
 
 /// A child that is ended and waited for if the start fails half-way.

@@ -17,7 +17,7 @@ use super::hub::{Ended, Hub};
 use super::link::Worker;
 use super::page::Page;
 use super::spawn;
-use super::sys;
+use super::sys::{self, Arrived};
 use super::wire::{GREETING, Inbox, Kind};
 use crate::error::Exit;
 
@@ -230,7 +230,7 @@ impl Nursing {
             if self.failed.is_some() {
                 return false;
             }
-            match sys::receive(&self.socket, self.inbox.room(), false) {
+            match sys::receive(&self.socket, self.inbox.room(), &mut Arrived::new(), false) {
                 Ok(None) if Instant::now() >= self.deadline => {
                     let text = format!("it was not ready within {START_LIMIT:?}");
                     self.failed = failure(Some(text));

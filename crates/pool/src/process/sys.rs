@@ -1,5 +1,6 @@
 //! System calls of the process pool that neither std nor nix has in the shape needed.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -22,45 +23,74 @@ pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// Sends what goes without blocking: the number of bytes, 0 if there is no room.
-pub(crate) fn send_some(socket: &UnixStream, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-    loop {
-        match sendmsg::<UnixAddr>(socket.as_raw_fd(), parts, &[], flags, None) {
-            Ok(count) => return Ok(count),
-            Err(nix::Error::EINTR) => {}
-            Err(nix::Error::EAGAIN) => return Ok(0),
-            Err(error) => return Err(error.into()),
-        }
+/// Sends what goes without blocking, and the descriptors along with the first byte (`SCM_RIGHTS`,
+/// unix(7)): the number of bytes, 0 if there is no room, and then no descriptor has gone either.
+pub(crate) fn send_some(
+    socket: &UnixStream,
+    parts: &[IoSlice<'_>],
+    fds: &[RawFd],
+) -> io::Result<usize> {
+    match send(socket, parts, fds, MsgFlags::MSG_DONTWAIT) {
+        Err(nix::Error::EAGAIN) => Ok(0),
+        other => Ok(other?),
     }
 }
 
-/// Sends everything, waiting for room.
-pub(crate) fn send_all(socket: &UnixStream, head: &[u8], body: &[u8]) -> io::Result<()> {
+/// Sends everything, and the descriptors along with the first byte; waits for room.
+pub(crate) fn send_all(
+    socket: &UnixStream,
+    head: &[u8],
+    body: &[u8],
+    mut fds: &[RawFd],
+) -> io::Result<()> {
     let mut slices = [IoSlice::new(head), IoSlice::new(body)];
     let mut parts = &mut slices[..];
     let mut left = head.len() + body.len();
     while left > 0 {
-        match sendmsg::<UnixAddr>(socket.as_raw_fd(), parts, &[], MsgFlags::MSG_NOSIGNAL, None) {
-            Ok(count) => {
-                left -= count;
-                IoSlice::advance_slices(&mut parts, count);
-            }
-            Err(nix::Error::EINTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+        let count = send(socket, parts, fds, MsgFlags::empty())?;
+        left -= count;
+        IoSlice::advance_slices(&mut parts, count);
+        fds = &[];
     }
     Ok(())
 }
 
-/// Sends `bytes` and a descriptor along with them (`SCM_RIGHTS`, unix(7)).
-pub(crate) fn send_with_fd(socket: &UnixStream, bytes: &[u8], fd: &OwnedFd) -> io::Result<()> {
-    let rights = [fd.as_raw_fd()];
-    let message = [ControlMessage::ScmRights(&rights)];
-    let parts = [IoSlice::new(bytes)];
-    let flags = MsgFlags::MSG_NOSIGNAL;
-    let sent = sendmsg::<UnixAddr>(socket.as_raw_fd(), &parts, &message, flags, None)?;
-    send_all(socket, &bytes[sent..], &[])
+fn send(
+    socket: &UnixStream,
+    parts: &[IoSlice<'_>],
+    fds: &[RawFd],
+    flags: MsgFlags,
+) -> nix::Result<usize> {
+    let rights = [ControlMessage::ScmRights(fds)];
+    let message = if fds.is_empty() { &[] } else { &rights[..] };
+    let flags = flags | MsgFlags::MSG_NOSIGNAL;
+    loop {
+        match sendmsg::<UnixAddr>(socket.as_raw_fd(), parts, message, flags, None) {
+            Err(nix::Error::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
+/// Where the descriptors that come with bytes are kept until their frame is complete.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) fds: VecDeque<OwnedFd>,
+    /// Room for one message's.
+    space: Vec<u8>,
+}
+
+impl Arrived {
+    pub(crate) fn new() -> Arrived {
+        // The most that unix(7) allows.
+        Arrived { fds: VecDeque::new(), space: nix::cmsg_space!([RawFd; 253]) }
+    }
+
+    /// Takes those of one frame; `None` if they have not come.
+    pub(crate) fn take(&mut self, count: u8) -> Option<Vec<OwnedFd>> {
+        let count = usize::from(count);
+        (count <= self.fds.len()).then(|| self.fds.drain(..count).collect())
+    }
 }
 
 /// Receives into `room`: the number of bytes, 0 at the end of the stream, `None` if nothing is
@@ -68,45 +98,36 @@ pub(crate) fn send_with_fd(socket: &UnixStream, bytes: &[u8], fd: &OwnedFd) -> i
 pub(crate) fn receive(
     socket: &UnixStream,
     room: &mut [u8],
+    arrived: &mut Arrived,
     wait: bool,
 ) -> io::Result<Option<usize>> {
-    let flags = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
-    loop {
-        match nix::sys::socket::recv(socket.as_raw_fd(), room, flags) {
-            Ok(count) => return Ok(Some(count)),
+    let mut flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    flags.set(MsgFlags::MSG_DONTWAIT, !wait);
+    let Arrived { fds, space } = arrived;
+    let mut parts = [IoSliceMut::new(room)];
+    let message = loop {
+        match recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut parts, Some(space), flags) {
+            Ok(message) => break message,
             Err(nix::Error::EINTR) => {}
             Err(nix::Error::EAGAIN) => return Ok(None),
             // The other end closed with bytes of ours unread: to us the same as an end.
             Err(nix::Error::ECONNRESET) => return Ok(Some(0)),
             Err(error) => return Err(error.into()),
         }
-    }
-}
-
-/// Receives into `room`, and the descriptor that came along if one did.
-pub(crate) fn receive_with_fd(
-    socket: &UnixStream,
-    room: &mut [u8],
-) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut space = nix::cmsg_space!([RawFd; 1]);
-    let mut parts = [IoSliceMut::new(room)];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = loop {
-        match recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags) {
-            Err(nix::Error::EINTR) => {}
-            other => break other?,
-        }
     };
-    let mut passed = None;
+    if message.flags.contains(MsgFlags::MSG_CTRUNC) {
+        // nix does not read a truncated list, so what did come stays open: in a worker, which is
+        // about to end, or in a parent that loses one worker by it.
+        let text = "descriptors got lost on the way: this process may have too many open files";
+        return Err(io::Error::other(text));
+    }
     for part in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(fds) = part {
-            for fd in fds {
-                // SAFETY: the kernel just made this descriptor for us; it is taken up once.
-                passed = Some(unsafe { OwnedFd::from_raw_fd(fd) });
-            }
+        if let ControlMessageOwned::ScmRights(passed) = part {
+            // SAFETY: the kernel just made these descriptors for us; each is taken up once.
+            fds.extend(passed.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
         }
     }
-    Ok((message.bytes, passed))
+    Ok(Some(message.bytes))
 }
 
 /// poll(2) until a deadline, if any. Interruptions by signals end it like a time-out.

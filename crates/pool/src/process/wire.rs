@@ -6,9 +6,10 @@
 //! |---|---|---|
 //! | 0..4 | length of the payload | at most [`MAX_PAYLOAD`] |
 //! | 4 | kind | [`Kind`] |
-//! | 5..8 | zero | |
+//! | 5 | descriptors | how many came along, with the first byte of the frame or before |
+//! | 6..8 | zero | |
 //! | 8..16 | ticket | which call, counted per worker; 0 outside calls |
-//! | 16..24 | value | in `Call` the function's offset and [`TIMED`], in `Partial` a number of items, in `Hello` and `Ready` magic and version |
+//! | 16..24 | value | `Call`: offset and [`TIMED`]; `Partial`: items; `Hello`, `Ready`: version |
 
 use std::fmt;
 
@@ -45,8 +46,8 @@ pub(crate) enum Kind {
     ResultRefused = 21,
     /// The call was taken back before the worker started it.
     Skipped = 22,
-    /// The results of some items of the chunk that is running, so far. Value: of how many items from
-    /// the first one on all results have been sent.
+    /// The results of some items of the chunk that is running, so far. Value: of how many items
+    /// from the first one on all results have been sent.
     Partial = 23,
 }
 
@@ -79,6 +80,7 @@ impl Kind {
 pub(crate) struct Header {
     pub(crate) len: u32,
     pub(crate) kind: Kind,
+    pub(crate) fds: u8,
     pub(crate) ticket: u64,
     pub(crate) value: u64,
 }
@@ -91,13 +93,20 @@ impl Header {
     /// If they are more than [`MAX_PAYLOAD`]: to be checked where the payload is made.
     pub(crate) fn new(kind: Kind, ticket: u64, value: u64, payload: usize) -> Header {
         assert!(payload <= MAX_PAYLOAD, "a payload's size is checked when it is encoded");
-        Header { len: payload as u32, kind, ticket, value }
+        Header { len: payload as u32, kind, fds: 0, ticket, value }
+    }
+
+    /// With so many descriptors beside it.
+    pub(crate) fn with_fds(self, fds: usize) -> Header {
+        let fds = u8::try_from(fds).expect("their number is checked when they are collected");
+        Header { fds, ..self }
     }
 
     pub(crate) fn to_bytes(self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[0..4].copy_from_slice(&self.len.to_le_bytes());
         bytes[4] = self.kind as u8;
+        bytes[5] = self.fds;
         bytes[8..16].copy_from_slice(&self.ticket.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.value.to_le_bytes());
         bytes
@@ -110,8 +119,8 @@ impl Header {
         let len = (word(0) & 0xffff_ffff) as u32;
         let kind = Kind::from_byte(bytes[4]);
         match kind {
-            Some(kind) if bytes[5..8] == [0; 3] && len as usize <= MAX_PAYLOAD => {
-                Ok(Header { len, kind, ticket: word(8), value: word(16) })
+            Some(kind) if bytes[6..8] == [0; 2] && len as usize <= MAX_PAYLOAD => {
+                Ok(Header { len, kind, fds: bytes[5], ticket: word(8), value: word(16) })
             }
             _ => Err(Garbled),
         }

@@ -10,9 +10,9 @@
 //! * A job ends it: the parent hears of it by the pidfd.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::prctl;
@@ -21,9 +21,10 @@ use nix::sys::signal::Signal;
 use super::image::Image;
 use super::init;
 use super::page::Page;
+use super::shared::{self, Memory};
 use super::ship::{self, Desk};
 use super::spawn::Hello;
-use super::sys;
+use super::sys::{self, Arrived};
 use super::wire::{GREETING, Header, Inbox, Kind, MAX_PAYLOAD, TIMED};
 use crate::error::Panic;
 use crate::panics;
@@ -34,6 +35,7 @@ const EX_PROTOCOL: i32 = 76;
 struct Worker {
     socket: UnixStream,
     inbox: Inbox,
+    arrived: Arrived,
     page: &'static Page,
 }
 
@@ -60,8 +62,10 @@ impl Desk for Call<'_> {
     }
 
     fn done(&self, item: u64, out: &mut Vec<u8>, record: usize) {
-        if !self.page.shelve(&out[record..]) {
-            reply(self.socket, Kind::Partial, self.ticket, item + 1, &out[8..]);
+        // Buffers on the shelf would be lost with this process.
+        if shared::is_sending_some() || !self.page.shelve(&out[record..]) {
+            let memory = shared::take_sending();
+            reply(self.socket, Kind::Partial, self.ticket, item + 1, &out[8..], &memory);
             out.truncate(8);
             // Only now: what is on neither the shelf nor the way would be lost.
             self.page.clear_shelf(item + 1);
@@ -100,11 +104,11 @@ fn give_up(why: &str) -> ! {
 /// Reads the parent's introduction.
 fn meet(socket: UnixStream) -> Result<(Worker, Hello), String> {
     let mut inbox = Inbox::default();
-    let mut memory: Option<OwnedFd> = None;
+    let mut arrived = Arrived::new();
     let hello = loop {
-        let (count, fd) = sys::receive_with_fd(&socket, inbox.room()).map_err(|e| e.to_string())?;
+        let count = sys::receive(&socket, inbox.room(), &mut arrived, true);
+        let count = count.map_err(|e| e.to_string())?.unwrap_or(0);
         inbox.received(count);
-        memory = memory.or(fd);
         match inbox.next().map_err(|e| e.to_string())? {
             Some((header, payload)) if (header.kind, header.value) == (Kind::Hello, GREETING) => {
                 break postcard::from_bytes::<Hello>(payload).map_err(|e| e.to_string())?;
@@ -118,10 +122,10 @@ fn meet(socket: UnixStream) -> Result<(Worker, Hello), String> {
         // The parent is gone already: nobody to talk to.
         sys::exit_now(0);
     }
-    let memory = memory.ok_or("its parent sent no memory to share")?;
+    let memory = arrived.fds.pop_front().ok_or("its parent sent no memory to share")?;
     let page = Page::map(&memory).map_err(|error| error.to_string())?;
     let page = PAGE.get_or_init(|| page);
-    Ok((Worker { socket, inbox, page }, hello))
+    Ok((Worker { socket, inbox, arrived, page }, hello))
 }
 
 impl Worker {
@@ -156,7 +160,8 @@ impl Worker {
     fn serve(mut self) -> ! {
         let mut out = Vec::new();
         loop {
-            let count = match sys::receive(&self.socket, self.inbox.room(), true) {
+            let count = match sys::receive(&self.socket, self.inbox.room(), &mut self.arrived, true)
+            {
                 Ok(Some(count)) if count > 0 => count,
                 // The parent hung up.
                 Ok(_) => sys::exit_now(0),
@@ -166,14 +171,17 @@ impl Worker {
             while let Some((header, arguments)) =
                 self.inbox.next().unwrap_or_else(|why| give_up(&why.to_string()))
             {
-                let kind = match header.kind {
+                let Some(fds) = self.arrived.take(header.fds) else {
+                    give_up("a shared buffer has not come along");
+                };
+                let (kind, memory) = match header.kind {
                     Kind::Call => {
-                        take_and_run(&self.socket, self.page, header, arguments, &mut out)
+                        take_and_run(&self.socket, self.page, header, (arguments, fds), &mut out)
                     }
                     Kind::Stop => std::process::exit(0),
                     _ => give_up("its parent sent what only workers send"),
                 };
-                reply(&self.socket, kind, header.ticket, 0, &out);
+                reply(&self.socket, kind, header.ticket, 0, &out, &memory);
                 out.clear();
                 // One huge result must not stay allocated for ever.
                 out.shrink_to(1 << 20);
@@ -196,25 +204,32 @@ impl Worker {
     }
 
     fn reply(&self, kind: Kind, ticket: u64, value: u64, payload: &[u8]) {
-        reply(&self.socket, kind, ticket, value, payload);
+        reply(&self.socket, kind, ticket, value, payload, &[]);
     }
 }
 
-/// Runs a call, unless it was taken back.
+/// Runs a call, unless it was taken back. Gives the buffers that go with the answer.
 fn take_and_run(
     socket: &UnixStream,
     page: &Page,
     header: Header,
-    arguments: &[u8],
+    (arguments, fds): (&[u8], Vec<OwnedFd>),
     out: &mut Vec<u8>,
-) -> Kind {
+) -> (Kind, Vec<Arc<Memory>>) {
     page.begin_call();
     if !page.claim(header.ticket).claim(header.ticket) {
-        return Kind::Skipped;
+        return (Kind::Skipped, Vec::new());
     }
     let timed = header.value & TIMED != 0;
     let desk = Call { socket, page, ticket: header.ticket, timed };
-    call(header.value & !TIMED, arguments, out, &desk)
+    let run = || shared::sending(|| call(header.value & !TIMED, arguments, out, &desk));
+    match shared::received(fds, run) {
+        Ok(answer) => answer,
+        Err(error) => {
+            out.extend_from_slice(format!("taking its shared buffers failed: {error}").as_bytes());
+            (Kind::ArgumentsRefused, Vec::new())
+        }
+    }
 }
 
 fn call(entry: u64, arguments: &[u8], out: &mut Vec<u8>, desk: &dyn Desk) -> Kind {
@@ -256,9 +271,17 @@ fn keep_last_words(panic: &Panic) {
     }
 }
 
-fn reply(socket: &UnixStream, kind: Kind, ticket: u64, value: u64, payload: &[u8]) {
-    let head = Header::new(kind, ticket, value, payload.len()).to_bytes();
-    match sys::send_all(socket, &head, payload) {
+fn reply(
+    socket: &UnixStream,
+    kind: Kind,
+    ticket: u64,
+    value: u64,
+    payload: &[u8],
+    memory: &[Arc<Memory>],
+) {
+    let head = Header::new(kind, ticket, value, payload.len()).with_fds(memory.len()).to_bytes();
+    let fds: Vec<RawFd> = memory.iter().map(|memory| memory.fd().as_raw_fd()).collect();
+    match sys::send_all(socket, &head, payload, &fds) {
         Ok(()) => {}
         // The parent hung up.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => sys::exit_now(0),

@@ -98,8 +98,9 @@ impl ThreadPoolBuilder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for 0 threads, a name with a NUL byte, or no core left; with [`eager`](Self::eager), what
-    /// kept a thread from starting. Without it such a failure breaks the pool at its first job.
+    /// `InvalidInput` for 0 threads, a name with a NUL byte, or no core left; with
+    /// [`eager`](Self::eager), what kept a thread from starting. Without it such a failure breaks
+    /// the pool at its first job.
     pub fn build(mut self) -> io::Result<ThreadPool> {
         if !self.avoid_cores.is_empty() {
             let left = cores::without(&self.avoid_cores).map_err(|error| {

@@ -151,7 +151,7 @@ impl ThreadPool {
             let f = Arc::clone(&f);
             let name = options.name.clone();
             let run = move || run_chunk(name.as_deref().unwrap_or(task), &*f, chunk);
-            enqueue_with(&crew, options, task, run)
+            (enqueue_with(&crew, options, task, run), usize::MAX)
         };
         Map::new(items.into_iter(), self.crew.threads, chunking, submit)
     }

@@ -70,8 +70,8 @@ impl Ranks {
         }
     }
 
-    /// A worker has taken a token. `Err`: it is to put it back, for one of the `queued` in the queue
-    /// is a plain job, and the heap has only lesser ones.
+    /// A worker has taken a token. `Err`: it is to put it back, for one of the `queued` in the
+    /// queue is a plain job, and the heap has only lesser ones.
     pub(super) fn take(&self, queued: usize) -> Result<Option<Arc<dyn Run>>, Lesser> {
         let mut heap = self.lock();
         // The queue has a token for each of the heap's but this one.

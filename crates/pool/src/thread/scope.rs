@@ -2,12 +2,13 @@
 //!
 //! # Life
 //!
-//! A scoped job is an ordinary job of the pool whose closure had its lifetime taken away. What makes
-//! that sound is `scope`, which does not return, nor unwind, before every such closure is gone, run or
-//! dropped: each holds a `Pass`, its last field to be dropped, and `scope` waits until all passes have
-//! been given back. Where the closure goes meanwhile (queue, another thread, a refusal) does not
-//! matter, nor whether handles are forgotten: the result lies in a place of its own, which the handle
-//! shares with the closure and which cannot be reached when the handle's lifetime is over.
+//! A scoped job is an ordinary job of the pool whose closure had its lifetime taken away. What
+//! makes that sound is `scope`, which does not return, nor unwind, before every such closure is
+//! gone, run or dropped: each holds a `Pass`, its last field to be dropped, and `scope` waits until
+//! all passes have been given back. Where the closure goes meanwhile (queue, another thread, a
+//! refusal) does not matter, nor whether handles are forgotten: the result lies in a place of its
+//! own, which the handle shares with the closure and which cannot be reached when the handle's
+//! lifetime is over.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -23,11 +24,14 @@ pub struct Scope<'scope, 'env: 'scope> {
     gate: Arc<Gate>,
     /// The jobs of the scope, if it was opened on a worker of its pool: that runs those nobody has
     /// started when it leaves, for all workers may be leaving a scope like this one.
-    own: Option<&'scope Mutex<Vec<Arc<dyn Backing<()>>>>>,
+    own: Option<&'scope Own>,
     // Invariant in both, as in std: neither may be made longer or shorter.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
+
+/// Jobs of a scope.
+type Own = Mutex<Vec<Arc<dyn Backing<()>>>>;
 
 /// A job that borrows; made by [`Scope::spawn`].
 #[must_use = "a dropped job still runs, but its result and its error are lost"]
@@ -110,7 +114,7 @@ impl ThreadPool {
     /// assert_eq!(letters, 15);
     /// ```
     pub fn scope<'env, T>(&self, body: impl for<'scope> FnOnce(&Scope<'scope, 'env>) -> T) -> T {
-        struct Leave<'a>(&'a Gate, &'a Mutex<Vec<Arc<dyn Backing<()>>>>);
+        struct Leave<'a>(&'a Gate, &'a Own);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
                 let own =

@@ -15,6 +15,7 @@ mod processes;
 mod runner;
 mod scopes;
 mod sets;
+mod shared;
 mod support;
 mod survival;
 mod threads;
@@ -39,6 +40,7 @@ fn main() -> std::process::ExitCode {
         maps::TESTS,
         scopes::TESTS,
         sets::TESTS,
+        shared::TESTS,
     ]
     .concat();
     runner::main(&tests)
