@@ -5,9 +5,11 @@
 //! cargo run -p pool --example primes -- --processes 4     four worker processes
 //! cargo run -p pool --example primes -- --threads         threads of this process
 //! cargo run -p pool --example primes -- 97 91             numbers of your own
+//! cargo run -p pool --example primes -- --upto 1000000    all up to there, with progress
 //! ```
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pool::{Executor, ProcessPool, ThreadPool};
 
@@ -30,15 +32,37 @@ fn print_primes(pool: &impl Executor, numbers: &[u64]) -> Result<(), Box<dyn std
     Ok(())
 }
 
+/// Counts the primes up to a number, and says how far it is.
+fn count_primes(pool: &impl Executor, upto: u64) -> Result<(), Box<dyn std::error::Error>> {
+    let percent = AtomicU64::new(0);
+    let map = pool.map(is_prime, 1..=upto).on_progress(move |progress| {
+        let now = progress.done * 100 / upto.max(1);
+        // Once for each per cent, by whoever gets there first.
+        if percent.fetch_max(now, Ordering::Relaxed) < now {
+            eprint!("\r{now} % of {upto} numbers");
+        }
+    });
+    let mut count = 0;
+    for prime in map {
+        count += u64::from(prime?);
+    }
+    eprintln!();
+    println!("{count} primes up to {upto}");
+    Ok(())
+}
+
 fn run(mut flags: &[&str]) -> Result<(), Box<dyn std::error::Error>> {
     let mut processes = ProcessPool::builder();
-    let mut threads = false;
+    let (mut threads, mut upto) = (false, None);
     while let [flag, rest @ ..] = flags {
         match (*flag, rest) {
             ("--threads", _) => threads = true,
             ("--processes", [count, ..]) => processes = processes.workers(count.parse()?),
+            ("--upto", [number, ..]) => upto = Some(number.parse()?),
             (flag, _) if flag.starts_with('-') => {
-                return Err("usage: primes [--threads | --processes N] [NUMBER...]".into());
+                return Err(
+                    "usage: primes [--threads | --processes N] [--upto N | NUMBER...]".into()
+                );
             }
             _ => break,
         }
@@ -46,10 +70,11 @@ fn run(mut flags: &[&str]) -> Result<(), Box<dyn std::error::Error>> {
     }
     let numbers: Vec<u64> = flags.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     let numbers = if numbers.is_empty() { NUMBERS.to_vec() } else { numbers };
-    if threads {
-        print_primes(&ThreadPool::new(), &numbers)
-    } else {
-        print_primes(&processes.build()?, &numbers)
+    match (threads, upto) {
+        (true, None) => print_primes(&ThreadPool::new(), &numbers),
+        (true, Some(upto)) => count_primes(&ThreadPool::new(), upto),
+        (false, None) => print_primes(&processes.build()?, &numbers),
+        (false, Some(upto)) => count_primes(&processes.build()?, upto),
     }
 }
 

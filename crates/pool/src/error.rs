@@ -48,8 +48,9 @@ pub struct Panic {
     /// `file:line:column` of the panic. `None` if the program replaced the panic hook after it
     /// built its first pool, without calling the hook it found.
     pub location: Option<String>,
-    /// The calls that led to the panic, as [`std::backtrace::Backtrace`] prints them. Always there
-    /// from worker processes; from threads if the environment asks for it (`RUST_BACKTRACE`).
+    /// The calls that led to the panic, as [`std::backtrace::Backtrace`] prints them: if the
+    /// environment asks for it (`RUST_BACKTRACE`), or
+    /// [`ProcessPoolBuilder::backtraces`](crate::ProcessPoolBuilder::backtraces).
     pub backtrace: Option<String>,
 }
 

@@ -34,10 +34,18 @@ type Keep = fn(&Panic);
 
 static LAST_WORDS: OnceLock<Keep> = OnceLock::new();
 
-/// From now on, panics on any thread are handed to `keep` as they begin, and carry a backtrace
-/// whatever the environment says. For worker processes.
+/// From now on, panics on any thread are handed to `keep` as they begin. For worker processes.
 pub(crate) fn keep_last_words(keep: Keep) {
     let _ = LAST_WORDS.set(keep);
+}
+
+/// Panics carry a backtrace whatever the environment says.
+static BACKTRACES: OnceLock<()> = OnceLock::new();
+
+/// Has panics carry a backtrace from now on. Not done unasked: the first one of a process reads its
+/// debug information, which takes a tenth of a second and more.
+pub(crate) fn carry_backtraces() {
+    let _ = BACKTRACES.set(());
 }
 
 /// What was caught.
@@ -81,8 +89,8 @@ pub(crate) fn install_hook() {
 
 fn note(info: &panic::PanicHookInfo<'_>) {
     let keep = LAST_WORDS.get();
-    let backtrace = match keep {
-        Some(_) => Backtrace::force_capture(),
+    let backtrace = match BACKTRACES.get() {
+        Some(()) => Backtrace::force_capture(),
         None => Backtrace::capture(),
     };
     let captured = backtrace.status() == BacktraceStatus::Captured;

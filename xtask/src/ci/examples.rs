@@ -141,6 +141,18 @@ const RUNNABLE: &[Runnable] = &[
     },
     Runnable {
         package: "pool",
+        name: "checksums",
+        args: &["crates/pool/tests/data"],
+        says: &["  crates/pool/tests/data/s000_primes.txt"],
+    },
+    Runnable {
+        package: "pool",
+        name: "misfits",
+        args: &["2000"],
+        says: &["2000 of 2000 other jobs finished with the right answer", "5 workers died"],
+    },
+    Runnable {
+        package: "pool",
         name: "primes",
         args: &["--processes", "2"],
         says: &["109999999 is prime: False", "234645542424 is prime: False"],

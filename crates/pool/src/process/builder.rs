@@ -120,6 +120,14 @@ impl ProcessPoolBuilder {
         self
     }
 
+    /// Whether panics of jobs carry a [backtrace](crate::Panic::backtrace) also if the environment
+    /// (`RUST_BACKTRACE`) does not ask for it; `false` unless set. A worker's first one takes a
+    /// tenth of a second and more, for it reads the program's debug information.
+    pub fn backtraces(mut self, carry: bool) -> Self {
+        self.life.backtraces = carry;
+        self
+    }
+
     /// Keeps the workers off these cores, for instance off those that event loops are pinned to.
     /// Unless [`workers`](Self::workers) is set there are then fewer of them, too.
     pub fn avoid_cores(mut self, cores: impl IntoIterator<Item = usize>) -> Self {

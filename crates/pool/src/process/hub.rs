@@ -74,6 +74,8 @@ pub(super) struct Life {
     /// How long a worker may be idle, and how many may be so for ever.
     pub(super) idle: Option<(Duration, usize)>,
     pub(super) limits: Limits,
+    /// Panics carry backtraces whatever the environment says.
+    pub(super) backtraces: bool,
 }
 
 /// One pool, shared by its handle, its jobs and its threads.

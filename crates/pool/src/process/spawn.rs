@@ -32,6 +32,8 @@ pub(super) struct Hello {
     pub(super) initializer: Option<u64>,
     /// What it may use.
     pub(super) limits: Limits,
+    /// Panics carry backtraces whatever the environment says.
+    pub(super) backtraces: bool,
 }
 
 /// Starts a worker of `hub`; it is not ready yet.
@@ -56,6 +58,7 @@ pub(super) fn spawn(hub: &Hub, key: u64) -> io::Result<Ward> {
         depth: init::depth() + 1,
         initializer: hub.initializer,
         limits: hub.life.limits.clone(),
+        backtraces: hub.life.backtraces,
     };
     // If the child is gone already, its pidfd tells.
     let _ = greet(&socket, &hello, &memory);

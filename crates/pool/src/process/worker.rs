@@ -146,6 +146,9 @@ impl Worker {
         self.start_watchdog()?;
         panics::install_hook();
         panics::keep_last_words(keep_last_words);
+        if hello.backtraces {
+            panics::carry_backtraces();
+        }
         init::set_depth(hello.depth);
         hello.initializer.map_or(Ok(()), |entry| self.initialize(entry))
     }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pool::{Doorbell, JobError, JobState, ProcessPool, ThreadPool};
 
-use crate::support::{Flag, block_on, death_of, eventually, processes, raise_then_wait};
+use crate::support::{
+    Flag, block_on, collectors_of, death_of, eventually, processes, raise_then_wait,
+};
 
 crate::tests![
     awaiting_works_under_a_bare_block_on,
@@ -26,19 +28,6 @@ crate::tests![
     a_waker_may_submit_and_cancel,
     a_death_wakes_those_who_wait_and_await,
 ];
-
-/// Names of this process's threads that belong to pools (first 15 bytes).
-fn collectors_of(pool: &ProcessPool) -> usize {
-    let id =
-        format!("{pool:?}").split("id: ").nth(1).unwrap().split(',').next().unwrap().to_owned();
-    let wanted = format!("pool-{id}-collect");
-    std::fs::read_dir("/proc/self/task")
-        .unwrap()
-        .flatten()
-        .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
-        .filter(|comm| comm.trim() == &wanted[..wanted.len().min(15)])
-        .count()
-}
 
 fn square(n: u64) -> u64 {
     n * n

@@ -46,7 +46,7 @@ fn frame(payload: &[u8]) -> Vec<u8> {
 /// A greeting as a parent would send it, with a page of shared memory.
 fn greet(socket: &UnixStream, build: &[u8], parent: u32) {
     let no_limits = (None::<u64>, None::<u64>, None::<u64>, false, None::<u64>);
-    let hello = (build.to_vec(), parent, "test", 1u32, None::<u64>, no_limits);
+    let hello = (build.to_vec(), parent, "test", 1u32, None::<u64>, no_limits, false);
     let bytes = frame(&postcard::to_stdvec(&hello).unwrap());
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let memory = memfd_create(c"test", flags).unwrap();

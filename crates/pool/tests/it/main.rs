@@ -5,13 +5,16 @@
 //! `--test-threads`, `--ignored` (there are none) and `--format terse`.
 
 mod awaiting;
+mod event_loop;
 mod example;
 mod handshake;
 mod hygiene;
 mod life;
 mod limits;
 mod maps;
+mod ported;
 mod processes;
+mod properties;
 mod runner;
 mod scopes;
 mod sets;
@@ -29,9 +32,12 @@ fn main() -> std::process::ExitCode {
     survival::child_roles();
     let tests: Vec<runner::Test> = [
         threads::TESTS,
+        ported::TESTS,
         processes::TESTS,
+        properties::TESTS,
         survival::TESTS,
         awaiting::TESTS,
+        event_loop::TESTS,
         example::TESTS,
         handshake::TESTS,
         hygiene::TESTS,

@@ -284,7 +284,7 @@ extern "C" fn no_way_out(n: u32) {
 }
 
 fn last_words_are_heard_of_a_panic_that_aborts() {
-    let pool = processes(1);
+    let pool = ProcessPool::builder().workers(1).backtraces(true).build().unwrap();
     let error = pool.submit(|n: u32| no_way_out(n), (5,)).wait().unwrap_err();
     let text = error.to_string();
     let death = death_of(Err::<(), _>(error));
@@ -315,7 +315,7 @@ fn a_panic_in_a_worker_carries_a_backtrace() {
     fn deep(n: u32) -> u32 {
         if n == 0 { panic!("bottom") } else { std::hint::black_box(deep(n - 1)) + 1 }
     }
-    let pool = processes(1);
+    let pool = ProcessPool::builder().workers(1).backtraces(true).build().unwrap();
     let options = JobOptions::new().name("digging");
     let panic = panic_of(pool.submit_with(options, deep, (3,)).wait());
     assert!(panic.backtrace.unwrap().contains("deep"));

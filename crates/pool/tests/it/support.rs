@@ -123,3 +123,16 @@ pub(crate) fn raise_then_wait(started: String, go_on: String) -> u32 {
     }
     std::process::id()
 }
+
+/// Names of this process's threads that belong to pools (first 15 bytes).
+pub(crate) fn collectors_of(pool: &ProcessPool) -> usize {
+    let id =
+        format!("{pool:?}").split("id: ").nth(1).unwrap().split(',').next().unwrap().to_owned();
+    let wanted = format!("pool-{id}-collect");
+    std::fs::read_dir("/proc/self/task")
+        .unwrap()
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
+        .filter(|comm| comm.trim() == &wanted[..wanted.len().min(15)])
+        .count()
+}
