@@ -56,6 +56,16 @@
 //!
 //! This crate is for Linux (5.3 or later), on 64-bit machines.
 
+/// Whether the planted fault of this name is on: only in a build with `--cfg mutants`, and there
+/// only for the name in the variable `MUTANT` (docs/HACKING.md).
+macro_rules! mutant {
+    ($name:literal) => {{
+        static ON: std::sync::LazyLock<bool> =
+            std::sync::LazyLock::new(|| std::env::var_os("MUTANT").is_some_and(|on| on == $name));
+        cfg!(mutants) && *ON
+    }};
+}
+
 mod cores;
 mod deadlines;
 mod error;

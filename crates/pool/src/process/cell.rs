@@ -195,7 +195,9 @@ impl Cell {
             Stage::Queued(_) => None,
             Stage::Offered { page, ticket, .. } => self.timeout.and_then(|limit| {
                 let claimed = page.claim(*ticket).is_claimed(*ticket);
-                let ran = if claimed { page.running_for() } else { Duration::ZERO };
+                let waited =
+                    if mutant!("time-counts-in-the-queue") { limit } else { Duration::ZERO };
+                let ran = if claimed { page.running_for() } else { waited };
                 now.checked_add(limit.saturating_sub(ran))
             }),
         };

@@ -114,7 +114,11 @@ impl Hub {
             ended.extend(state.backlog.drain(..).map(|cell| (cell, Err(error.clone()))));
         }
         self.hand_out(state);
-        for worker in state.workers.iter_mut().filter(|worker| worker.is_through()) {
+        for worker in state
+            .workers
+            .iter_mut()
+            .filter(|worker| worker.is_through() && !mutant!("spent-worker-stays"))
+        {
             worker.send_stop();
             // Another is to take its place.
             self.alarm();
@@ -157,7 +161,7 @@ impl Hub {
 
     /// Supervisor: sends workers home that have been idle for long. Returns when to look again.
     pub(super) fn retire_idle(&self) -> Option<Instant> {
-        let (limit, keep) = self.life.idle?;
+        let (limit, keep) = self.life.idle.filter(|_| !mutant!("idle-for-ever"))?;
         let mut state = self.lock();
         let now = Instant::now();
         let mut spare = state.desired.saturating_sub(keep);
@@ -220,7 +224,9 @@ impl Hub {
                 match cell.lose(will.cause(&cell), will.left(partial, items)) {
                     Some(outcome) => ended.push((cell, outcome)),
                     None => {
-                        if let Some((at, _)) = cell.deadline {
+                        if let Some((at, _)) =
+                            cell.deadline.filter(|_| !mutant!("deadline-forgotten-with-a-death"))
+                        {
                             self.look_at(&mut state, at, &cell);
                         }
                         state.queue_first(cell);
@@ -375,7 +381,7 @@ impl Will {
     /// What there is of a chunk it ran: what it had sent, and what was on its shelf since.
     fn left(&self, mut results: Answer, items: u64) -> Left {
         // Else it died between sending all and clearing the shelf.
-        if self.diary.sent_off == items {
+        if self.diary.sent_off == items && !mutant!("shelf-not-read") {
             results.bytes.extend_from_slice(&self.diary.shelf);
         }
         Left { begun: self.diary.begun, results }

@@ -20,8 +20,13 @@
 //! each.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
+
+#[cfg(loom)]
+use loom::sync::{Condvar, Mutex, MutexGuard};
+#[cfg(not(loom))]
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 /// One thread's wait for one event: the end of a job, or of the pool's work.
 #[derive(Debug, Default)]
@@ -266,7 +271,7 @@ impl Reapers {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -341,5 +346,96 @@ mod tests {
         assert!(reapers.enter(&first));
         assert!(first.finish());
         assert!(first.is_done());
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::atomic::{AtomicBool, Ordering};
+    use loom::thread;
+
+    /// What `Hub::wait` does; reaping ends all waits that are known.
+    fn wait(reapers: &Reapers, own: &Arc<Waiter>, all: &[Arc<Waiter>], led: &AtomicBool) {
+        if !reapers.enter(own) && own.sleep(None) != Woken::Promoted {
+            reapers.leave(own);
+            return;
+        }
+        assert!(!led.swap(true, Ordering::SeqCst), "two lead at once");
+        while !own.is_done() {
+            for waiter in all {
+                waiter.finish();
+            }
+        }
+        led.store(false, Ordering::SeqCst);
+        reapers.leave(own);
+    }
+
+    fn waits_end(threads: usize) {
+        loom::model(move || {
+            let reapers = Arc::new(Reapers::new());
+            let all: Vec<Arc<Waiter>> = (0..threads).map(|_| Arc::default()).collect();
+            let led = Arc::new(AtomicBool::new(false));
+            let waiting: Vec<_> = (1..threads)
+                .map(|n| {
+                    let (reapers, all, led) = (Arc::clone(&reapers), all.clone(), Arc::clone(&led));
+                    thread::spawn(move || wait(&reapers, &all[n], &all, &led))
+                })
+                .collect();
+            wait(&reapers, &all[0], &all, &led);
+            for thread in waiting {
+                thread.join().unwrap();
+            }
+            assert!(reapers.nobody(), "the lead was left to nobody");
+        });
+    }
+
+    #[test]
+    fn loom_two_waits_end_and_one_leads_at_a_time() {
+        waits_end(2);
+    }
+
+    /// Nobody ends the second wait: the first, when it leaves, must promote it.
+    #[test]
+    fn loom_a_follower_is_promoted_however_it_comes() {
+        loom::model(|| {
+            let reapers = Arc::new(Reapers::new());
+            let (first, second) = (Arc::<Waiter>::default(), Arc::<Waiter>::default());
+            let led = Arc::new(AtomicBool::new(false));
+            let other = {
+                let (reapers, second, led) =
+                    (Arc::clone(&reapers), Arc::clone(&second), Arc::clone(&led));
+                thread::spawn(move || {
+                    wait(&reapers, &second, std::slice::from_ref(&second), &led);
+                })
+            };
+            wait(&reapers, &first, std::slice::from_ref(&first), &led);
+            other.join().unwrap();
+            assert!(reapers.nobody());
+        });
+    }
+
+    /// The collector sleeps until somebody awaits, whichever comes first.
+    #[test]
+    fn loom_the_collector_hears_that_a_job_is_awaited_and_that_the_pool_ends() {
+        loom::model(|| {
+            let reapers = Arc::new(Reapers::new());
+            let collector = {
+                let reapers = Arc::clone(&reapers);
+                thread::spawn(move || {
+                    let mut entered = 0;
+                    while reapers.collector_enters() {
+                        entered += 1;
+                        // It ends the one job there is.
+                        reapers.no_longer_awaited();
+                        reapers.close();
+                        assert!(!reapers.collector_stays());
+                    }
+                    entered
+                })
+            };
+            assert!(reapers.awaited());
+            assert_eq!(collector.join().unwrap(), 1);
+        });
     }
 }

@@ -12,7 +12,7 @@ use super::link::Worker;
 pub struct Statistics {
     /// The workers that are ready, in no particular order.
     pub workers: Vec<WorkerStatistics>,
-    /// Workers that are being started.
+    /// Workers that are being started, or are about to be.
     pub starting: usize,
     /// Jobs that no worker has been given.
     pub backlog: usize,
@@ -81,7 +81,7 @@ impl State {
         };
         Statistics {
             workers: self.workers.iter().map(Worker::statistics).collect(),
-            starting: self.starting,
+            starting: self.starting + self.missing(),
             backlog: self.backlog.iter().filter(|cell| !cell.is_over()).count(),
             done: self.done,
             started: self.started,

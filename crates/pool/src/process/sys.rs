@@ -163,7 +163,9 @@ pub(crate) fn kill_group(leader: u32) {
     use nix::sys::signal::{kill, killpg};
     let leader = nix::unistd::Pid::from_raw(leader as libc::pid_t);
     // Refused only if there is nothing left to end.
-    let _ = killpg(leader, Signal::SIGKILL);
+    if !mutant!("group-survives") {
+        let _ = killpg(leader, Signal::SIGKILL);
+    }
     // A child that has not come as far as its group is ended by itself.
     let _ = kill(leader, Signal::SIGKILL);
 }

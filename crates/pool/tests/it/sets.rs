@@ -88,7 +88,7 @@ fn first_error() {
         let (long, go_on) = held(pool, name);
         let jobs = [long, pool.submit(|| 1u32, ()), pool.submit(fail, ())];
         let waited = wait(jobs, WaitUntil::FirstError, None);
-        assert!(states(&waited.pending).contains(&JobState::Running), "{waited:?}");
+        assert!(!waited.pending.is_empty(), "the held one has not ended: {waited:?}");
         assert!(waited.done.into_iter().any(|job| job.wait().is_err()), "the failed one is done");
         let_go(go_on, waited.pending);
     }
