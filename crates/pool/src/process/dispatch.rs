@@ -24,7 +24,7 @@ impl Hub {
     /// Queues a job. Returns whether the supervisor has something to do: a worker to start, or to
     /// keep watch.
     pub(super) fn enqueue(&self, state: &mut State, cell: Arc<Cell>) -> bool {
-        let idle = state.workers.iter().filter(|worker| worker.is_idle()).count();
+        let idle = state.workers.iter().filter(|worker| worker.is_free()).count();
         if let Some((at, _)) = cell.deadline {
             self.look_at(state, at, &cell);
         }

@@ -150,6 +150,12 @@ impl Worker {
         self.sent.is_empty() && self.has_room()
     }
 
+    /// Whether it has no job: it is idle, or is about to be when it has passed over those that were
+    /// taken back.
+    pub(super) fn is_free(&self) -> bool {
+        self.has_room() && self.jobs().next().is_none()
+    }
+
     pub(super) fn has_unsent(&self) -> bool {
         !self.outbox.is_empty()
     }
