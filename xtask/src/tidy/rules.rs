@@ -134,9 +134,9 @@ pub(super) const CONFINED: &[Confined] = &[
             "crates/shard/src/spsc.rs",
             // The floors it measures against are single words.
             "crates/pool/src/process/claim.rs",
+            "crates/pool/src/process/diary.rs",
             "crates/pool/src/process/hub.rs",
             "crates/pool/src/process/init.rs",
-            "crates/pool/src/process/page.rs",
             "crates/pool/src/thread/crew.rs",
             "crates/pool/src/thread/ranks.rs",
         ],

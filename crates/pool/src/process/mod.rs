@@ -3,14 +3,15 @@
 //! Parent's side: `hub` (queue, replies), `dispatch` (who gets what), `link` (one worker's line),
 //! `call` and `cell` (one job), `reapers` (who collects), `doorbell`, `supervisor`, `spawn`,
 //! `statistics`. Worker's side: `init`, `worker`, `limits`. Both: `ship` and `image` (functions),
-//! `codec` and `wire` (bytes), `claim` and
-//! `page` (shared memory), `sys`.
+//! `codec` and `wire` (bytes), `claim`,
+//! `diary` and `page` (shared memory), `sys`.
 
 mod builder;
 mod call;
 mod cell;
 mod claim;
 mod codec;
+mod diary;
 mod dispatch;
 mod doorbell;
 #[cfg(any(test, fuzz))]

@@ -9,10 +9,9 @@
 //! only: both sides may look at any time, whatever state the other is in. Each side's mapping goes
 //! with its last `Page`; the kernel frees the memory with the second mapping.
 //!
-//! Beside the claim words it holds a *diary* of the call that runs: when it was started, in a chunk
-//! how many items were begun, the results of those that are done (on the *shelf*), and the panic
-//! under way (the *last words*). The worker begins a new diary before it claims a call, so whoever
-//! has seen the claim reads this call's diary or a later one's. The parent reads the start at any
+//! Beside the claim words it holds a *diary* of the call that runs: marks (`diary.rs`) that say
+//! when it was started and, of a chunk, how far it has come; the results of the items that are done
+//! (on the *shelf*); and the panic under way (the *last words*). The parent reads the start at any
 //! time, all else only when the worker is gone: so nobody writes meanwhile. What it reads there is
 //! bytes of another process, and checked like those.
 
@@ -20,7 +19,6 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -28,6 +26,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::claim::Claim;
+use super::diary::{Marks, Progress};
 use super::sys;
 
 /// How many calls may be under way at one worker: the one it runs and those that wait in its
@@ -53,16 +52,7 @@ struct Whole {
 #[derive(Debug)]
 struct Layout {
     claims: [Claim; DEPTH],
-    /// When the call, or in a chunk the item, was started: nanoseconds of the monotonic clock.
-    started: AtomicU64,
-    /// In a chunk: how many items were begun.
-    begun: AtomicU64,
-    /// In a chunk: how many items' results were sent off before those on the shelf.
-    sent_off: AtomicU64,
-    /// Bytes on the shelf.
-    shelved: AtomicU64,
-    /// Bytes of last words.
-    words: AtomicU64,
+    marks: Marks,
 }
 
 /// What a worker left on its page about the chunk it ran.
@@ -124,73 +114,56 @@ impl Page {
         &self.layout().claims[(ticket % DEPTH as u64) as usize]
     }
 
-    /// Worker: begins the diary of a call. Before the claim, whose release makes it seen.
-    pub(crate) fn begin_call(&self) {
-        let layout = self.layout();
-        for word in [&layout.begun, &layout.sent_off, &layout.shelved, &layout.words] {
-            if !mutant!("diary-of-another-call") {
-                word.store(0, Ordering::Relaxed);
-            }
-        }
-        self.note_start();
+    /// Worker: takes a call to run it, and begins its diary. `false`: it was taken back.
+    pub(crate) fn begin_call(&self, ticket: u64) -> bool {
+        self.layout().marks.begin(self.claim(ticket), ticket, sys::monotonic())
     }
 
-    /// Worker: a call, or in a chunk an item whose time counts, starts now.
+    /// Worker: an item whose time counts starts now.
     pub(crate) fn note_start(&self) {
-        self.layout().started.store(sys::monotonic(), Ordering::Release);
+        self.layout().marks.note_start(sys::monotonic());
     }
 
     /// Worker: so many items of the chunk have been begun.
     pub(crate) fn note_begun(&self, items: u64) {
-        self.layout().begun.store(items, Ordering::Release);
+        self.layout().marks.note_begun(items);
     }
 
     /// Worker: keeps the result of an item. `false`: there is no room for it.
     pub(crate) fn shelve(&self, record: &[u8]) -> bool {
-        let shelved = &self.layout().shelved;
-        let from = shelved.load(Ordering::Relaxed) as usize;
-        if record.len() > SHELF.saturating_sub(from) {
-            return false;
-        }
-        self.write(std::mem::offset_of!(Whole, shelf) + from, record);
-        // The bytes come first: whoever counts them finds them.
-        shelved.store((from + record.len()) as u64, Ordering::Release);
-        true
+        let shelf = std::mem::offset_of!(Whole, shelf);
+        let write = |from| self.write(shelf + from, record);
+        self.layout().marks.shelve(record.len(), SHELF, write)
     }
 
     /// Worker: all results so far, those of `items` items, have been sent.
     pub(crate) fn clear_shelf(&self, items: u64) {
-        self.layout().shelved.store(0, Ordering::Release);
-        self.layout().sent_off.store(items, Ordering::Release);
+        self.layout().marks.clear_shelf(items);
     }
 
     /// Worker: notes what may be its last words, as far as there is room.
     pub(crate) fn keep_words(&self, words: &[u8]) {
         if words.len() <= WORDS {
             self.write(std::mem::offset_of!(Whole, words), words);
-            self.layout().words.store(words.len() as u64, Ordering::Release);
+            self.layout().marks.keep_words(words.len() as u64);
         }
     }
 
     /// Worker: it has survived them.
     pub(crate) fn forget_words(&self) {
-        self.layout().words.store(0, Ordering::Relaxed);
+        self.layout().marks.keep_words(0);
     }
 
     /// Parent, when the worker is gone: what became of the chunk it ran.
     pub(crate) fn diary(&self) -> Diary {
-        let layout = self.layout();
-        let shelved = (layout.shelved.load(Ordering::Acquire) as usize).min(SHELF);
-        Diary {
-            begun: layout.begun.load(Ordering::Acquire),
-            sent_off: layout.sent_off.load(Ordering::Acquire),
-            shelf: self.read(std::mem::offset_of!(Whole, shelf), shelved),
-        }
+        let Progress { begun, sent_off, shelved } = self.layout().marks.progress();
+        let shelf = self.read(std::mem::offset_of!(Whole, shelf), (shelved as usize).min(SHELF));
+        Diary { begun, sent_off, shelf }
     }
 
     /// Parent, when the worker is gone: its last words.
     pub(crate) fn last_words(&self) -> Vec<u8> {
-        let length = (self.layout().words.load(Ordering::Acquire) as usize).min(WORDS);
+        let length = (self.layout().marks.words() as usize).min(WORDS);
         self.read(std::mem::offset_of!(Whole, words), length)
     }
 
@@ -220,8 +193,7 @@ impl Page {
 
     /// Parent: for how long the call that was claimed has been running.
     pub(crate) fn running_for(&self) -> Duration {
-        let started = self.layout().started.load(Ordering::Acquire);
-        Duration::from_nanos(sys::monotonic().saturating_sub(started))
+        self.layout().marks.running_for(sys::monotonic())
     }
 }
 
@@ -253,7 +225,8 @@ mod tests {
     fn results_wait_on_the_shelf_until_it_is_full() {
         let (parent, memory) = Page::create().unwrap();
         let worker = Page::map(&memory).unwrap();
-        worker.begin_call();
+        parent.claim(4).offer(4);
+        assert!(worker.begin_call(4));
         assert!(worker.shelve(&[7; 60_000]));
         worker.note_begun(2);
         assert!(!worker.shelve(&[8; 10_000]));
@@ -266,7 +239,7 @@ mod tests {
         worker.keep_words(b"alas");
         assert_eq!(parent.last_words(), b"alas");
         worker.keep_words(&[0; WORDS + 1]);
-        worker.begin_call();
+        assert!(!worker.begin_call(5), "nobody offered it");
         assert_eq!(parent.last_words(), b"");
     }
 

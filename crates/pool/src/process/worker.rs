@@ -220,8 +220,7 @@ fn take_and_run(
     (arguments, fds): (&[u8], Vec<OwnedFd>),
     out: &mut Vec<u8>,
 ) -> (Kind, Vec<Arc<Memory>>) {
-    page.begin_call();
-    if !page.claim(header.ticket).claim(header.ticket) {
+    if !page.begin_call(header.ticket) {
         return (Kind::Skipped, Vec::new());
     }
     let timed = header.value & TIMED != 0;

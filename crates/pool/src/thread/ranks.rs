@@ -14,8 +14,16 @@
 
 use std::cmp::Ordering as Order;
 use std::collections::BinaryHeap;
+use std::sync::{Arc, PoisonError};
+
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(loom)]
+use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(loom))]
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(not(loom))]
+use std::sync::{Mutex, MutexGuard};
 
 use super::call::Run;
 
@@ -123,5 +131,117 @@ impl Ord for Ranked {
     /// Higher ranks first, then those that came first.
     fn cmp(&self, other: &Self) -> Order {
         self.rank.cmp(&other.rank).then(other.order.cmp(&self.order))
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::error::JobError;
+    use loom::sync::Condvar;
+    use loom::thread;
+    use std::collections::VecDeque;
+
+    /// Counts its runs.
+    #[derive(Default)]
+    struct Job(AtomicUsize);
+
+    impl Run for Job {
+        fn run(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn refuse(&self, _: JobError) {}
+    }
+
+    /// The queue of `crew.rs`: `None` is a token.
+    #[derive(Default)]
+    struct Queue {
+        waiting: Mutex<(VecDeque<Option<Arc<dyn Run>>>, bool)>,
+        change: Condvar,
+    }
+
+    impl Queue {
+        fn send(&self, queued: Option<Arc<dyn Run>>) {
+            self.waiting.lock().unwrap().0.push_back(queued);
+            self.change.notify_one();
+        }
+
+        fn close(&self) {
+            self.waiting.lock().unwrap().1 = true;
+            self.change.notify_all();
+        }
+
+        fn is_closed(&self) -> bool {
+            self.waiting.lock().unwrap().1
+        }
+
+        fn receive(&self) -> Option<Option<Arc<dyn Run>>> {
+            let mut waiting = self.waiting.lock().unwrap();
+            loop {
+                match waiting.0.pop_front() {
+                    Some(queued) => return Some(queued),
+                    None if waiting.1 => return None,
+                    None => waiting = self.change.wait(waiting).unwrap(),
+                }
+            }
+        }
+
+        fn len(&self) -> usize {
+            self.waiting.lock().unwrap().0.len()
+        }
+    }
+
+    /// What `Crew::work` does.
+    fn work(queue: &Queue, ranks: &Ranks) {
+        while let Some(queued) = queue.receive() {
+            let job = match queued {
+                Some(job) => Some(ranks.instead_of(job)),
+                None if queue.is_closed() => ranks.take(0).ok().flatten(),
+                None => match ranks.take(queue.len()) {
+                    Ok(job) => job,
+                    Err(Lesser) => {
+                        // `close` takes turns with this in the crew, by a lock.
+                        queue.send(None);
+                        None
+                    }
+                },
+            };
+            if let Some(job) = job {
+                job.run();
+            }
+        }
+    }
+
+    /// A plain job and a ranked one, given while another thread works; then both work.
+    fn each_is_run_once(rank: i32) {
+        loom::model(move || {
+            let shared = Arc::new((Queue::default(), Ranks::default()));
+            let worker = {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || work(&shared.0, &shared.1))
+            };
+            let (queue, ranks) = &*shared;
+            let (plain, ranked) = (Arc::<Job>::default(), Arc::<Job>::default());
+            queue.send(Some(plain.clone()));
+            ranks.push(rank, ranked.clone());
+            queue.send(None);
+            queue.close();
+            work(queue, ranks);
+            worker.join().unwrap();
+            let runs = [plain, ranked].map(|job| job.0.load(Ordering::Relaxed));
+            assert_eq!(runs, [1, 1], "of the plain one, of the ranked one");
+            assert!(ranks.drain().is_empty());
+        });
+    }
+
+    #[test]
+    fn loom_a_job_of_higher_rank_and_a_plain_one_are_each_run_once() {
+        each_is_run_once(1);
+    }
+
+    #[test]
+    fn loom_a_job_of_lower_rank_and_a_plain_one_are_each_run_once() {
+        each_is_run_once(-1);
     }
 }
