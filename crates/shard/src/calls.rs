@@ -9,12 +9,27 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::error::CallError;
+
 /// What came of a call.
 pub(crate) enum Outcome {
     /// A value of the type the caller expects.
     Value(Box<dyn Any + Send>),
-    Panicked(String),
+    Panicked(Box<str>),
+    /// It was not done, for this reason.
+    Refused(Box<str>),
     Stopped,
+}
+
+impl Outcome {
+    /// Why there is no value.
+    pub(crate) fn into_error(self, shard: usize) -> CallError {
+        match self {
+            Outcome::Panicked(message) => CallError::Panicked { shard, message: message.into() },
+            Outcome::Refused(reason) => CallError::Refused { shard, reason: reason.into() },
+            Outcome::Stopped | Outcome::Value(_) => CallError::Stopped { shard },
+        }
+    }
 }
 
 /// Where the answer of one call arrives, and who waits for it.

@@ -20,14 +20,35 @@ pub enum CallError {
         /// What the panic said.
         message: String,
     },
+    /// A call by name ([`Peers::call`](crate::Peers::call)) was not done: there is no such
+    /// function, or the request or the result cannot be read, written, or sent.
+    Refused {
+        /// The shard that was called.
+        shard: usize,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl CallError {
     /// The shard that was called.
     pub fn shard(&self) -> usize {
         match self {
-            CallError::Stopped { shard } | CallError::Panicked { shard, .. } => *shard,
+            CallError::Stopped { shard }
+            | CallError::Panicked { shard, .. }
+            | CallError::Refused { shard, .. } => *shard,
         }
+    }
+}
+
+impl CallError {
+    /// The same of a shard that is known by another number.
+    pub(crate) fn of(mut self, number: usize) -> Self {
+        let (CallError::Stopped { shard }
+        | CallError::Panicked { shard, .. }
+        | CallError::Refused { shard, .. }) = &mut self;
+        *shard = number;
+        self
     }
 }
 
@@ -38,6 +59,7 @@ impl fmt::Display for CallError {
             CallError::Panicked { shard, message } => {
                 write!(f, "calling shard {shard}: the call panicked there: {message}")
             }
+            CallError::Refused { shard, reason } => write!(f, "calling shard {shard}: {reason}"),
         }
     }
 }
@@ -49,6 +71,7 @@ impl From<CallError> for io::Error {
         let kind = match error {
             CallError::Stopped { .. } => io::ErrorKind::NotConnected,
             CallError::Panicked { .. } => io::ErrorKind::Other,
+            CallError::Refused { .. } => io::ErrorKind::InvalidData,
         };
         io::Error::new(kind, error)
     }

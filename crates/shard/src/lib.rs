@@ -66,10 +66,14 @@ mod everywhere;
 mod gate;
 #[cfg(not(loom))]
 mod group;
+#[cfg(not(loom))]
+mod link;
 #[cfg(all(test, loom))]
 mod loom_tests;
 #[cfg(not(loom))]
 mod mesh;
+#[cfg(not(loom))]
+mod peers;
 #[cfg(not(loom))]
 mod restart;
 #[cfg(not(loom))]
@@ -97,6 +101,10 @@ mod sys;
 mod topology;
 #[cfg(not(loom))]
 mod watch;
+#[cfg_attr(loom, allow(dead_code, reason = "who uses it is not built there"))]
+mod wire;
+#[cfg(all(test, loom))]
+mod wire_loom_tests;
 
 #[cfg(not(loom))]
 pub use builder::Builder;
@@ -110,6 +118,8 @@ pub use error::{CallError, Cause, Ended, Failure};
 pub use event::Event;
 #[cfg(not(loom))]
 pub use gate::{Gate, GateClosed, Pass};
+#[cfg(not(loom))]
+pub use peers::Peers;
 #[cfg(not(loom))]
 pub use restart::Restart;
 #[cfg(not(loom))]

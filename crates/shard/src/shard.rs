@@ -221,8 +221,7 @@ impl Shard {
                 Outcome::Value(value) => {
                     Ok(*value.downcast().expect("an answer has the type its call gives"))
                 }
-                Outcome::Panicked(message) => Err(CallError::Panicked { shard: target, message }),
-                Outcome::Stopped => Err(CallError::Stopped { shard: target }),
+                failed => Err(failed.into_error(target)),
             }
         }
     }

@@ -14,6 +14,11 @@ pub(crate) enum Name {
 }
 
 impl Name {
+    /// That of the state of a type.
+    pub(crate) fn of<T: 'static>() -> Name {
+        Name::Type(TypeId::of::<T>())
+    }
+
     /// One that nothing else in this process has.
     pub(crate) fn fresh() -> Name {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -34,13 +39,13 @@ pub(crate) enum Missing {
 
 impl States {
     pub(crate) fn put<T: 'static>(&self, state: T) -> Option<T> {
-        self.put_as(Name::Type(TypeId::of::<T>()), state)
+        self.put_as(Name::of::<T>(), state)
     }
 
     #[track_caller]
     pub(crate) fn with<T: 'static, R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         let name = type_name::<T>();
-        match self.lend(Name::Type(TypeId::of::<T>()), f) {
+        match self.lend(Name::of::<T>(), f) {
             Ok(value) => value,
             Err(Missing::Absent) => {
                 panic!("Shard::with: this shard has no state of type {name}: put one first")

@@ -74,7 +74,7 @@ pub(super) const CONFINED: &[Confined] = &[
             // It installs a seccomp filter.
             "crates/uring-loop/examples/deny_io_uring.rs",
             "crates/shard/src/spsc.rs",
-            "crates/shard/src/sys.rs",
+            "crates/shard/src/sys/",
             "crates/pool/src/process/",
             "crates/pool/src/thread/scope.rs",
         ],
@@ -132,6 +132,7 @@ pub(super) const CONFINED: &[Confined] = &[
             // Hints without a protocol: a choice that is made by stale ones is only worse.
             "crates/shard/src/server/load.rs",
             "crates/shard/src/spsc.rs",
+            "crates/shard/src/wire.rs",
             // The floors it measures against are single words.
             "crates/pool/src/process/claim.rs",
             "crates/pool/src/process/diary.rs",

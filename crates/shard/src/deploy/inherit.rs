@@ -1,7 +1,7 @@
 //! Sockets that come from a parent: from systemd by its protocol, from our supervisor by ours.
 //!
-//! Ours is a variable: `SHARD_WORKER=parent:index:cpu:board:socket,socket`. It holds only for a
-//! child of that parent; what such a child starts in turn inherits the variable, not its meaning.
+//! Ours is a variable: `SHARD_WORKER=parent:index:count:cpu:board:socket,socket`. It holds only for
+//! a child of that parent; what such a child starts in turn inherits the variable, not its meaning.
 //! The descriptors have kept their numbers, since the supervisor does not close them at exec.
 
 use std::io;
@@ -24,6 +24,8 @@ const LISTEN_FDS_START: RawFd = 3;
 pub(super) struct Charge {
     pub(super) parent: i32,
     pub(super) index: usize,
+    /// How many workers there are.
+    pub(super) count: usize,
     pub(super) cpu: usize,
     pub(super) sockets: Vec<TcpListener>,
     /// Where it says how it stands.
@@ -44,16 +46,22 @@ impl Charge {
             return Ok(None);
         }
         let line = io::stdin().as_fd().try_clone_to_owned()?;
-        let sockets = words.sockets.into_iter().map(adopt).collect::<io::Result<_>>()?;
+        let sockets = words.sockets.iter().copied().map(adopt).collect::<io::Result<_>>()?;
         let board = Board::inherited(sys::adopt(words.board)?)?;
-        let (parent, index, cpu) = (words.parent, words.index, words.cpu);
-        Ok(Some(Charge { parent, index, cpu, sockets, board, line: line.into() }))
+        let Words { parent, index, count, cpu, .. } = words;
+        Ok(Some(Charge { parent, index, count, cpu, sockets, board, line: line.into() }))
     }
 
     /// What the supervisor writes for a child.
-    pub(super) fn text(index: usize, cpu: usize, board: &Board, sockets: &[RawFd]) -> String {
+    pub(super) fn text(
+        (index, count): (usize, usize),
+        cpu: usize,
+        board: &Board,
+        sockets: &[RawFd],
+    ) -> String {
         let sockets: Vec<_> = sockets.iter().map(RawFd::to_string).collect();
-        format!("{}:{index}:{cpu}:{}:{}", getpid(), board.number(), sockets.join(","))
+        let (parent, board) = (getpid(), board.number());
+        format!("{parent}:{index}:{count}:{cpu}:{board}:{}", sockets.join(","))
     }
 }
 
@@ -62,6 +70,7 @@ impl Charge {
 struct Words {
     parent: i32,
     index: usize,
+    count: usize,
     cpu: usize,
     board: RawFd,
     sockets: Vec<RawFd>,
@@ -73,11 +82,12 @@ impl Words {
         let words = Words {
             parent: parts.next()?.parse().ok()?,
             index: parts.next()?.parse().ok()?,
+            count: parts.next()?.parse().ok()?,
             cpu: parts.next()?.parse().ok()?,
             board: parts.next()?.parse().ok()?,
             sockets: parts.next()?.split(',').map(|fd| fd.parse().ok()).collect::<Option<_>>()?,
         };
-        parts.next().is_none().then_some(words)
+        (parts.next().is_none() && words.index < words.count).then_some(words)
     }
 }
 
@@ -110,14 +120,23 @@ mod tests {
     #[test]
     fn what_is_written_for_a_child_is_read_by_it() {
         let board = Board::new(1).expect("made");
-        let words = Words::parse(&Charge::text(3, 7, &board, &[10, 11])).expect("it is ours");
+        let words = Words::parse(&Charge::text((3, 4), 7, &board, &[10, 11])).expect("it is ours");
         let (parent, board) = (getpid().as_raw(), board.number());
-        assert_eq!(words, Words { parent, index: 3, cpu: 7, board, sockets: vec![10, 11] });
+        let expected = Words { parent, index: 3, count: 4, cpu: 7, board, sockets: vec![10, 11] };
+        assert_eq!(words, expected);
     }
 
     #[test]
     fn what_nobody_wrote_is_not_read() {
-        for text in ["", "1:2:3:4", "1:2:3:4:", "1:2:3:4:5:6", "1:2:x:4:5", "1:2:3:4:5,"] {
+        for text in [
+            "",
+            "1:2:3:4:5",
+            "1:2:3:4:5:",
+            "1:2:3:4:5:6:7",
+            "1:2:3:x:5:6",
+            "1:2:3:4:5:6,",
+            "1:3:3:4:5:6",
+        ] {
             assert_eq!(Words::parse(text), None, "{text:?}");
         }
     }

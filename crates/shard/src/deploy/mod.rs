@@ -3,11 +3,12 @@
 //!
 //! `threads.rs` runs it in this process, `supervisor.rs` as one process for each shard, whose side
 //! is `worker.rs`; how those stand is in `board.rs`. `inherit.rs` is how sockets come from a
-//! parent, `notify.rs` tells systemd.
+//! parent, `post.rs` what worker and supervisor say, `notify.rs` tells systemd.
 
 mod board;
 mod inherit;
 mod notify;
+mod post;
 mod supervisor;
 mod threads;
 mod worker;
@@ -19,9 +20,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 pub use board::ShardStatistics;
 
 use crate::builder::Builder;
+use crate::link::Functions;
 use crate::restart::Restart;
 use crate::server::{Accept, Listener};
 use crate::shard::Shard;
@@ -34,8 +39,8 @@ pub enum Mode {
     #[default]
     Threads,
     /// Processes, each with one shard. Nothing that happens to one can harm another, and a new
-    /// binary takes over without a refused connection; but they have no mesh: each is a group of
-    /// its own.
+    /// binary takes over without a refused connection; but closures cannot go from one to another:
+    /// each is a group of its own, and calls the others by name ([`Peers`](crate::Peers)).
     Processes,
 }
 
@@ -88,6 +93,7 @@ pub struct Deploy {
     restart: Restart,
     drain: Duration,
     statistics: Option<(Duration, Show)>,
+    functions: Functions,
 }
 
 /// Is shown how the shards stand.
@@ -105,6 +111,7 @@ impl Deploy {
             restart: Restart::new(),
             drain: Duration::from_secs(10),
             statistics: None,
+            functions: Functions::default(),
         }
     }
 
@@ -141,6 +148,24 @@ impl Deploy {
         self
     }
 
+    /// Adds a function that all shards can call by its name, with [`Peers`](crate::Peers): also if
+    /// they are processes, which is why request and result go as bytes (serde). It runs on the
+    /// shard that is called, in a task of its own; [`Shard::current`] in it is that one.
+    ///
+    /// Names are what a new build and an old one have in common while one replaces the other: give
+    /// a function another name when its request or its result changes. The first function of a
+    /// program cannot come by a reload, since the supervisor links processes only if there is one.
+    pub fn function<Q, R, C, F>(mut self, name: impl Into<String>, function: C) -> Self
+    where
+        Q: DeserializeOwned + 'static,
+        R: Serialize + 'static,
+        C: Fn(Q) -> F + Send + Sync + 'static,
+        F: Future<Output = R> + 'static,
+    {
+        self.functions.add(name.into(), function);
+        self
+    }
+
     /// Calls a closure every so often with how the shards stand, on the thread that runs this. A
     /// process that has just begun may be missing.
     pub fn statistics(
@@ -156,7 +181,8 @@ impl Deploy {
     ///
     /// # Errors
     ///
-    /// What kept it from starting; the error or panic of a service; a process that died too often.
+    /// What kept it from starting; the error or panic of a service; a process that died too often;
+    /// `InvalidInput` for a name of two functions.
     ///
     /// # Panics
     ///
@@ -166,6 +192,10 @@ impl Deploy {
         S: FnOnce(Shard, Listener) -> F + Clone + Send + 'static,
         F: Future<Output = io::Result<()>> + 'static,
     {
+        if let Some(name) = self.functions.twice() {
+            let text = format!("the function {name:?}: its name is taken");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         match self.mode {
             Mode::Threads => threads::run(self, service),
             Mode::Processes => match inherit::Charge::take()? {
@@ -173,6 +203,11 @@ impl Deploy {
                 None => supervisor::run(self),
             },
         }
+    }
+
+    /// Whether processes have anything to say to each other.
+    fn wants_links(&self) -> bool {
+        !self.functions.is_empty()
     }
 
     /// Shows what `read` gives, again and again, in a task.
@@ -207,7 +242,8 @@ impl fmt::Debug for Deploy {
             .field("shards", &self.builder)
             .field("restart", &self.restart)
             .field("drain", &self.drain)
-            .finish()
+            .field("functions", &self.functions)
+            .finish_non_exhaustive()
     }
 }
 

@@ -31,9 +31,10 @@ use uring_loop::time::sleep;
 use super::board::Board;
 use super::inherit::{Charge, VARIABLE};
 use super::notify::Notify;
-use super::worker::READY;
+use super::post::{AGAIN, Invitation, Letters, Lines, READY};
 use super::{Deploy, quiet_loop};
 use crate::event::Event;
+use crate::link;
 use crate::restart::Backoff;
 use crate::server::Accept;
 
@@ -57,12 +58,14 @@ enum News {
     Signal(SignalKind),
     /// A worker serves.
     Ready(u64),
+    /// A worker's loop is a new one.
+    Again(u64),
     /// A worker is gone.
     Gone(u64, io::Result<ExitStatus>),
     /// A worker has taken too long.
     TooLong(u64, State),
     /// The pause before a slot gets another worker is over.
-    Again(usize),
+    Start(usize),
 }
 
 /// Where news wait for the one who reads them.
@@ -107,7 +110,16 @@ struct Worker {
     state: State,
     /// It is to replace one that serves.
     successor: bool,
+    /// It has said that it serves, and is linked with all others that have.
+    linked: bool,
     child: Rc<Child>,
+    letters: Rc<Letters>,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.letters.close();
+    }
 }
 
 /// A shard.
@@ -225,8 +237,9 @@ impl Supervisor {
                     let _ = worker.child.start_kill();
                 }
             }
-            News::Again(slot) if !self.stopping => self.start(slot, false),
-            News::Again(_) => {}
+            News::Again(worker) => self.link(worker),
+            News::Start(slot) if !self.stopping => self.start(slot, false),
+            News::Start(_) => {}
         }
     }
 
@@ -235,7 +248,7 @@ impl Supervisor {
         let number = self.next;
         self.next += 1;
         match self.spawn(slot, number) {
-            Ok(child) => {
+            Ok((child, letters)) => {
                 let child = Rc::new(child);
                 let (news, own) = (self.news.clone(), child.clone());
                 drop(uring_loop::spawn(async move {
@@ -243,41 +256,74 @@ impl Supervisor {
                     news.post(News::Gone(number, status));
                 }));
                 self.news.post_after(START, News::TooLong(number, State::Starting));
-                let worker = Worker { slot, state: State::Starting, successor, child };
+                let (state, linked) = (State::Starting, false);
+                let worker = Worker { slot, state, successor, linked, child, letters };
                 self.workers.insert(number, worker);
             }
             Err(error) => self.died(slot, successor, &format!("cannot be started: {error}")),
         }
     }
 
-    fn spawn(&self, slot: usize, number: u64) -> io::Result<Child> {
+    fn spawn(&self, slot: usize, number: u64) -> io::Result<(Child, Rc<Letters>)> {
         let (ours, theirs) = StdUnixStream::pair()?;
         let Slot { cpu, sockets, .. } = &self.slots[slot];
         let mut command = Command::new(&self.program);
         command
             .args(std::env::args_os().skip(1))
-            .env(VARIABLE, Charge::text(slot, *cpu, &self.board, sockets))
+            .env(VARIABLE, Charge::text((slot, self.slots.len()), *cpu, &self.board, sockets))
             // What systemd tells us is not for them.
             .env_remove("LISTEN_PID")
             .env_remove("NOTIFY_SOCKET")
             .stdin(OwnedFd::from(theirs));
         let child = command.spawn()?;
-        let (news, mut line) = (self.news.clone(), UnixStream::from_owned_fd(ours.into()));
+        let ours = OwnedFd::from(ours);
+        let letters = Rc::new(Letters::default());
+        let sends = UnixStream::from_owned_fd(ours.try_clone()?);
+        drop(uring_loop::spawn(letters.clone().send(sends)));
+        let (news, mut line) = (self.news.clone(), UnixStream::from_owned_fd(ours));
         drop(uring_loop::spawn(async move {
-            let mut said = Vec::new();
+            let mut lines = Lines::default();
             // The line is held until the worker ends: its end tells the worker that we are gone.
             while let Ok(bytes) = line.recv().await
                 && !bytes.is_empty()
             {
-                let knew = said.starts_with(READY);
-                said.extend_from_slice(&bytes);
-                if !knew && said.starts_with(READY) {
-                    news.post(News::Ready(number));
+                for said in lines.push(&bytes) {
+                    match said.as_str() {
+                        READY => news.post(News::Ready(number)),
+                        AGAIN => news.post(News::Again(number)),
+                        _ => {}
+                    }
                 }
-                said.truncate(READY.len());
             }
         }));
-        Ok(child)
+        Ok((child, letters))
+    }
+
+    /// Links a worker that serves with all others that do, or did and are still there: one that
+    /// ends may need them for what it has begun.
+    fn link(&mut self, number: u64) {
+        let Some(worker) = self.workers.get_mut(&number) else { return };
+        worker.linked = true;
+        if !self.deploy.wants_links() {
+            return;
+        }
+        let worker = &self.workers[&number];
+        for (_, other) in self.workers.iter().filter(|(at, _)| **at != number) {
+            if !other.linked || other.slot == worker.slot {
+                continue;
+            }
+            match link::pair() {
+                Ok([one, two]) => {
+                    worker.letters.write(Invitation { shard: other.slot, side: 0 }, one);
+                    other.letters.write(Invitation { shard: worker.slot, side: 1 }, two);
+                }
+                // Calls between these two fail.
+                Err(error) => tracing::warn!(
+                    target: "shard",
+                    "linking shards {} and {}: {error}", worker.slot, other.slot
+                ),
+            }
+        }
     }
 
     fn ready(&mut self, number: u64) {
@@ -287,6 +333,8 @@ impl Supervisor {
         }
         worker.state = State::Serving;
         let slot = worker.slot;
+        self.link(number);
+        let Some(worker) = self.workers.get_mut(&number) else { return };
         if std::mem::take(&mut worker.successor) {
             let old = self.workers.iter().filter(|(other, worker)| {
                 **other != number && worker.slot == slot && worker.state != State::Ending
@@ -334,7 +382,7 @@ impl Supervisor {
         match self.slots[slot].backoff.died(Instant::now()) {
             Some(pause) => {
                 self.tell(&Event::Died { shard: slot, how: how.into(), pause });
-                self.news.post_after(pause, News::Again(slot));
+                self.news.post_after(pause, News::Start(slot));
             }
             None => {
                 let text = format!(

@@ -8,6 +8,7 @@ use uring_loop::unblock;
 
 use super::notify::Notify;
 use super::{Deploy, ShardStatistics, quiet_loop};
+use crate::peers::{Peers, Program};
 use crate::server::Listener;
 use crate::shard::Shard;
 
@@ -37,7 +38,11 @@ where
     let (shown, count) = (listener.clone(), cpus.len());
     deploy.show(move || (0..count).map(|shard| ShardStatistics::of(&shown, shard)).collect());
     let builder = deploy.builder.cpus(cpus);
-    let shards = builder.spawn(move |shard| service(shard, listener))?;
+    let program = Program { count, functions: deploy.functions, processes: false };
+    let shards = builder.spawn(move |shard| {
+        Peers::install(program, shard.index());
+        service(shard, listener)
+    })?;
     notify.ready(&format!("{} shards", shards.count()));
     let stopper = shards.stopper();
     let mut ended = Box::pin(unblock(move || shards.join()));

@@ -1,8 +1,13 @@
 //! The side of a worker: one shard, with the sockets and the CPU that its supervisor has chosen.
+//!
+//! The main thread has a loop for signals, the line to the supervisor, and statistics; the shard
+//! has a thread of its own, to which links are passed on.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::time::Duration;
 
 use nix::sys::prctl::set_pdeathsig;
@@ -10,17 +15,27 @@ use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 use uring_loop::net::UnixStream;
 use uring_loop::signal::{SignalKind, signals};
+use uring_loop::sync::Event;
 use uring_loop::time::sleep;
 use uring_loop::unblock;
 
 use super::board::Board;
 use super::inherit::Charge;
+use super::post::{AGAIN, Invitation, LONGEST, Lines, READY};
 use super::{Deploy, ShardStatistics, quiet_loop};
+use crate::entry::Entry;
+use crate::link::Parts;
+use crate::peers::{Peers, Program};
 use crate::server::Listener;
 use crate::shard::Shard;
 
-/// What a worker writes when it serves.
-pub(super) const READY: &[u8] = b"ready\n";
+/// Links that may be on their way to the shard.
+const LETTERS: usize = 64;
+
+thread_local! {
+    /// Set when the shard's loop is a new one.
+    static BEGAN_ANEW: Rc<Event> = Rc::new(Event::new());
+}
 
 /// How often it says how it stands.
 const REPORT: Duration = Duration::from_millis(250);
@@ -52,14 +67,29 @@ where
     let listener = Listener::from_sockets(charge.sockets, 1, deploy.accept)?;
     let reporting = uring_loop::spawn(report(charge.board, listener.clone(), charge.index));
     let builder = deploy.builder.cpus([charge.cpu]).process(charge.index);
-    let shards = builder.spawn(move |shard| service(shard, listener))?;
-    let mut line = UnixStream::from_owned_fd(OwnedFd::from(charge.line));
-    // A supervisor that is gone is noticed below.
-    let _ = line.write_all(READY).await.0;
+    let (index, count) = (charge.index, charge.count);
+    let program = Program { count, functions: deploy.functions, processes: true };
+    let known = program.clone();
+    let main = uring_loop::Handle::current();
+    let shards = builder.spawn(move |shard| {
+        Peers::install(known, index);
+        if shard.incarnation() > 0 {
+            // Its links went with the loop. A main loop that is gone is at its end.
+            let _ = main.call_soon(|| BEGAN_ANEW.with(|began| began.set()));
+        }
+        service(shard, listener)
+    })?;
+    let line = OwnedFd::from(charge.line);
+    let says = UnixStream::from_owned_fd(line.try_clone()?);
+    let line = UnixStream::from_owned_fd(line);
+    drop(uring_loop::spawn(say(says)));
+    let entry = shards.entry(LETTERS);
     let stopper = shards.stopper();
     let mut ended = Box::pin(unblock(move || shards.join()));
     let told = async { while signals.recv().await != SignalKind::TERMINATE {} };
-    let deserted = async { while line.recv().await.is_ok_and(|bytes| !bytes.is_empty()) {} };
+    let deserted = listen(line, |invitation, parts| {
+        pass_on(&entry, (program.clone(), index), invitation, parts);
+    });
     let end = async { Some(ended.as_mut().await) };
     let asked = async {
         uring_loop::race((told, deserted)).await;
@@ -76,6 +106,56 @@ where
     };
     // The supervisor sees only that we failed; `main` says why.
     joined.map(drop).map_err(io::Error::from)
+}
+
+/// Says on the line that we serve, and whenever the shard begins anew. A supervisor that is gone is
+/// noticed by who listens.
+async fn say(mut line: UnixStream) {
+    let _ = line.write_all(format!("{READY}\n")).await.0;
+    let began = BEGAN_ANEW.with(Rc::clone);
+    loop {
+        began.wait().await;
+        began.clear();
+        let _ = line.write_all(format!("{AGAIN}\n")).await.0;
+    }
+}
+
+/// Reads what the supervisor sends, until it is gone: links, which are passed on to the shard.
+async fn listen(mut line: UnixStream, pass_on: impl Fn(Invitation, Parts)) {
+    let (mut lines, mut fds) = (Lines::default(), VecDeque::new());
+    loop {
+        let (received, bytes) = line.recv_with_fds(Vec::with_capacity(LONGEST), 2).await;
+        let Ok(received) = received.map_err(drop).and_then(|it| match it.count {
+            0 => Err(()),
+            _ => Ok(it),
+        }) else {
+            return;
+        };
+        fds.extend(received.fds);
+        for line in lines.push(&bytes) {
+            let (memory, socket) = (fds.pop_front(), fds.pop_front());
+            // Without descriptors (this process has too many) there is no link: the other side sees
+            // its end.
+            if let (Some(invitation), Some(memory), Some(socket)) =
+                (Invitation::parse(&line), memory, socket)
+            {
+                pass_on(invitation, Parts { memory, socket: socket.into() });
+            }
+        }
+    }
+}
+
+/// Gives one side of a link to the shard. One that makes a pause asks for new ones later.
+fn pass_on(entry: &Entry, own: (Program, usize), invitation: Invitation, parts: Parts) {
+    let Invitation { shard, side } = invitation;
+    let add = entry.submit_to(0, move || async move {
+        // The first may be here before the service has begun.
+        let added = Peers::install(own.0, own.1).add_link(shard, side, parts);
+        if let Err(error) = added {
+            tracing::warn!(target: "shard", "taking over a link to shard {shard}: {error}");
+        }
+    });
+    drop(uring_loop::spawn(async move { drop(add.await) }));
 }
 
 /// Says how the shard stands, for as long as it serves.

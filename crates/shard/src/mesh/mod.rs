@@ -51,7 +51,7 @@ use std::task::Waker;
 
 use uring_loop::TaskRef;
 
-pub(crate) use reply::call_here;
+pub(crate) use reply::{call_here, outcome};
 pub(crate) use serve::MeshTask;
 
 use crate::calls::{Answer, Calls, Outcome, Pending, Stopped};

@@ -54,12 +54,12 @@ where
 {
     match catch_unwind(AssertUnwindSafe(make)) {
         Ok(future) => {
-            let task = uring_loop::spawn(async move { reply.answer(outcome(future).await) });
+            let task = uring_loop::spawn(async move { reply.answer(told(future).await) });
             // A loop that starts tasks at once may have run it to its end.
             (!task.is_done()).then(|| task.task_ref())
         }
         Err(panic) => {
-            reply.answer(Outcome::Panicked(panic_message(&*panic)));
+            reply.answer(Outcome::Panicked(panic_message(&*panic).into()));
             discard(panic);
             None
         }
@@ -67,11 +67,19 @@ where
 }
 
 /// Runs a future to its outcome, a panic included.
-async fn outcome<F>(future: F) -> Outcome
+async fn told<F>(future: F) -> Outcome
 where
     F: Future + 'static,
     F::Output: Send + 'static,
 {
+    match outcome(future).await {
+        Ok(value) => Outcome::Value(Box::new(value)),
+        Err(message) => Outcome::Panicked(message.into()),
+    }
+}
+
+/// Runs a future to its end, or to its panic and what that said.
+pub(crate) async fn outcome<F: Future>(future: F) -> Result<F::Output, String> {
     let mut future = pin!(future);
     let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,
@@ -79,11 +87,11 @@ where
         Err(panic) => Poll::Ready(Err(panic)),
     });
     match caught.await {
-        Ok(value) => Outcome::Value(Box::new(value)),
+        Ok(value) => Ok(value),
         Err(panic) => {
             let message = panic_message(&*panic);
             discard(panic);
-            Outcome::Panicked(message)
+            Err(message)
         }
     }
 }
@@ -99,7 +107,7 @@ where
     let local = LocalReply(Some(pending.clone()));
     let task = uring_loop::spawn(async move {
         // The closure runs in the task as well, so that its panic is the call's.
-        local.answer(outcome(async move { make().await }).await);
+        local.answer(told(async move { make().await }).await);
     });
     let _cancel = AbandonedHere { task, pending: pending.clone() };
     Answer(pending).await

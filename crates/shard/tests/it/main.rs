@@ -8,6 +8,7 @@ mod endurance;
 mod entry;
 mod everywhere;
 mod kv;
+mod peers;
 mod processes;
 mod restart;
 mod server;

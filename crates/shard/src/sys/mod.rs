@@ -1,4 +1,8 @@
-//! Operations of io_uring that the loop does not have, and descriptors from a parent.
+//! What is asked of the kernel past the loop: operations of io_uring that it does not have,
+//! descriptors from a parent, shared memory (`memory.rs`) and sleeping on it (`futex.rs`).
+
+pub(crate) mod futex;
+pub(crate) mod memory;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
