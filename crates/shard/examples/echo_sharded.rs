@@ -8,20 +8,19 @@
 //! With `--banner` every connection begins with a line that tells which build and process serves
 //! it.
 
+#[path = "common/mod.rs"]
+mod common;
+
 use std::cell::Cell;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::thread;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
-use nix::sys::signal::{Signal, kill};
+use clap::Parser;
 use nix::unistd::getpid;
-use shard::{
-    Accept, Connection, Deploy, Listener, Mode, Seat, Server, Shard, ShardStatistics, Shards,
-};
+use shard::{Connection, Listener, Seat, Server, Shard};
 use uring_loop::net::TcpStream;
 
 /// An echo server with one event loop per core.
@@ -30,105 +29,26 @@ struct Options {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:7000")]
     addr: SocketAddr,
-    /// The CPUs to use, one shard on each; default: all this process may use.
-    #[arg(long, value_delimiter = ',')]
-    shards: Option<Vec<usize>>,
-    /// What shards are.
-    #[arg(long, value_enum, default_value_t = What::Threads)]
-    mode: What,
-    /// Who accepts connections, and which shard gets them.
-    #[arg(long, value_enum, default_value_t = Policy::Reuseport)]
-    accept: Policy,
-    /// How long connections may take to end, in seconds, when the server ends or is replaced.
-    #[arg(long, default_value_t = 1)]
-    drain: u64,
-    /// End after so many seconds.
-    #[arg(long)]
-    seconds: Option<u64>,
-    /// Look for work for so many microseconds before sleeping.
-    #[arg(long, default_value_t = 0)]
-    spin_us: u64,
-    /// Print a table of the shards every second.
-    #[arg(long)]
-    stats: bool,
+    #[command(flatten)]
+    serving: common::Serving,
     /// Begin every connection with the size of the program, which tells builds apart, and the
     /// number of the process.
     #[arg(long)]
     banner: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum What {
-    Threads,
-    Processes,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Policy {
-    Reuseport,
-    LeastLoaded,
-    Balanced,
-}
-
 fn main() -> ExitCode {
-    match run(Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    common::exit(run(Options::parse()))
 }
 
 fn run(options: Options) -> io::Result<()> {
-    let spin = Duration::from_micros(options.spin_us);
-    let mut shards = Shards::builder()
-        .name("echo")
-        .event_loop(move |options| options.spin(spin))
-        .observe(|event| eprintln!("{event}"));
-    if let Some(cpus) = options.shards {
-        shards = shards.cpus(cpus);
-    }
-    if let Some(seconds) = options.seconds {
-        thread::spawn(move || {
-            thread::sleep(Duration::from_secs(seconds));
-            kill(getpid(), Signal::SIGTERM)
-        });
-    }
-    let drain = Duration::from_secs(options.drain);
+    let drain = options.serving.drain();
     let banner = match options.banner {
         true => banner()?,
         false => String::new(),
     };
-    let mut deploy = Deploy::new(options.addr);
-    if options.stats {
-        deploy = deploy.statistics(Duration::from_secs(1), table);
-    }
-    deploy
-        .mode(match options.mode {
-            What::Threads => Mode::Threads,
-            What::Processes => Mode::Processes,
-        })
-        .accept(match options.accept {
-            Policy::Reuseport => Accept::ReusePort,
-            Policy::LeastLoaded => Accept::LeastLoaded,
-            Policy::Balanced => Accept::Balanced,
-        })
-        .shards(shards)
-        .drain(drain + Duration::from_secs(1))
-        .run(move |shard, listener| serve(shard, listener, drain, banner))
-}
-
-fn table(shards: &[ShardStatistics]) {
-    println!(
-        "{:>6} {:>8} {:>12} {:>12} {:>9}",
-        "shard", "process", "connections", "accepted", "delay"
-    );
-    for one in shards {
-        let ShardStatistics { shard, process, connections, accepted, delay, .. } = one;
-        let delay = format!("{delay:.0?}");
-        println!("{shard:>6} {process:>8} {connections:>12} {accepted:>12} {delay:>9}");
-    }
+    let deploy = options.serving.deploy(options.addr, "echo");
+    deploy.run(move |shard, listener| serve(shard, listener, drain, banner))
 }
 
 /// Read once, at the start: later the program at this path may be another one.
@@ -144,9 +64,8 @@ async fn serve(
     drain: Duration,
     banner: String,
 ) -> io::Result<()> {
-    let address = listener.local_addr()?;
-    let (index, cpu) = (shard.index(), shard.cpu());
-    println!("listening on {address}: shard {index} of process {} on CPU {cpu}", getpid());
+    common::announce(&shard, &listener)?;
+    let index = shard.index();
     let requests = Rc::new(Cell::new(0_u64));
     let count = requests.clone();
     let served = Server::new(listener).drain(drain).serve(&shard, move |connection: Connection| {

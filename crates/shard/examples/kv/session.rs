@@ -9,7 +9,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use shard::{Connection, Shard, hash, jump_hash};
+use shard::{Connection, Peers, Shard, hash, jump_hash};
 use uring_loop::net::TcpStream;
 
 use crate::command::{self, Command, Plan, Where};
@@ -24,8 +24,12 @@ const PIECE: usize = 256 * 1024;
 /// How long a client may take for a piece of a reply.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The name of [`act`] for other processes.
+pub(crate) const ACT: &str = "act";
+
 struct Session {
     shard: Shard,
+    peers: Peers,
     stream: TcpStream,
     parser: Parser,
     reply: Reply,
@@ -38,6 +42,7 @@ pub(crate) async fn serve(connection: Connection, limits: Limits) {
     stream.set_write_timeout(Some(PATIENCE));
     let mut session = Session {
         shard: Shard::current(),
+        peers: Peers::current(),
         stream,
         parser: Parser::new(limits),
         reply: Reply::new(),
@@ -112,7 +117,7 @@ impl Session {
 
     /// Does the deeds of all commands; what came of those of each, in order.
     async fn perform(&self, batch: &mut [Command]) -> Vec<Vec<Outcome>> {
-        let count = self.shard.count();
+        let count = self.peers.count();
         let mut per_shard: Vec<Vec<Deed>> = (0..count).map(|_| Vec::new()).collect();
         // Where each outcome belongs: the shards, in the order of the deeds.
         let mut order: Vec<Vec<usize>> = Vec::with_capacity(batch.len());
@@ -154,11 +159,18 @@ impl Session {
         if deeds.is_empty() {
             return Vec::new();
         }
-        if to == self.shard.index() {
+        if to == self.peers.index() {
             return act(&self.shard, deeds);
         }
-        let call = self.shard.submit_to(to, move || async move { act(&Shard::current(), deeds) });
-        call.await.unwrap_or_default()
+        // Between threads values go as they are, between processes as bytes.
+        let outcomes = match self.shard.count() == self.peers.count() {
+            true => {
+                let act = move || async move { act(&Shard::current(), deeds) };
+                self.shard.submit_to(to, act).await
+            }
+            false => self.peers.call(to, ACT, &deeds).await,
+        };
+        outcomes.unwrap_or_default()
     }
 
     async fn reply_to(&mut self, plan: Plan, outcomes: &[Outcome]) -> io::Result<()> {
@@ -212,7 +224,7 @@ impl Session {
 }
 
 /// Does deeds on the shard of this thread.
-fn act(shard: &Shard, deeds: Vec<Deed>) -> Vec<Outcome> {
+pub(crate) fn act(shard: &Shard, deeds: Vec<Deed>) -> Vec<Outcome> {
     let now = Instant::now();
     shard.with(|store: &mut Store| deeds.into_iter().map(|deed| store.act(deed, now)).collect())
 }

@@ -4,15 +4,33 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 /// A value: shared, so that a reply costs no copy, to whatever shard it goes.
 pub(crate) type Bytes = Arc<[u8]>;
 
+/// How values go to other processes.
+mod bytes {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Bytes;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+        <&[u8]>::deserialize(from).map(Bytes::from)
+    }
+}
+
 /// What is done with one key, or with all of a shard.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) enum Deed {
     Get(Vec<u8>),
     Set {
         key: Vec<u8>,
+        #[serde(with = "bytes")]
         value: Bytes,
         how: Set,
     },
@@ -31,7 +49,7 @@ pub(crate) enum Deed {
 }
 
 /// The options of SET.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Set {
     pub(crate) expires: Option<Duration>,
     pub(crate) keep_expiry: bool,
@@ -41,12 +59,12 @@ pub(crate) struct Set {
 }
 
 /// What came of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) enum Outcome {
     Nothing,
     Done,
     Number(i64),
-    Value(Bytes),
+    Value(#[serde(with = "bytes")] Bytes),
     Error(String),
 }
 

@@ -1,14 +1,14 @@
 //! The example `kv`: its parser by itself, and the program driven by the real redis-tools.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use proptest::prelude::*;
 
+use crate::program::Program;
 use crate::{example, guarded};
 
 #[path = "../../examples/kv/resp.rs"]
@@ -101,30 +101,17 @@ proptest! {
     }
 }
 
-/// A running `kv`; ended by being dropped.
-struct Kv {
-    child: Child,
-    address: SocketAddr,
-}
+/// A running `kv`.
+struct Kv(Program);
 
 impl Kv {
     fn start(more: &[&str]) -> Kv {
-        let mut child = Command::new(example("kv"))
-            .args(["--addr", "127.0.0.1:0", "--shards", "0,0"])
-            .args(more)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let mut line = String::new();
-        let stdout = child.stdout.as_mut().expect("piped");
-        BufReader::new(stdout).read_line(&mut line).expect("it says where");
-        let address = line.split(' ').nth(2).and_then(|word| word.parse().ok());
-        Kv { child, address: address.unwrap_or_else(|| panic!("{line}")) }
+        Kv(Program::start(Command::new(example("kv")).args(more)))
     }
 
     fn tool(&self, name: &str) -> Command {
         let mut command = Command::new(name);
-        command.args(["-p", &self.address.port().to_string()]);
+        command.args(["-p", &self.0.address.port().to_string()]);
         command
     }
 
@@ -135,14 +122,7 @@ impl Kv {
     }
 
     fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).expect("it listens")
-    }
-}
-
-impl Drop for Kv {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        TcpStream::connect(self.0.address).expect("it listens")
     }
 }
 
@@ -221,8 +201,8 @@ fn the_real_redis_benchmark_runs_through_and_a_signal_ends_the_server_in_order()
                 assert!(text.contains(what), "{what} is not in {text}");
             }
         }
-        kill(Pid::from_raw(kv.child.id() as i32), Signal::SIGTERM).expect("it runs");
-        assert!(kv.child.wait().expect("it ends").success());
+        kv.0.signal(kv.0.pid(), Signal::SIGTERM);
+        kv.0.ends_well();
     });
 }
 
@@ -292,7 +272,7 @@ fn a_client_that_does_not_read_takes_little_memory_and_disturbs_nobody() {
             other.write_all(b"PING\r\n").expect("it lives");
             other.read_exact(&mut [0; 7]).expect("an answer");
         }
-        let status = std::fs::read_to_string(format!("/proc/{}/status", kv.child.id()));
+        let status = std::fs::read_to_string(format!("/proc/{}/status", kv.0.pid()));
         let status = status.expect("it runs");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("told");
         let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::{Deref, DerefMut};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -16,13 +17,13 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::program::Program;
 use crate::{eventually, example, guarded};
 
 /// The program, in a folder of its own, so that it can be replaced.
 struct Fleet {
-    child: Child,
-    address: SocketAddr,
-    program: PathBuf,
+    running: Program,
+    file: PathBuf,
     _folder: tempfile::TempDir,
 }
 
@@ -33,40 +34,12 @@ impl Fleet {
 
     fn start_with(more: &[&str], change: impl FnOnce(&mut Command)) -> Fleet {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let program = folder.path().join("echo");
-        copy(&program);
-        let mut command = Command::new(&program);
-        command.args(["--addr", "127.0.0.1:0", "--shards", "0,0", "--banner"]);
-        command.args(["--mode", "processes", "--drain", "60"]).args(more).stdout(Stdio::piped());
+        let file = folder.path().join("echo");
+        copy(&file);
+        let mut command = Command::new(&file);
+        command.args(["--banner", "--mode", "processes", "--drain", "60"]).args(more);
         change(&mut command);
-        let mut child = command.spawn().expect("it starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped"));
-        let mut line = String::new();
-        for _ in 0..2 {
-            line.clear();
-            lines.read_line(&mut line).expect("every process says where");
-        }
-        // Somebody must go on reading, or they would be told that nobody does.
-        thread::spawn(move || io::copy(&mut lines, &mut io::sink()));
-        let word = line.split([' ', ':']).collect::<Vec<_>>();
-        let address = format!("{}:{}", word.get(2).unwrap_or(&""), word.get(3).unwrap_or(&""));
-        let address = address.parse().unwrap_or_else(|_| panic!("no address in {line:?}"));
-        Fleet { child, address, program, _folder: folder }
-    }
-
-    fn signal(&self, pid: i32, signal: Signal) {
-        kill(Pid::from_raw(pid), signal).expect("it runs");
-    }
-
-    fn pid(&self) -> i32 {
-        self.child.id() as i32
-    }
-
-    /// The processes that serve, as the kernel knows them.
-    fn workers(&self) -> BTreeSet<i32> {
-        let file = format!("/proc/{0}/task/{0}/children", self.pid());
-        let children = fs::read_to_string(file).expect("it runs");
-        children.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
+        Fleet { running: Program::start(&mut command), file, _folder: folder }
     }
 
     /// Which build and which process a new connection gets.
@@ -74,17 +47,19 @@ impl Fleet {
         let (_, build, process) = connect(self.address).expect("it is served");
         (build, process)
     }
+}
 
-    fn ends_well(mut self) {
-        let status = self.child.wait().expect("it ends");
-        assert!(status.success(), "{status}");
+impl Deref for Fleet {
+    type Target = Program;
+
+    fn deref(&self) -> &Program {
+        &self.running
     }
 }
 
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl DerefMut for Fleet {
+    fn deref_mut(&mut self) -> &mut Program {
+        &mut self.running
     }
 }
 
@@ -150,7 +125,7 @@ impl Load {
 #[test]
 fn every_cpu_has_a_process_and_a_signal_drains_them_all() {
     guarded(|| {
-        let fleet = Fleet::start(&[]);
+        let mut fleet = Fleet::start(&[]);
         assert_eq!(fleet.workers().len(), 2);
         let (mut client, _, process) = connect(fleet.address).expect("it is served");
         assert!(fleet.workers().contains(&process));
@@ -170,7 +145,7 @@ fn every_cpu_has_a_process_and_a_signal_drains_them_all() {
 #[test]
 fn kills_under_load_are_met_by_few_and_outlived_by_all() {
     guarded(|| {
-        let fleet = Fleet::start(&[]);
+        let mut fleet = Fleet::start(&[]);
         for _ in 0..3 {
             let before = fleet.workers();
             let load = Load::start(fleet.address);
@@ -183,10 +158,7 @@ fn kills_under_load_are_met_by_few_and_outlived_by_all() {
                 let met = connect(fleet.address).map(drop);
                 assert!(!met.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused));
             }
-            eventually("it is replaced", || {
-                let now = fleet.workers();
-                now.len() == 2 && !now.contains(&victim)
-            });
+            fleet.is_replaced(victim);
             for met in load.stop() {
                 if let Err(error) = met {
                     assert_ne!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
@@ -201,7 +173,7 @@ fn kills_under_load_are_met_by_few_and_outlived_by_all() {
 #[test]
 fn a_process_that_is_killed_loses_its_own_connections_and_is_replaced() {
     guarded(|| {
-        let fleet = Fleet::start(&[]);
+        let mut fleet = Fleet::start(&[]);
         let before = fleet.workers();
         let mut held = Vec::new();
         while held.iter().map(|(_, process)| process).collect::<BTreeSet<_>>().len() < 2 {
@@ -209,11 +181,7 @@ fn a_process_that_is_killed_loses_its_own_connections_and_is_replaced() {
             held.push((client, process));
         }
         let victim = *before.first().expect("two");
-        fleet.signal(victim, Signal::SIGKILL);
-        eventually("it is replaced", || {
-            let now = fleet.workers();
-            now.len() == 2 && !now.contains(&victim)
-        });
+        fleet.kill(victim);
         for (client, process) in &mut held {
             assert_eq!(echo(client).is_ok(), *process != victim, "of {process}");
         }
@@ -256,12 +224,12 @@ fn replace_by_script(program: &Path, line: &str) {
 #[test]
 fn a_reload_under_load_between_two_builds_refuses_and_resets_nobody() {
     guarded(|| {
-        let fleet = Fleet::start(&[]);
+        let mut fleet = Fleet::start(&[]);
         let (before, old) = (fleet.workers(), fleet.ask().0);
         let (mut held, ..) = connect(fleet.address).expect("it is served");
         let load = Load::start(fleet.address);
         load.wait_for_more();
-        let new = replace(&fleet.program);
+        let new = replace(&fleet.file);
         fleet.signal(fleet.pid(), Signal::SIGHUP);
         eventually("new processes serve", || fleet.workers().difference(&before).count() == 2);
         // One that was connected before is served on by its old process.
@@ -283,9 +251,9 @@ fn a_reload_under_load_between_two_builds_refuses_and_resets_nobody() {
 #[test]
 fn a_build_that_does_not_start_leaves_the_old_processes_serving() {
     guarded(|| {
-        let fleet = Fleet::start(&[]);
+        let mut fleet = Fleet::start(&[]);
         let before = fleet.workers();
-        replace_by_script(&fleet.program, "exit 3");
+        replace_by_script(&fleet.file, "exit 3");
         let load = Load::start(fleet.address);
         fleet.signal(fleet.pid(), Signal::SIGHUP);
         load.wait_for_more();
@@ -323,7 +291,7 @@ fn systemd_hears_of_the_start_of_reloads_and_of_the_end() {
             text.truncate(count);
             String::from_utf8(text).expect("it is text")
         };
-        let fleet = Fleet::start_with(&[], |command| {
+        let mut fleet = Fleet::start_with(&[], |command| {
             command.env("NOTIFY_SOCKET", &name);
         });
         assert!(hear().starts_with("READY=1\n"));
@@ -376,7 +344,7 @@ fn processes_that_die_again_and_again_end_it_all_with_the_reason() {
             command.stderr(Stdio::piped());
         });
         let victim = *fleet.workers().first().expect("two");
-        replace_by_script(&fleet.program, "exit 3");
+        replace_by_script(&fleet.file, "exit 3");
         fleet.signal(victim, Signal::SIGKILL);
         let mut text = String::new();
         let mut stderr = fleet.child.stderr.take().expect("piped");
