@@ -1,10 +1,12 @@
 //! Calls by name between the shards of a program, whether they are threads or processes.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -14,6 +16,7 @@ use uring_loop::sync::Event;
 use crate::calls::Outcome;
 use crate::error::CallError;
 use crate::link::{self, Carried, End, Functions, Host, Link, Parts};
+use crate::server::load::Load;
 use crate::shard::Shard;
 
 /// All shards of a [`Deploy`](crate::Deploy), from this one, for calls of the functions that it was
@@ -75,12 +78,18 @@ struct Elsewhere {
     links: RefCell<Vec<Vec<Rc<Link>>>>,
     /// Set when a link was added.
     added: Event,
-    /// Who takes connections that others hand over.
-    taker: RefCell<Option<Taker>>,
+    /// By listener, who takes connections that others hand over, and how loaded it is.
+    doors: RefCell<BTreeMap<u16, Door>>,
+}
+
+#[derive(Default)]
+struct Door {
+    taker: Option<Taker>,
+    load: Option<Load>,
 }
 
 /// Takes a connection that another process hands over.
-type Taker = Rc<dyn Fn(Carried, OwnedFd)>;
+type Taker = Rc<dyn Fn(OwnedFd, SocketAddr)>;
 
 /// What a shard's states have it under.
 struct Installed(Peers);
@@ -113,7 +122,7 @@ impl Peers {
         let elsewhere = processes.then(|| Elsewhere {
             links: RefCell::new(vec![Vec::new(); count]),
             added: Event::new(),
-            taker: RefCell::default(),
+            doors: RefCell::default(),
         });
         let inner = Inner { shard: shard.clone(), index, count, functions, elsewhere };
         let peers = Peers(Rc::new(inner));
@@ -224,15 +233,15 @@ impl Peers {
         };
         let (link, consumer) = Link::open(parts, target, side)?;
         elsewhere.links.borrow_mut()[target].push(link.clone());
+        elsewhere.tell(&link);
         elsewhere.added.set();
         let (peers, own) = (Rc::downgrade(&self.0), self.0.index);
-        let take = Rc::new(move |carried, fd| {
+        let take = Rc::new(move |(listener, peer): Carried, fd| {
             let peers = peers.upgrade();
             let elsewhere = peers.as_ref().and_then(|peers| peers.elsewhere.as_ref());
-            let taker = elsewhere.and_then(|elsewhere| elsewhere.taker.borrow().clone());
-            match taker {
-                Some(taker) => taker(carried, fd),
-                // Nobody serves (any more): it is closed.
+            match elsewhere.and_then(|elsewhere| elsewhere.taker(listener)) {
+                Some(taker) => taker(fd, peer),
+                // Nobody serves it (any more): it is closed.
                 None => drop(fd),
             }
         });
@@ -259,7 +268,73 @@ impl Peers {
     }
 }
 
+/// Connections between processes; for servers.
+impl Peers {
+    /// Who takes what others hand over for a listener.
+    pub(crate) fn take_with(&self, listener: u16, taker: Option<Taker>) {
+        let Some(elsewhere) = &self.0.elsewhere else { return };
+        elsewhere.doors.borrow_mut().entry(listener).or_default().taker = taker;
+        elsewhere.tell_all();
+    }
+
+    /// Tells all others how loaded a listener is here.
+    pub(crate) fn tell_load(&self, listener: u16, load: Load) {
+        let Some(elsewhere) = &self.0.elsewhere else { return };
+        elsewhere.doors.borrow_mut().entry(listener).or_default().load = Some(load);
+        elsewhere.tell_all();
+    }
+
+    /// How loaded this process is, with all its listeners.
+    pub(crate) fn own_load(&self) -> Load {
+        self.0.elsewhere.as_ref().map_or(Load(0), Elsewhere::load)
+    }
+
+    /// The other processes that take connections of a listener, and how loaded they are.
+    pub(crate) fn loads(&self, listener: u16) -> Vec<(usize, Load)> {
+        let Some(elsewhere) = &self.0.elsewhere else { return Vec::new() };
+        let load = |shard| Some((shard, elsewhere.newest(shard)?.load(listener)?));
+        // From the next one on: of equals, each process prefers another.
+        let (own, count) = (self.0.index, self.0.count);
+        (1..count).filter_map(|step| load((own + step) % count)).collect()
+    }
+
+    /// Hands a connection over to another process.
+    pub(crate) fn hand(&self, target: usize, fd: impl AsFd, carried: Carried) -> io::Result<()> {
+        let elsewhere = self.0.elsewhere.as_ref();
+        let link = elsewhere.and_then(|elsewhere| elsewhere.newest(target));
+        link.ok_or(io::ErrorKind::NotConnected)?.hand(fd, carried)
+    }
+
+    /// Asks all others to hand over no more for a listener, and waits until they have heard.
+    pub(crate) async fn leave(&self, listener: u16) {
+        let Some(elsewhere) = &self.0.elsewhere else { return };
+        let links: Vec<_> = elsewhere.links.borrow().iter().flatten().cloned().collect();
+        let leave = |link: Rc<Link>| async move { link.leave(listener).await };
+        uring_loop::join(links.into_iter().map(leave).collect::<Vec<_>>()).await;
+    }
+}
+
 impl Elsewhere {
+    fn taker(&self, listener: u16) -> Option<Taker> {
+        self.doors.borrow().get(&listener)?.taker.clone()
+    }
+
+    fn load(&self) -> Load {
+        Load::sum(self.doors.borrow().values().filter_map(|door| door.load))
+    }
+
+    fn tell(&self, link: &Link) {
+        let open = |open, (listener, door): (&u16, &Door)| {
+            open | if door.taker.is_some() { 1 << listener } else { 0 }
+        };
+        let open = self.doors.borrow().iter().fold(0, open);
+        link.tell_load(self.load(), open);
+    }
+
+    fn tell_all(&self) {
+        self.links.borrow().iter().flatten().for_each(|link| self.tell(link));
+    }
+
     fn newest(&self, shard: usize) -> Option<Rc<Link>> {
         self.links.borrow()[shard].iter().rev().find(|link| !link.is_ended()).cloned()
     }

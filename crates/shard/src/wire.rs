@@ -45,8 +45,6 @@
 //! A side that lies about its bell, by never ringing or by waking others for nothing, delays its
 //! own messages; those wakes are counted (`serve.rs`).
 
-#![allow(dead_code, reason = "handing over connections comes next")]
-
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};
 #[cfg(not(loom))]
@@ -56,7 +54,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(not(loom))]
 const LINE: usize = 16;
 #[cfg(loom)]
-const LINE: usize = 2;
+const LINE: usize = 3;
 
 /// What the first word says: `shard` and the number of this layout.
 const MAGIC: u64 = 0x7368_6172_6400_0001;
@@ -342,16 +340,16 @@ impl<M: Words> Bell<M> {
         self.of(self.side, BELL, 0).load(Ordering::Acquire) == how
     }
 
-    /// Tells the other side how loaded this one is, and how many connections it has taken from it.
-    /// These are hints: nothing else is read by what they say.
-    pub(crate) fn tell_load(&self, load: u64, taken: u64) {
-        self.of(self.side, LOAD, 0).store(load, Ordering::Relaxed);
-        self.of(self.side, LOAD, 1).store(taken, Ordering::Relaxed);
+    /// Tells the other side how loaded this one is, how many connections it has taken from it, and
+    /// for which listeners it takes more. These are hints: nothing else is read by what they say.
+    pub(crate) fn tell_load(&self, load: u64, taken: u64, open: u64) {
+        for (at, word) in [load, taken, open].into_iter().enumerate() {
+            self.of(self.side, LOAD, at).store(word, Ordering::Relaxed);
+        }
     }
 
     /// What the other side tells.
-    pub(crate) fn load(&self) -> (u64, u64) {
-        let word = |at| self.of(1 - self.side, LOAD, at).load(Ordering::Relaxed);
-        (word(0), word(1))
+    pub(crate) fn load(&self) -> [u64; 3] {
+        [0, 1, 2].map(|at| self.of(1 - self.side, LOAD, at).load(Ordering::Relaxed))
     }
 }

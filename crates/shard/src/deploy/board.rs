@@ -41,14 +41,15 @@ pub struct ShardStatistics {
 }
 
 impl ShardStatistics {
-    /// That of a shard of this process.
-    pub(super) fn of(listener: &Listener, shard: usize) -> Self {
+    /// That of a shard of this process, with all its listeners.
+    pub(super) fn of(listeners: &[Listener], shard: usize) -> Self {
+        let all = listeners.iter();
         ShardStatistics {
             shard,
             process: std::process::id(),
-            connections: listener.connections(shard),
-            accepted: listener.accepted(shard),
-            delay: listener.delay(shard),
+            connections: all.clone().map(|listener| listener.connections(shard)).sum(),
+            accepted: all.clone().map(|listener| listener.accepted(shard)).sum(),
+            delay: all.map(|listener| listener.delay(shard)).max().unwrap_or_default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Sockets that come from a parent: from systemd by its protocol, from our supervisor by ours.
 //!
-//! Ours is a variable: `SHARD_WORKER=parent:index:count:cpu:board:socket,socket`. It holds only for
+//! Ours is a variable: `SHARD_WORKER=parent:index:count:cpu:board:socket,socket;socket` (listeners
+//! are set apart by `;`). It holds only for
 //! a child of that parent; what such a child starts in turn inherits the variable, not its meaning.
 //! The descriptors have kept their numbers, since the supervisor does not close them at exec.
 
@@ -27,7 +28,8 @@ pub(super) struct Charge {
     /// How many workers there are.
     pub(super) count: usize,
     pub(super) cpu: usize,
-    pub(super) sockets: Vec<TcpListener>,
+    /// By listener.
+    pub(super) sockets: Vec<Vec<TcpListener>>,
     /// Where it says how it stands.
     pub(super) board: Board,
     /// The line to the supervisor, which is our stdin.
@@ -46,7 +48,8 @@ impl Charge {
             return Ok(None);
         }
         let line = io::stdin().as_fd().try_clone_to_owned()?;
-        let sockets = words.sockets.iter().copied().map(adopt).collect::<io::Result<_>>()?;
+        let adopt_all = |fds: &Vec<RawFd>| fds.iter().copied().map(adopt).collect();
+        let sockets = words.sockets.iter().map(adopt_all).collect::<io::Result<_>>()?;
         let board = Board::inherited(sys::adopt(words.board)?)?;
         let Words { parent, index, count, cpu, .. } = words;
         Ok(Some(Charge { parent, index, count, cpu, sockets, board, line: line.into() }))
@@ -57,11 +60,13 @@ impl Charge {
         (index, count): (usize, usize),
         cpu: usize,
         board: &Board,
-        sockets: &[RawFd],
+        sockets: &[Vec<RawFd>],
     ) -> String {
-        let sockets: Vec<_> = sockets.iter().map(RawFd::to_string).collect();
+        let texts =
+            |fds: &Vec<RawFd>| fds.iter().map(RawFd::to_string).collect::<Vec<_>>().join(",");
+        let sockets: Vec<_> = sockets.iter().map(texts).collect();
         let (parent, board) = (getpid(), board.number());
-        format!("{parent}:{index}:{count}:{cpu}:{board}:{}", sockets.join(","))
+        format!("{parent}:{index}:{count}:{cpu}:{board}:{}", sockets.join(";"))
     }
 }
 
@@ -73,11 +78,12 @@ struct Words {
     count: usize,
     cpu: usize,
     board: RawFd,
-    sockets: Vec<RawFd>,
+    sockets: Vec<Vec<RawFd>>,
 }
 
 impl Words {
     fn parse(text: &str) -> Option<Words> {
+        let group = |text: &str| text.split(',').map(|fd| fd.parse().ok()).collect();
         let mut parts = text.split(':');
         let words = Words {
             parent: parts.next()?.parse().ok()?,
@@ -85,7 +91,7 @@ impl Words {
             count: parts.next()?.parse().ok()?,
             cpu: parts.next()?.parse().ok()?,
             board: parts.next()?.parse().ok()?,
-            sockets: parts.next()?.split(',').map(|fd| fd.parse().ok()).collect::<Option<_>>()?,
+            sockets: parts.next()?.split(';').map(group).collect::<Option<_>>()?,
         };
         (parts.next().is_none() && words.index < words.count).then_some(words)
     }
@@ -120,9 +126,11 @@ mod tests {
     #[test]
     fn what_is_written_for_a_child_is_read_by_it() {
         let board = Board::new(1).expect("made");
-        let words = Words::parse(&Charge::text((3, 4), 7, &board, &[10, 11])).expect("it is ours");
+        let words = Words::parse(&Charge::text((3, 4), 7, &board, &[vec![10, 11], vec![12]]))
+            .expect("it is ours");
         let (parent, board) = (getpid().as_raw(), board.number());
-        let expected = Words { parent, index: 3, count: 4, cpu: 7, board, sockets: vec![10, 11] };
+        let sockets = vec![vec![10, 11], vec![12]];
+        let expected = Words { parent, index: 3, count: 4, cpu: 7, board, sockets };
         assert_eq!(words, expected);
     }
 

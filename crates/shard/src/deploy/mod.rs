@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 pub use board::ShardStatistics;
 
 use crate::builder::Builder;
-use crate::link::Functions;
+use crate::link::{Functions, MOST_LISTENERS};
 use crate::restart::Restart;
 use crate::server::{Accept, Listener};
 use crate::shard::Shard;
@@ -86,7 +86,7 @@ pub enum Mode {
 #[derive(Clone)]
 #[must_use = "nothing runs until `run`"]
 pub struct Deploy {
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     accept: Accept,
     mode: Mode,
     builder: Builder,
@@ -104,7 +104,7 @@ impl Deploy {
     /// are any.
     pub fn new(address: SocketAddr) -> Self {
         Deploy {
-            address,
+            addresses: vec![address],
             accept: Accept::ReusePort,
             mode: Mode::Threads,
             builder: Builder::new(),
@@ -115,8 +115,15 @@ impl Deploy {
         }
     }
 
-    /// Who accepts connections. Processes cannot hand them to each other: there it must be
-    /// [`Accept::ReusePort`], the default.
+    /// One more address to listen on, of up to 64; the service gets its listener by
+    /// [`run_many`](Self::run_many).
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.addresses.push(address);
+        self
+    }
+
+    /// Who accepts connections, and which shard gets them. Processes hand them to each other as
+    /// threads do.
     pub fn accept(mut self, accept: Accept) -> Self {
         self.accept = accept;
         self
@@ -182,7 +189,7 @@ impl Deploy {
     /// # Errors
     ///
     /// What kept it from starting; the error or panic of a service; a process that died too often;
-    /// `InvalidInput` for a name of two functions.
+    /// `InvalidInput` for a name of two functions, and for several addresses.
     ///
     /// # Panics
     ///
@@ -192,9 +199,38 @@ impl Deploy {
         S: FnOnce(Shard, Listener) -> F + Clone + Send + 'static,
         F: Future<Output = io::Result<()>> + 'static,
     {
+        if self.addresses.len() > 1 {
+            let count = self.addresses.len();
+            return bad(format!("listening on {count} addresses: run it with run_many"));
+        }
+        self.run_many(|shard, listeners| {
+            let listener = listeners.into_iter().next().expect("one address, one listener");
+            service(shard, listener)
+        })
+    }
+
+    /// The same with a listener for each address, in the order in which they were given. (Sockets
+    /// of systemd are told apart by their addresses, if there are several.)
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run); `InvalidInput` for more than 64 addresses, and for a socket of
+    /// systemd that belongs to none.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_many<S, F>(self, service: S) -> io::Result<()>
+    where
+        S: FnOnce(Shard, Vec<Listener>) -> F + Clone + Send + 'static,
+        F: Future<Output = io::Result<()>> + 'static,
+    {
+        if self.addresses.len() > MOST_LISTENERS {
+            let count = self.addresses.len();
+            return bad(format!("listening on {count} addresses: {MOST_LISTENERS} are possible"));
+        }
         if let Some(name) = self.functions.twice() {
-            let text = format!("the function {name:?}: its name is taken");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            return bad(format!("the function {name:?}: its name is taken"));
         }
         match self.mode {
             Mode::Threads => threads::run(self, service),
@@ -207,7 +243,7 @@ impl Deploy {
 
     /// Whether processes have anything to say to each other.
     fn wants_links(&self) -> bool {
-        !self.functions.is_empty()
+        !self.functions.is_empty() || self.accept != Accept::ReusePort
     }
 
     /// Shows what `read` gives, again and again, in a task.
@@ -221,22 +257,47 @@ impl Deploy {
         }));
     }
 
-    /// Sockets of our own for so many shards, or those that systemd has given us.
-    fn sockets(&self, shards: usize) -> io::Result<(Vec<TcpListener>, bool)> {
+    /// For each address, sockets of our own for so many shards, or those that systemd has given us.
+    fn sockets(&self, shards: usize) -> io::Result<(Vec<Vec<TcpListener>>, bool)> {
         let given = inherit::from_systemd()?;
         if !given.is_empty() {
-            return Ok((given, true));
+            return Ok((self.sort(given)?, true));
         }
-        let listener = Listener::bind(self.address, shards, self.accept)?;
-        let sockets = listener.sockets().map(TcpListener::try_clone);
-        Ok((sockets.collect::<io::Result<_>>()?, false))
+        let bind = |address: &SocketAddr| {
+            let listener = Listener::bind(*address, shards, self.accept)?;
+            listener.sockets().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()
+        };
+        Ok((self.addresses.iter().map(bind).collect::<io::Result<_>>()?, false))
     }
+
+    /// Sockets by the addresses that they belong to. For one address they need not be bound to it.
+    fn sort(&self, given: Vec<TcpListener>) -> io::Result<Vec<Vec<TcpListener>>> {
+        if self.addresses.len() == 1 {
+            return Ok(vec![given]);
+        }
+        let mut sorted: Vec<Vec<_>> = self.addresses.iter().map(|_| Vec::new()).collect();
+        for socket in given {
+            let bound = socket.local_addr()?;
+            match self.addresses.iter().position(|address| *address == bound) {
+                Some(at) => sorted[at].push(socket),
+                None => return bad(format!("a socket of systemd listens on {bound}; nobody does")),
+            }
+        }
+        match sorted.iter().position(Vec::is_empty) {
+            Some(at) => bad(format!("no socket of systemd listens on {}", self.addresses[at])),
+            None => Ok(sorted),
+        }
+    }
+}
+
+fn bad<T>(what: String) -> io::Result<T> {
+    Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }
 
 impl fmt::Debug for Deploy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Deploy")
-            .field("address", &self.address)
+            .field("addresses", &self.addresses)
             .field("accept", &self.accept)
             .field("mode", &self.mode)
             .field("shards", &self.builder)
@@ -250,4 +311,27 @@ impl fmt::Debug for Deploy {
 /// A loop for a thread that does nothing but look after others.
 fn quiet_loop() -> io::Result<uring_loop::EventLoop> {
     uring_loop::EventLoop::builder().submissions(32).ctrl_c(false).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_of_systemd_are_told_apart_by_their_addresses() {
+        let bind = || TcpListener::bind("127.0.0.1:0").expect("bound");
+        let (one, other, stranger) = (bind(), bind(), bind());
+        let [first, second] = [&one, &other].map(|socket| socket.local_addr().expect("bound"));
+        let deploy = Deploy::new(first).listen(second);
+        let clone = |socket: &TcpListener| socket.try_clone().expect("a second one");
+        let sorted = deploy.sort(vec![clone(&other), clone(&one), clone(&other)]).expect("ours");
+        assert_eq!(sorted.iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(sorted[0][0].local_addr().expect("bound"), first);
+        let missing = deploy.sort(vec![clone(&one)]).expect_err("the second is missing");
+        assert!(missing.to_string().contains(&second.to_string()), "{missing}");
+        let odd = deploy.sort(vec![clone(&one), clone(&other), clone(&stranger)]);
+        assert!(odd.expect_err("whose is it").to_string().contains("nobody does"));
+        // With one address, whatever is given is meant.
+        assert_eq!(Deploy::new(first).sort(vec![stranger]).expect("ours")[0].len(), 1);
+    }
 }

@@ -36,7 +36,6 @@ use super::{Deploy, quiet_loop};
 use crate::event::Event;
 use crate::link;
 use crate::restart::Backoff;
-use crate::server::Accept;
 
 /// How long a process may take until it serves.
 const START: Duration = Duration::from_secs(30);
@@ -44,11 +43,6 @@ const START: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(1);
 
 pub(super) fn run(deploy: Deploy) -> io::Result<()> {
-    if deploy.accept != Accept::ReusePort {
-        let text = "processes cannot hand connections to each other: use Accept::ReusePort, or \
-                    threads";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-    }
     let mut event_loop = quiet_loop()?;
     event_loop.run_until_complete(supervise(deploy)).map_err(io::Error::other)?
 }
@@ -125,7 +119,8 @@ impl Drop for Worker {
 /// A shard.
 struct Slot {
     cpu: usize,
-    sockets: Vec<RawFd>,
+    /// By listener.
+    sockets: Vec<Vec<RawFd>>,
     backoff: Backoff,
     /// It ended by itself, in order: its service is over.
     over: bool,
@@ -163,7 +158,7 @@ async fn supervise(deploy: Deploy) -> io::Result<()> {
     let cpus = deploy.builder.place()?;
     // They stay open here, whatever becomes of the workers.
     let (sockets, _) = deploy.sockets(cpus.len())?;
-    for socket in &sockets {
+    for socket in sockets.iter().flatten() {
         socket2::SockRef::from(socket).set_cloexec(false)?;
         socket.set_nonblocking(true)?;
     }
@@ -197,8 +192,8 @@ async fn supervise(deploy: Deploy) -> io::Result<()> {
 }
 
 /// Every socket belongs to a shard, and every shard has one.
-fn slots(deploy: &Deploy, cpus: &[usize], sockets: &[TcpListener]) -> Vec<Slot> {
-    let own = |slot: usize| -> Vec<RawFd> {
+fn slots(deploy: &Deploy, cpus: &[usize], sockets: &[Vec<TcpListener>]) -> Vec<Slot> {
+    let own = |slot: usize, sockets: &Vec<TcpListener>| -> Vec<RawFd> {
         let fds = sockets.iter().map(TcpListener::as_raw_fd);
         match sockets.len() < cpus.len() {
             true => fds.skip(slot % sockets.len()).take(1).collect(),
@@ -207,7 +202,7 @@ fn slots(deploy: &Deploy, cpus: &[usize], sockets: &[TcpListener]) -> Vec<Slot> 
     };
     let slot = |(slot, cpu): (usize, &usize)| Slot {
         cpu: *cpu,
-        sockets: own(slot),
+        sockets: sockets.iter().map(|sockets| own(slot, sockets)).collect(),
         backoff: Backoff::new(deploy.restart.clone()),
         over: false,
     };
@@ -472,9 +467,10 @@ mod tests {
         for (count, shards) in [(1, 3), (3, 3), (5, 2)] {
             let sockets: Vec<_> = (0..count).map(|_| bind()).collect();
             let cpus: Vec<_> = (0..shards).collect();
-            let slots = slots(&deploy, &cpus, &sockets);
-            let mut all: Vec<_> = slots.iter().flat_map(|slot| slot.sockets.clone()).collect();
-            assert!(slots.iter().all(|slot| !slot.sockets.is_empty()), "{count} for {shards}");
+            let slots = slots(&deploy, &cpus, &[sockets]);
+            let mut all: Vec<_> = slots.iter().flat_map(|slot| slot.sockets[0].clone()).collect();
+            let of_all = |slot: &Slot| !slot.sockets[0].is_empty();
+            assert!(slots.iter().all(of_all), "{count} for {shards}");
             all.sort_unstable();
             all.dedup();
             assert_eq!(all.len(), count);
@@ -489,12 +485,5 @@ mod tests {
             "{}",
             how(ExitStatus::from_raw(9))
         );
-    }
-
-    #[test]
-    fn processes_that_should_hand_over_connections_are_refused() {
-        let deploy = Deploy::new(([127, 0, 0, 1], 0).into()).accept(Accept::LeastLoaded);
-        let error = run(deploy).expect_err("they cannot");
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 }

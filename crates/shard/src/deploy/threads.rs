@@ -14,7 +14,7 @@ use crate::shard::Shard;
 
 pub(super) fn run<S, F>(deploy: Deploy, service: S) -> io::Result<()>
 where
-    S: FnOnce(Shard, Listener) -> F + Clone + Send + 'static,
+    S: FnOnce(Shard, Vec<Listener>) -> F + Clone + Send + 'static,
     F: Future<Output = io::Result<()>> + 'static,
 {
     let mut event_loop = quiet_loop()?;
@@ -23,7 +23,7 @@ where
 
 async fn serve<S, F>(deploy: Deploy, service: S) -> io::Result<()>
 where
-    S: FnOnce(Shard, Listener) -> F + Clone + Send + 'static,
+    S: FnOnce(Shard, Vec<Listener>) -> F + Clone + Send + 'static,
     F: Future<Output = io::Result<()>> + 'static,
 {
     let notify = Notify::new();
@@ -31,17 +31,18 @@ where
     let mut signals = signals([SignalKind::TERMINATE, SignalKind::INTERRUPT])?;
     let cpus = deploy.builder.place()?;
     let (sockets, given) = deploy.sockets(cpus.len())?;
-    let listener = match given {
-        true => Listener::from_sockets(sockets, cpus.len(), deploy.accept)?,
-        false => Listener::own(sockets, cpus.len(), deploy.accept)?,
+    let listener = |sockets| match given {
+        true => Listener::from_sockets(sockets, cpus.len(), deploy.accept),
+        false => Listener::own(sockets, cpus.len(), deploy.accept),
     };
-    let (shown, count) = (listener.clone(), cpus.len());
+    let listeners = sockets.into_iter().map(listener).collect::<io::Result<Vec<_>>>()?;
+    let (shown, count) = (listeners.clone(), cpus.len());
     deploy.show(move || (0..count).map(|shard| ShardStatistics::of(&shown, shard)).collect());
     let builder = deploy.builder.cpus(cpus);
     let program = Program { count, functions: deploy.functions, processes: false };
     let shards = builder.spawn(move |shard| {
         Peers::install(program, shard.index());
-        service(shard, listener)
+        service(shard, listeners)
     })?;
     notify.ready(&format!("{} shards", shards.count()));
     let stopper = shards.stopper();

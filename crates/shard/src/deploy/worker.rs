@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ use super::{Deploy, ShardStatistics, quiet_loop};
 use crate::entry::Entry;
 use crate::link::Parts;
 use crate::peers::{Peers, Program};
-use crate::server::Listener;
+use crate::server::{Accept, Listener, Process};
 use crate::shard::Shard;
 
 /// Links that may be on their way to the shard.
@@ -42,7 +43,7 @@ const REPORT: Duration = Duration::from_millis(250);
 
 pub(super) fn run<S, F>(deploy: Deploy, charge: Charge, service: S) -> io::Result<()>
 where
-    S: FnOnce(Shard, Listener) -> F + Clone + Send + 'static,
+    S: FnOnce(Shard, Vec<Listener>) -> F + Clone + Send + 'static,
     F: Future<Output = io::Result<()>> + 'static,
 {
     // Should the supervisor be killed, we are told to end.
@@ -58,14 +59,14 @@ where
 
 async fn serve<S, F>(deploy: Deploy, charge: Charge, service: S) -> io::Result<()>
 where
-    S: FnOnce(Shard, Listener) -> F + Clone + Send + 'static,
+    S: FnOnce(Shard, Vec<Listener>) -> F + Clone + Send + 'static,
     F: Future<Output = io::Result<()>> + 'static,
 {
     // A terminal sends its signals to all of us; what they mean the supervisor decides.
     let kinds = [SignalKind::TERMINATE, SignalKind::INTERRUPT, SignalKind::HANGUP];
     let mut signals = signals(kinds)?;
-    let listener = Listener::from_sockets(charge.sockets, 1, deploy.accept)?;
-    let reporting = uring_loop::spawn(report(charge.board, listener.clone(), charge.index));
+    let listeners = listeners(charge.sockets, charge.index, deploy.accept)?;
+    let reporting = uring_loop::spawn(report(charge.board, listeners.clone(), charge.index));
     let builder = deploy.builder.cpus([charge.cpu]).process(charge.index);
     let (index, count) = (charge.index, charge.count);
     let program = Program { count, functions: deploy.functions, processes: true };
@@ -77,7 +78,7 @@ where
             // Its links went with the loop. A main loop that is gone is at its end.
             let _ = main.call_soon(|| BEGAN_ANEW.with(|began| began.set()));
         }
-        service(shard, listener)
+        service(shard, listeners)
     })?;
     let line = OwnedFd::from(charge.line);
     let says = UnixStream::from_owned_fd(line.try_clone()?);
@@ -106,6 +107,19 @@ where
     };
     // The supervisor sees only that we failed; `main` says why.
     joined.map(drop).map_err(io::Error::from)
+}
+
+/// The listeners of this process, from the sockets of each.
+fn listeners(
+    sockets: Vec<Vec<TcpListener>>,
+    index: usize,
+    accept: Accept,
+) -> io::Result<Vec<Listener>> {
+    let listener = |(number, sockets): (usize, Vec<TcpListener>)| {
+        let process = Process { index, number: number as u16 };
+        Listener::of_process(sockets, accept, process)
+    };
+    sockets.into_iter().enumerate().map(listener).collect()
 }
 
 /// Says on the line that we serve, and whenever the shard begins anew. A supervisor that is gone is
@@ -159,9 +173,9 @@ fn pass_on(entry: &Entry, own: (Program, usize), invitation: Invitation, parts: 
 }
 
 /// Says how the shard stands, for as long as it serves.
-async fn report(board: Board, listener: Listener, shard: usize) {
+async fn report(board: Board, listeners: Vec<Listener>, shard: usize) {
     loop {
-        let statistics = ShardStatistics { shard, ..ShardStatistics::of(&listener, 0) };
+        let statistics = ShardStatistics { shard, ..ShardStatistics::of(&listeners, 0) };
         if let Err(error) = board.write(&statistics) {
             tracing::warn!(target: "shard", "telling how shard {shard} stands: {error}");
             return;

@@ -24,8 +24,6 @@
 //! ring is full, and what cannot go out waits in our outbox. A side that has more calls under way
 //! than there are permits lies.
 
-#![allow(dead_code, reason = "handing over connections comes next")]
-
 mod frame;
 mod functions;
 mod serve;
@@ -46,6 +44,7 @@ pub(crate) use functions::{Functions, decode, encode, number};
 pub(crate) use serve::{End, serve};
 
 use crate::calls::{Answer, Calls, Outcome, Pending, Stopped};
+use crate::server::load::Load;
 use crate::sys::futex;
 use crate::sys::memory::{Memory, sealed};
 use crate::wire::{self, BY_SOCKET, Bell, Consumer, Lie, Producer, Words};
@@ -73,6 +72,13 @@ pub(crate) fn pair() -> io::Result<[Parts; 2]> {
 
 /// What goes with a connection: which of the program's listeners it came to, and from where.
 pub(crate) type Carried = (u16, SocketAddr);
+
+/// The listeners that a program can have, since they are told apart by the bits of a word.
+pub(crate) const MOST_LISTENERS: usize = 64;
+
+fn bit(listener: u16) -> u64 {
+    1_u64.checked_shl(listener.into()).unwrap_or(0)
+}
 
 /// What a process offers to those it is linked with.
 #[derive(Clone)]
@@ -103,6 +109,11 @@ pub(crate) struct Link {
     /// Connections that were handed over, in both directions.
     handed: Cell<u64>,
     taken: Cell<u64>,
+    /// The other side wants no more for these listeners.
+    closed: Cell<u64>,
+    /// The other side has heard that we want no more for these.
+    heard: Cell<u64>,
+    hears: Event,
 }
 
 struct Out {
@@ -141,6 +152,9 @@ impl Link {
             ended: Cell::new(false),
             handed: Cell::new(0),
             taken: Cell::new(0),
+            closed: Cell::new(0),
+            heard: Cell::new(0),
+            hears: Event::new(),
         };
         Ok((Rc::new(link), consumer))
     }
@@ -172,16 +186,31 @@ impl Link {
         Ok(())
     }
 
-    /// Tells the other side how loaded we are.
-    pub(crate) fn tell_load(&self, load: u64) {
-        self.bell.tell_load(load, self.taken.get());
+    /// Tells the other side how loaded we are, and for which listeners we take connections (a bit
+    /// for each).
+    pub(crate) fn tell_load(&self, load: Load, open: u64) {
+        self.bell.tell_load(load.0, self.taken.get(), open);
     }
 
-    /// How loaded the other side is, with the connections that are on their way there. A side that
-    /// says nonsense is believed to be full.
-    pub(crate) fn load(&self) -> (u64, u64) {
-        let (load, taken) = self.bell.load();
-        (load, self.handed.get().wrapping_sub(taken))
+    /// Asks the other side to hand over no more for a listener, and waits until it has heard: what
+    /// was on its way has arrived then.
+    pub(crate) async fn leave(&self, listener: u16) {
+        if serve::send_leave(&self.socket, listener).is_err() {
+            return;
+        }
+        while !self.is_ended() && self.heard.get() & bit(listener) == 0 {
+            self.hears.wait().await;
+            self.hears.clear();
+        }
+    }
+
+    /// How loaded the other side is, with the connections that are on their way there. `None`: it
+    /// takes none for that listener. A side that says nonsense seems full, or gets its share; it
+    /// answers for no more than its own connections.
+    pub(crate) fn load(&self, listener: u16) -> Option<Load> {
+        let [load, taken, open] = self.bell.load();
+        let open = open & !self.closed.get() & bit(listener) != 0;
+        open.then(|| Load(load).and(self.handed.get().wrapping_sub(taken)))
     }
 
     /// Puts a message into the outbox; it goes out when the link's task has its turn.
@@ -204,6 +233,7 @@ impl Link {
     /// The connection is over: fails what waits for it, and cancels what runs for it.
     fn end(&self) {
         self.ended.set(true);
+        self.hears.set();
         if !mutant!("calls-of-the-dead-wait-for-ever") {
             self.calls.stop();
         }

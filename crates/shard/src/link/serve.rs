@@ -1,11 +1,13 @@
 //! The task that serves a link: takes in, sends out, sleeps, and reads the socket.
 //!
-//! The socket carries single bytes that ring ([`RINGS`]), and connections: [`CARRIES`], a length,
-//! where it came from (postcard), and the descriptor with it.
+//! The socket carries bytes that ring ([`RINGS`]); connections: [`CARRIES`], a length, where it
+//! came from (postcard), and the descriptor with it; and, when one side wants no more connections
+//! of a listener, [`LEAVES`] and its number, which the other side answers with [`HEARS`] and that
+//! number: nothing of that listener follows it.
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::rc::Rc;
 
@@ -29,6 +31,8 @@ const MOST_IDLE: u32 = 1000;
 
 const RINGS: u8 = 1;
 const CARRIES: u8 = 2;
+const LEAVES: u8 = 3;
+const HEARS: u8 = 4;
 /// The longest address: its kind, 16 bytes, and numbers of up to 5.
 const MOST_ADDRESS: usize = 40;
 /// Descriptors that are taken at a time.
@@ -264,7 +268,18 @@ fn take_connections(
                 }
                 rest = more;
             }
-            [] | [CARRIES] => break,
+            [LEAVES, listener, ref more @ ..] => {
+                let bits = link.closed.get() | super::bit(u16::from(listener));
+                link.closed.set(bits);
+                send_bytes(&link.socket, &[HEARS, listener], &[])?;
+                rest = more;
+            }
+            [HEARS, listener, ref more @ ..] => {
+                link.heard.set(link.heard.get() | super::bit(u16::from(listener)));
+                link.hears.set();
+                rest = more;
+            }
+            [] | [CARRIES | LEAVES | HEARS] => break,
             _ => return Err(End::Lied("bytes in the socket that mean nothing")),
         }
     }
@@ -275,9 +290,11 @@ fn take_connections(
 
 /// Rings by the socket. One that is full rings already.
 pub(super) fn send_bell(socket: &StdUnixStream) {
-    let bytes = [io::IoSlice::new(&[RINGS])];
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-    let _ = sendmsg::<()>(socket.as_raw_fd(), &bytes, &[], flags, None);
+    let _ = send_bytes(socket, &[RINGS], &[]);
+}
+
+pub(super) fn send_leave(socket: &StdUnixStream, listener: u16) -> io::Result<()> {
+    send_bytes(socket, &[LEAVES, listener as u8], &[])
 }
 
 pub(super) fn send_connection(
@@ -287,11 +304,14 @@ pub(super) fn send_connection(
 ) -> io::Result<()> {
     let address = super::encode(&carried).map_err(io::Error::other)?;
     let bytes = [&[CARRIES, address.len() as u8], &address[..]].concat();
-    let fds = [connection.as_fd().as_raw_fd()];
-    let control = [ControlMessage::ScmRights(&fds)];
+    send_bytes(socket, &bytes, &[connection.as_raw_fd()])
+}
+
+/// Sends bytes, and descriptors with them. So few go whole or not at all.
+fn send_bytes(socket: &StdUnixStream, bytes: &[u8], fds: &[RawFd]) -> io::Result<()> {
+    let rights = [ControlMessage::ScmRights(fds)];
+    let control = if fds.is_empty() { &[][..] } else { &rights };
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-    let bytes = [io::IoSlice::new(&bytes)];
-    // So few bytes go whole or not at all.
-    sendmsg::<()>(socket.as_raw_fd(), &bytes, &control, flags, None)?;
+    sendmsg::<()>(socket.as_raw_fd(), &[io::IoSlice::new(bytes)], control, flags, None)?;
     Ok(())
 }

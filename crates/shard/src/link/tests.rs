@@ -307,7 +307,7 @@ fn a_connection_is_handed_over_with_where_it_came_from() {
         let mut client = TcpStream::connect(listener.local_addr().expect("bound")).expect("made");
         let (accepted, peer) = listener.accept().expect("accepted");
         one.link.hand(&accepted, (3, peer)).expect("sent");
-        assert_eq!(one.link.load(), (0, 1), "it is on its way");
+        assert_eq!(one.link.load(3), None, "it has not said that it takes any");
         drop(accepted);
         let (carried, fd) = loop {
             match TAKEN.with_borrow_mut(Vec::pop) {
@@ -320,8 +320,13 @@ fn a_connection_is_handed_over_with_where_it_came_from() {
         let mut got = [0; 5];
         client.read_exact(&mut got).expect("received");
         assert_eq!(&got, b"hello");
-        other.link.tell_load(5 << 32);
-        assert_eq!(one.link.load(), (5 << 32, 0), "it has arrived");
+        other.link.tell_load(Load(5 << 32), 1 << 3);
+        assert_eq!(one.link.load(3), Some(Load(5 << 32)), "it has arrived");
+        assert_eq!(one.link.load(2), None);
+        other.link.leave(3).await;
+        assert_eq!(one.link.load(3), None, "it has heard");
+        other.link.tell_load(Load(0), u64::MAX);
+        assert_eq!((one.link.load(3), one.link.load(2)), (None, Some(Load(0))));
         let v6: SocketAddr = "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().expect("one");
         one.link.hand(&client, (u16::MAX, v6)).expect("the longest address fits");
     });

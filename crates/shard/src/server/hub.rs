@@ -24,8 +24,10 @@ use uring_loop::{TaskRef, yield_now};
 
 use super::connection::Connection;
 use super::listener::{Accept, Sockets};
+use super::load::{Load, least, relief};
 use crate::error::CallError;
 use crate::gate::{Gate, Pass};
+use crate::peers::Peers;
 use crate::service::CONNECTIONS;
 use crate::shard::Shard;
 
@@ -33,6 +35,17 @@ use crate::shard::Shard;
 const LOOK: Duration = Duration::from_millis(5);
 /// How often the delay of the run queue is measured.
 const SAMPLE: Duration = Duration::from_millis(10);
+
+/// How long others may take to hear that we take no more.
+const HEARD: Duration = Duration::from_secs(1);
+
+/// Who gets a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    /// A shard of this process.
+    Shard(usize),
+    Process(usize),
+}
 
 /// A connection is counted for a shard, from before it is there until it has ended.
 pub(super) struct Count {
@@ -65,6 +78,8 @@ pub(super) struct Hub {
     shard: Shard,
     pub(super) sockets: Arc<Sockets>,
     limit: usize,
+    /// The other processes, if they can have connections of ours.
+    pub(super) others: Option<Peers>,
     /// Starts the service with a connection.
     start: Box<dyn Fn(Connection) -> TaskRef>,
     /// Everything that has a seat.
@@ -91,8 +106,10 @@ impl Hub {
         limit: usize,
         start: Box<dyn Fn(Connection) -> TaskRef>,
     ) -> Rc<Self> {
+        let shares = sockets.process.is_some() && sockets.accept != Accept::ReusePort;
         Rc::new(Hub {
             shard,
+            others: Peers::try_current().filter(|_| shares),
             sockets,
             limit,
             start,
@@ -114,16 +131,61 @@ impl Hub {
         self.shard.index()
     }
 
-    /// The shard that is to have the next connection. `None`: all are full.
-    fn choose(&self) -> Option<usize> {
+    /// Who is to have the next connection. `None`: all are full.
+    fn choose(&self) -> Option<Target> {
         let (own, loads) = (self.index(), &self.sockets.loads);
         let own_has_room = loads.connections(own) < self.limit;
+        let mine = own_has_room.then_some(Target::Shard(own));
         match self.sockets.accept {
-            Accept::ReusePort => own_has_room.then_some(own),
-            Accept::LeastLoaded => loads.least(own, self.limit),
+            Accept::ReusePort => mine,
+            Accept::LeastLoaded => least(self.loads(), self.limit).map(|(target, _)| target),
             Accept::Balanced => {
-                loads.relief(own, self.limit).or_else(|| own_has_room.then_some(own))
+                let (_, load) = self.loads().next()?;
+                let relief = relief(load, self.loads(), self.limit);
+                relief.filter(|target| *target != Target::Shard(own)).or(mine)
             }
+        }
+    }
+
+    /// Who could have connections, and how loaded they are; we are the first.
+    fn loads(&self) -> impl Iterator<Item = (Target, Load)> {
+        let own = self.index();
+        let of_process = |load| self.others.as_ref().map_or(load, Peers::own_load);
+        let shards = self.sockets.loads.from(own);
+        let shards = shards.map(move |(shard, load)| (Target::Shard(shard), of_process(load)));
+        let number = self.sockets.process.map_or(0, |process| process.number);
+        let others = self.others.iter().flat_map(move |others| others.loads(number));
+        shards.chain(others.map(|(process, load)| (Target::Process(process), load)))
+    }
+
+    /// Tells other processes how loaded we are.
+    fn tell(&self) {
+        if let (Some(others), Some(process)) = (&self.others, self.sockets.process) {
+            others.tell_load(process.number, self.sockets.loads.load(self.index()));
+        }
+    }
+
+    /// Takes what other processes hand over.
+    pub(super) fn open_to_others(self: &Rc<Self>) {
+        if let (Some(others), Some(process)) = (&self.others, self.sockets.process) {
+            self.tell();
+            let hub = Rc::downgrade(self);
+            let take = move |fd, peer| {
+                // One that has drained had asked for nothing more, and waited until that was heard.
+                if let Some(hub) = hub.upgrade() {
+                    let count = hub.count_for(hub.index());
+                    hub.arrive(Arrival { fd, peer, count, carried: None });
+                }
+            };
+            others.take_with(process.number, Some(Rc::new(take)));
+        }
+    }
+
+    /// Takes no more from other processes, and has nothing more on the way.
+    pub(super) async fn close_to_others(&self) {
+        if let (Some(others), Some(process)) = (&self.others, self.sockets.process) {
+            // Somebody who does not hear of it is stuck, and hands nothing over.
+            let _ = timeout(HEARD, others.leave(process.number)).await;
         }
     }
 
@@ -143,7 +205,15 @@ impl Hub {
     pub(super) async fn place(self: &Rc<Self>, fd: OwnedFd, peer: SocketAddr) {
         self.accepted.set(self.accepted.get() + 1);
         self.sockets.loads.note_accepted(self.index());
-        let (own, target) = (self.index(), self.choose().unwrap_or(self.index()));
+        let own = self.index();
+        let target = match self.choose().unwrap_or(Target::Shard(own)) {
+            Target::Shard(target) => target,
+            Target::Process(target) => match self.hand(target, &fd, peer) {
+                Ok(()) => return self.handed.set(self.handed.get() + 1),
+                // It has just gone, or its socket is full.
+                Err(_) => own,
+            },
+        };
         let arrival = Arrival { fd, peer, count: self.count_for(target), carried: None };
         if target == own {
             return self.arrive(arrival);
@@ -153,6 +223,14 @@ impl Hub {
         if let Ok(Some(mut back)) = self.send(target, arrival).await {
             back.count = self.count_for(own);
             self.arrive(back);
+        }
+    }
+
+    /// Sends a connection to another process. It has a descriptor of its own then.
+    fn hand(&self, target: usize, fd: &OwnedFd, peer: SocketAddr) -> io::Result<()> {
+        match (&self.others, self.sockets.process) {
+            (Some(others), Some(process)) => others.hand(target, fd, (process.number, peer)),
+            _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -183,6 +261,7 @@ impl Hub {
 
     /// Starts the service with a connection that is here.
     fn arrive(self: &Rc<Self>, arrival: Arrival) {
+        self.tell();
         let connection = Connection::new(arrival, self);
         let number = connection.number();
         let task = (self.start)(connection);
@@ -207,6 +286,7 @@ impl Hub {
         while !self.draining.is_set() {
             if self.sockets.loads.connections(own) == 0 {
                 self.sockets.loads.note_delay(own, Duration::ZERO);
+                self.tell();
                 self.arrived.clear();
                 uring_loop::race((self.arrived.wait(), self.draining.wait())).await;
             }
@@ -214,6 +294,7 @@ impl Hub {
             let ready = Instant::now();
             yield_now().await;
             self.sockets.loads.note_delay(own, ready.elapsed());
+            self.tell();
         }
     }
 }
@@ -262,6 +343,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         drop(self.count.take());
+        self.hub.tell();
         let task = self.hub.tasks.borrow_mut().remove(&self.number);
         drop(task);
         self.hub.room.set();

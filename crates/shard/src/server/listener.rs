@@ -23,7 +23,8 @@ pub enum Accept {
     #[default]
     ReusePort,
     /// One shard accepts, and gives each connection to the least loaded: by connections, and by how
-    /// long ready tasks wait there. Best for long connections.
+    /// long ready tasks wait there. Best for long connections. (Of shards that are processes the
+    /// first accepts; while it is started again, connections wait.)
     LeastLoaded,
     /// As [`ReusePort`](Accept::ReusePort), but a shard that is much worse off than another gives
     /// it what it accepts.
@@ -46,6 +47,16 @@ pub(super) struct Sockets {
     pub(super) name: Name,
     /// Somebody else has them too, and what waits in them.
     pub(super) kept: bool,
+    pub(super) process: Option<Process>,
+}
+
+/// Where in a program of several processes it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Process {
+    /// Which of them this is.
+    pub(crate) index: usize,
+    /// Which of the program's listeners.
+    pub(crate) number: u16,
 }
 
 impl Listener {
@@ -87,6 +98,18 @@ impl Listener {
         Self::made_of(sockets, shards, accept, true)
     }
 
+    /// Those of one process of a program.
+    pub(crate) fn of_process(
+        sockets: impl IntoIterator<Item = TcpListener>,
+        accept: Accept,
+        process: Process,
+    ) -> io::Result<Self> {
+        let mut listener = Self::made_of(sockets, 1, accept, true)?;
+        let sockets = Arc::get_mut(&mut listener.0).expect("nobody else has it yet");
+        sockets.process = Some(process);
+        Ok(listener)
+    }
+
     /// Sockets that nobody else has.
     pub(crate) fn own(
         sockets: impl IntoIterator<Item = TcpListener>,
@@ -112,7 +135,7 @@ impl Listener {
             socket.set_nonblocking(true)?;
         }
         let (loads, name) = (Loads::new(shards), Name::fresh());
-        Ok(Listener(Arc::new(Sockets { sockets, accept, loads, name, kept })))
+        Ok(Listener(Arc::new(Sockets { sockets, accept, loads, name, kept, process: None })))
     }
 
     /// The address listened on.
@@ -163,7 +186,8 @@ impl Sockets {
     pub(super) fn of(&self, shard: usize, shards: usize) -> Vec<Arc<TcpListener>> {
         let count = self.sockets.len();
         if self.accept == Accept::LeastLoaded {
-            return if shard == 0 { self.sockets.clone() } else { Vec::new() };
+            let place = self.process.map_or(shard, |process| process.index);
+            return if place == 0 { self.sockets.clone() } else { Vec::new() };
         }
         let own = if count < shards {
             vec![shard % count]

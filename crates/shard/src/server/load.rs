@@ -17,6 +17,54 @@ const DELAY: u64 = ONE - 1;
 /// This much delay weighs as much as one connection more.
 const WEIGHT: u64 = 50;
 
+/// One word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Load(pub(crate) u64);
+
+impl Load {
+    /// That of several words which are one shard's: its connections, and the longest delay.
+    pub(crate) fn sum(words: impl Iterator<Item = Load>) -> Load {
+        let add = |sum: Load, word: Load| {
+            Load(
+                (sum.0 & !DELAY).wrapping_add(word.0 & !DELAY)
+                    | (sum.0 & DELAY).max(word.0 & DELAY),
+            )
+        };
+        words.fold(Load(0), add)
+    }
+
+    /// With so many connections that are on their way.
+    pub(crate) fn and(self, connections: u64) -> Load {
+        Load(self.0.saturating_add(connections.saturating_mul(ONE)))
+    }
+
+    fn connections(self) -> usize {
+        (self.0 / ONE) as usize
+    }
+
+    /// What is compared: connections, and the delay as if it were such.
+    fn score(self) -> u64 {
+        self.0 / ONE + (self.0 & DELAY) / WEIGHT
+    }
+}
+
+/// The least loaded with fewer than `limit` connections; of equals, the first.
+pub(super) fn least<T>(loads: impl Iterator<Item = (T, Load)>, limit: usize) -> Option<(T, Load)> {
+    loads.filter(|(_, load)| load.connections() < limit).min_by_key(|(_, load)| load.score())
+}
+
+/// Who should have the next connection of the one with that load, if that is so much worse off than
+/// the best that moving one is worth its cost: by a quarter and by four connections.
+pub(super) fn relief<T>(
+    own: Load,
+    loads: impl Iterator<Item = (T, Load)>,
+    limit: usize,
+) -> Option<T> {
+    let (best, load) = least(loads, limit)?;
+    let (mine, theirs) = (own.score(), load.score());
+    (mine >= theirs + theirs / 4 + 4 || own.connections() >= limit).then_some(best)
+}
+
 /// The words of a server's shards.
 #[derive(Debug)]
 pub(super) struct Loads(Box<[Line]>);
@@ -40,7 +88,7 @@ impl Loads {
     }
 
     pub(super) fn connections(&self, shard: usize) -> usize {
-        (self.0[shard].word.load(Ordering::Relaxed) / ONE) as usize
+        self.load(shard).connections()
     }
 
     pub(super) fn add(&self, shard: usize) {
@@ -72,37 +120,33 @@ impl Loads {
     }
 
     pub(super) fn delay(&self, shard: usize) -> Duration {
-        Duration::from_micros(self.0[shard].word.load(Ordering::Relaxed) & DELAY)
+        Duration::from_micros(self.load(shard).0 & DELAY)
     }
 
-    /// What is compared: connections, and the delay as if it were such.
-    fn score(&self, shard: usize) -> u64 {
-        let word = self.0[shard].word.load(Ordering::Relaxed);
-        word / ONE + (word & DELAY) / WEIGHT
+    pub(super) fn load(&self, shard: usize) -> Load {
+        Load(self.0[shard].word.load(Ordering::Relaxed))
     }
 
-    /// The least loaded shard with fewer than `limit` connections. Of equals, the first from `near`
-    /// on.
-    pub(super) fn least(&self, near: usize, limit: usize) -> Option<usize> {
+    /// All shards from `near` on, and around.
+    pub(super) fn from(&self, near: usize) -> impl Iterator<Item = (usize, Load)> {
         let count = self.0.len();
-        let shards = (0..count).map(|step| (near + step) % count);
-        shards
-            .filter(|shard| self.connections(*shard) < limit)
-            .min_by_key(|shard| self.score(*shard))
-    }
-
-    /// The shard that should have the next connection of `own`, if that is so much worse off than
-    /// the best that moving one is worth its cost: by a quarter and by four connections.
-    pub(super) fn relief(&self, own: usize, limit: usize) -> Option<usize> {
-        let best = self.least(own, limit)?;
-        let (mine, theirs) = (self.score(own), self.score(best));
-        (mine >= theirs + theirs / 4 + 4 || self.connections(own) >= limit).then_some(best)
+        (0..count).map(move |step| (near + step) % count).map(|shard| (shard, self.load(shard)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Loads {
+        fn least(&self, near: usize, limit: usize) -> Option<usize> {
+            least(self.from(near), limit).map(|(shard, _)| shard)
+        }
+
+        fn relief(&self, own: usize, limit: usize) -> Option<usize> {
+            relief(self.load(own), self.from(own), limit)
+        }
+    }
 
     fn loads(connections: &[usize]) -> Loads {
         let loads = Loads::new(connections.len());
@@ -150,6 +194,19 @@ mod tests {
             loads.note_delay(0, Duration::from_secs(100_000));
         }
         assert_eq!(loads.connections(0), 1);
+    }
+
+    #[test]
+    fn several_words_of_one_shard_count_together() {
+        let words = [Load(2 * ONE + 70), Load(3 * ONE + 20)];
+        assert_eq!(Load::sum(words.into_iter()), Load(5 * ONE + 70));
+        assert_eq!(Load(5 * ONE + 70).and(2), Load(7 * ONE + 70));
+        // Whatever somebody writes there.
+        assert_eq!(Load(u64::MAX).and(u64::MAX), Load(u64::MAX));
+        assert_eq!(
+            Load::sum([Load(u64::MAX); 3].into_iter()).score(),
+            Load(u64::MAX - 2 * ONE).score()
+        );
     }
 
     #[test]

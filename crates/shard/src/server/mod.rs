@@ -7,7 +7,7 @@ mod accept;
 mod connection;
 mod hub;
 mod listener;
-mod load;
+pub(crate) mod load;
 
 use std::future::Future;
 use std::io;
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 pub use connection::{Connection, Wake};
 pub use hub::Seat;
+pub(crate) use listener::Process;
 pub use listener::{Accept, Listener};
 use uring_loop::catch_cancel;
 use uring_loop::time::timeout;
@@ -140,6 +141,7 @@ impl Server {
         if sockets.accept != Accept::ReusePort {
             drop(uring_loop::spawn(hub.clone().sample()).named("load"));
         }
+        hub.open_to_others();
         let own = sockets.of(shard.index(), shard.count());
         for socket in &own {
             let accepting = accept::run(hub.clone(), socket.clone());
@@ -150,6 +152,7 @@ impl Server {
         let ended = catch_cancel(hub.failed.wait()).await;
         hub.draining.set();
         hub.accepting.close().await;
+        hub.close_to_others().await;
         if ended.is_ok() {
             let error = hub.failure.borrow_mut().take();
             return Err(error.expect("who says that it failed has said why"));
@@ -191,6 +194,9 @@ impl Drop for Open<'_> {
     fn drop(&mut self) {
         drop(self.shard.states().take(self.hub.sockets.name));
         self.hub.draining.set();
+        if let (Some(others), Some(process)) = (&self.hub.others, self.hub.sockets.process) {
+            others.take_with(process.number, None);
+        }
         self.hub.abort();
     }
 }

@@ -28,7 +28,12 @@ impl Client {
     fn connect(program: &Program) -> Client {
         let stream = TcpStream::connect(program.address).expect("it listens");
         let mut client = Client { stream: BufReader::new(stream), process: 0 };
-        let info = client.ask("INFO");
+        // It asks all shards, one of which may be dead at the moment.
+        let mut info = String::new();
+        eventually("all are linked", || {
+            info = client.ask("INFO");
+            !info.starts_with('-')
+        });
         let process = info.lines().find_map(|line| line.strip_prefix("process_id:"));
         client.process = process.and_then(|id| id.parse().ok()).unwrap_or_else(|| panic!("{info}"));
         client

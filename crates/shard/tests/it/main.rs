@@ -9,6 +9,7 @@ mod entry;
 mod everywhere;
 mod kv;
 mod links;
+mod listeners;
 mod peers;
 mod processes;
 mod program;

@@ -81,29 +81,43 @@ fn echo(client: &mut BufReader<TcpStream>) -> io::Result<()> {
     client.read_exact(&mut [0; 1])
 }
 
-/// Clients that connect, ask a few times and leave, again and again.
+/// Clients that connect, ask a few times and leave, again and again, whatever they meet.
 struct Load {
     goes_on: Arc<AtomicBool>,
     asked: Arc<AtomicUsize>,
-    clients: Vec<JoinHandle<io::Result<BTreeSet<u64>>>>,
+    clients: Vec<JoinHandle<Met>>,
+}
+
+/// What a client has met.
+#[derive(Default)]
+struct Met {
+    builds: BTreeSet<u64>,
+    /// Its errors, each with the process that served it, if that had said so.
+    errors: Vec<(Option<i32>, io::Error)>,
 }
 
 impl Load {
     fn start(address: SocketAddr) -> Load {
         let (goes_on, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+        let visit = move |met: &mut Met, asked: &AtomicUsize| {
+            let (mut client, build, process) = connect(address).map_err(|error| (None, error))?;
+            met.builds.insert(build);
+            for _ in 0..5 {
+                echo(&mut client).map_err(|error| (Some(process), error))?;
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        };
         let client = |_| {
             let (goes_on, asked) = (goes_on.clone(), asked.clone());
             thread::spawn(move || {
-                let mut builds = BTreeSet::new();
+                let mut met = Met::default();
                 while goes_on.load(Ordering::Relaxed) {
-                    let (mut client, build, _) = connect(address)?;
-                    builds.insert(build);
-                    for _ in 0..5 {
-                        echo(&mut client)?;
-                        asked.fetch_add(1, Ordering::Relaxed);
+                    if let Err(error) = visit(&mut met, &asked) {
+                        met.errors.push(error);
                     }
                 }
-                Ok(builds)
+                met
             })
         };
         let clients = (0..4).map(client).collect();
@@ -115,8 +129,7 @@ impl Load {
         eventually("they are answered", || self.asked.load(Ordering::Relaxed) > before + 100);
     }
 
-    /// What each has met: all builds it was served by, or its first error.
-    fn stop(self) -> Vec<io::Result<BTreeSet<u64>>> {
+    fn stop(self) -> Vec<Met> {
         self.goes_on.store(false, Ordering::Relaxed);
         self.clients.into_iter().map(|client| client.join().expect("no panic")).collect()
     }
@@ -141,29 +154,71 @@ fn every_cpu_has_a_process_and_a_signal_drains_them_all() {
 }
 
 /// Connections come and go all the time: an error is met only by who was with the dead process at
-/// that moment, at most once each, and everybody goes on.
+/// that moment, hence at most once each, and everybody goes on.
 #[test]
 fn kills_under_load_are_met_by_few_and_outlived_by_all() {
-    guarded(|| {
-        let mut fleet = Fleet::start(&[]);
-        for _ in 0..3 {
-            let before = fleet.workers();
+    for accept in ["reuseport", "least-loaded"] {
+        guarded(move || {
+            const KILLS: usize = 4;
+            let mut fleet = Fleet::start(&["--accept", accept]);
             let load = Load::start(fleet.address);
-            load.wait_for_more();
-            let victim = *before.first().expect("two");
-            fleet.signal(victim, Signal::SIGKILL);
-            // What waited in the dead one's socket is served by its successor, not refused.
-            for _ in 0..20 {
-                // The first may have been taken by it still.
-                let met = connect(fleet.address).map(drop);
-                assert!(!met.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused));
+            let mut victims = BTreeSet::new();
+            for kill in 0..KILLS {
+                load.wait_for_more();
+                // By turns the first, which may be the one that accepts, and the last.
+                let workers = fleet.workers();
+                let victim = if kill % 2 == 0 { workers.first() } else { workers.last() };
+                let victim = *victim.expect("two");
+                victims.insert(victim);
+                fleet.kill(victim);
             }
-            fleet.is_replaced(victim);
+            load.wait_for_more();
             for met in load.stop() {
-                if let Err(error) = met {
+                assert!(met.errors.len() <= KILLS, "{accept}: {:?}", met.errors);
+                for (process, error) in met.errors {
+                    // What waited in the dead one's socket is served by its successor.
                     assert_ne!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
+                    let of_the_dead = process.is_none_or(|process| victims.contains(&process));
+                    assert!(of_the_dead, "{accept}: {error} at {process:?} of {victims:?}");
                 }
             }
+            fleet.signal(fleet.pid(), Signal::SIGTERM);
+            fleet.ends_well();
+        });
+    }
+}
+
+/// How many of so many connections each process has.
+fn spread(fleet: &Fleet, count: usize) -> Vec<usize> {
+    let held: Vec<_> = (0..count).map(|_| connect(fleet.address).expect("served")).collect();
+    let processes: BTreeSet<_> = held.iter().map(|(.., process)| *process).collect();
+    let of = |process| held.iter().filter(|(.., own)| *own == process).count();
+    assert!(processes.is_subset(&fleet.workers()));
+    processes.into_iter().map(of).collect()
+}
+
+#[test]
+fn processes_hand_connections_to_the_least_loaded_of_them() {
+    guarded(|| {
+        let mut fleet = Fleet::start(&["--accept", "least-loaded"]);
+        // Links come a moment after both serve.
+        eventually("they are linked", || spread(&fleet, 2).len() == 2);
+        let spread = spread(&fleet, 40);
+        assert!(spread.len() == 2 && spread.iter().all(|count| *count >= 15), "{spread:?}");
+        fleet.signal(fleet.pid(), Signal::SIGTERM);
+        fleet.ends_well();
+    });
+}
+
+#[test]
+fn a_process_that_has_many_more_connections_hands_some_over() {
+    guarded(|| {
+        let mut fleet = Fleet::start(&["--accept", "balanced"]);
+        for _ in 0..3 {
+            let spread = spread(&fleet, 60);
+            // By the hash alone, one could have all. They may differ by a quarter and four, and a
+            // few more before the links are there.
+            assert!(spread.len() == 2 && spread.iter().all(|count| *count >= 18), "{spread:?}");
         }
         fleet.signal(fleet.pid(), Signal::SIGTERM);
         fleet.ends_well();
@@ -223,29 +278,32 @@ fn replace_by_script(program: &Path, line: &str) {
 
 #[test]
 fn a_reload_under_load_between_two_builds_refuses_and_resets_nobody() {
-    guarded(|| {
-        let mut fleet = Fleet::start(&[]);
-        let (before, old) = (fleet.workers(), fleet.ask().0);
-        let (mut held, ..) = connect(fleet.address).expect("it is served");
-        let load = Load::start(fleet.address);
-        load.wait_for_more();
-        let new = replace(&fleet.file);
-        fleet.signal(fleet.pid(), Signal::SIGHUP);
-        eventually("new processes serve", || fleet.workers().difference(&before).count() == 2);
-        // One that was connected before is served on by its old process.
-        echo(&mut held).expect("it is not disturbed");
-        drop(held);
-        eventually("the old ones are gone", || fleet.workers().is_disjoint(&before));
-        load.wait_for_more();
-        let mut builds = BTreeSet::new();
-        for met in load.stop() {
-            builds.extend(met.expect("not one error"));
-        }
-        assert_eq!(builds, BTreeSet::from([old, new]));
-        assert_eq!(fleet.ask().0, new);
-        fleet.signal(fleet.pid(), Signal::SIGTERM);
-        fleet.ends_well();
-    });
+    for accept in ["reuseport", "least-loaded", "balanced"] {
+        guarded(move || {
+            let mut fleet = Fleet::start(&["--accept", accept]);
+            let (before, old) = (fleet.workers(), fleet.ask().0);
+            let (mut held, ..) = connect(fleet.address).expect("it is served");
+            let load = Load::start(fleet.address);
+            load.wait_for_more();
+            let new = replace(&fleet.file);
+            fleet.signal(fleet.pid(), Signal::SIGHUP);
+            eventually("new processes serve", || fleet.workers().difference(&before).count() == 2);
+            // One that was connected before is served on by its old process.
+            echo(&mut held).expect("it is not disturbed");
+            drop(held);
+            eventually("the old ones are gone", || fleet.workers().is_disjoint(&before));
+            load.wait_for_more();
+            let mut builds = BTreeSet::new();
+            for met in load.stop() {
+                assert!(met.errors.is_empty(), "{accept}: {:?}", met.errors);
+                builds.extend(met.builds);
+            }
+            assert_eq!(builds, BTreeSet::from([old, new]));
+            assert_eq!(fleet.ask().0, new);
+            fleet.signal(fleet.pid(), Signal::SIGTERM);
+            fleet.ends_well();
+        });
+    }
 }
 
 #[test]
@@ -257,7 +315,7 @@ fn a_build_that_does_not_start_leaves_the_old_processes_serving() {
         let load = Load::start(fleet.address);
         fleet.signal(fleet.pid(), Signal::SIGHUP);
         load.wait_for_more();
-        assert!(load.stop().iter().all(Result::is_ok));
+        assert!(load.stop().iter().all(|met| met.errors.is_empty()));
         eventually("they are the same", || fleet.workers() == before);
         fleet.signal(fleet.pid(), Signal::SIGTERM);
         fleet.ends_well();
