@@ -175,6 +175,11 @@ impl Builder {
         self
     }
 
+    /// After how long without a turn a shard is stuck.
+    pub(crate) fn patience_with_silence(&self) -> Option<Duration> {
+        self.rules.stuck
+    }
+
     pub(crate) fn observer(&self) -> &Observer {
         &self.rules.observer
     }

@@ -32,6 +32,12 @@ pub(crate) struct Serving {
     /// Look for work for so many microseconds before sleeping.
     #[arg(long, default_value_t = 0)]
     spin_us: u64,
+    /// After how many milliseconds without a turn of its loop a shard is reported as stuck.
+    #[arg(long, default_value_t = 10_000)]
+    stuck_ms: u64,
+    /// Kill processes that are stuck, so that others take their place.
+    #[arg(long)]
+    kill_stuck: bool,
     /// Print a table of the shards every second.
     #[arg(long)]
     stats: bool,
@@ -61,6 +67,7 @@ impl Serving {
         let (spin, drain) = (Duration::from_micros(self.spin_us), self.drain());
         let mut shards = Shards::builder()
             .name(name)
+            .stuck(Some(Duration::from_millis(self.stuck_ms)))
             .event_loop(move |options| options.spin(spin))
             .observe(|event| eprintln!("{event}"));
         if let Some(cpus) = self.shards {
@@ -77,6 +84,7 @@ impl Serving {
             deploy = deploy.statistics(Duration::from_secs(1), table);
         }
         deploy
+            .kill_stuck(self.kill_stuck)
             .mode(match self.mode {
                 What::Threads => Mode::Threads,
                 What::Processes => Mode::Processes,

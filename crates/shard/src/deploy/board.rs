@@ -20,7 +20,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::server::Listener;
 
-const WORDS: usize = 5;
+const WORDS: usize = 6;
 const RECORD: usize = WORDS * 8;
 
 /// How a shard stands; from [`Deploy::statistics`](crate::Deploy::statistics).
@@ -38,6 +38,8 @@ pub struct ShardStatistics {
     /// How long ready tasks wait for their turn, smoothed; measured where it decides about
     /// connections.
     pub delay: Duration,
+    /// When its loop had its last turn that it told of, by CLOCK_MONOTONIC.
+    pub(super) alive: Duration,
 }
 
 impl ShardStatistics {
@@ -50,12 +52,15 @@ impl ShardStatistics {
             connections: all.clone().map(|listener| listener.connections(shard)).sum(),
             accepted: all.clone().map(|listener| listener.accepted(shard)).sum(),
             delay: all.map(|listener| listener.delay(shard)).max().unwrap_or_default(),
+            alive: Duration::ZERO,
         }
     }
 
     fn encode(&self) -> [u8; RECORD] {
-        let delay = u64::try_from(self.delay.as_micros()).unwrap_or(u64::MAX);
-        let values = [u64::from(self.process), self.connections as u64, self.accepted, delay];
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let (delay, alive) = (micros(self.delay), micros(self.alive));
+        let values =
+            [u64::from(self.process), self.connections as u64, self.accepted, delay, alive];
         let mut record = [0; RECORD];
         for (place, value) in record.chunks_mut(8).zip([&values[..], &[sum(&values)]].concat()) {
             place.copy_from_slice(&value.to_ne_bytes());
@@ -69,13 +74,15 @@ impl ShardStatistics {
         for (value, bytes) in values.iter_mut().zip(record.chunks_exact(8)) {
             *value = u64::from_ne_bytes(bytes.try_into().ok()?);
         }
-        let [process, connections, accepted, delay, told] = values;
-        (told == sum(&values[..WORDS - 1])).then(|| ShardStatistics {
+        let [process, connections, accepted, delay, alive, told] = values;
+        let adds_up = told == sum(&values[..WORDS - 1]) || mutant!("torn-records-are-believed");
+        adds_up.then(|| ShardStatistics {
             shard,
             process: process as u32,
             connections: connections as usize,
             accepted,
             delay: Duration::from_micros(delay),
+            alive: Duration::from_micros(alive),
         })
     }
 }
@@ -131,7 +138,8 @@ mod tests {
 
     fn some(shard: usize) -> ShardStatistics {
         let delay = Duration::from_micros(77);
-        ShardStatistics { shard, process: 123, connections: 5, accepted: 1 << 40, delay }
+        let alive = Duration::from_micros(1 << 50);
+        ShardStatistics { shard, process: 123, connections: 5, accepted: 1 << 40, delay, alive }
     }
 
     #[test]

@@ -3,12 +3,14 @@
 //!
 //! `threads.rs` runs it in this process, `supervisor.rs` as one process for each shard, whose side
 //! is `worker.rs`; how those stand is in `board.rs`. `inherit.rs` is how sockets come from a
-//! parent, `post.rs` what worker and supervisor say, `notify.rs` tells systemd.
+//! parent, `post.rs` what worker and supervisor say, `pulse.rs` whether a worker is stuck,
+//! `notify.rs` tells systemd.
 
 mod board;
 mod inherit;
 mod notify;
 mod post;
+mod pulse;
 mod supervisor;
 mod threads;
 mod worker;
@@ -20,6 +22,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -63,6 +66,8 @@ pub enum Mode {
 /// * on SIGHUP replaces one process after another by the program that is at the path *now*. Each
 ///   successor listens on the very socket of its predecessor, so nothing is refused or reset: that
 ///   one accepts no more, and ends when its connections have;
+/// * reports processes whose shard is stuck, and replaces them if it may
+///   ([`kill_stuck`](Self::kill_stuck));
 /// * owns the sockets: what waits in that of a dead process is served by its successor;
 /// * takes its processes with it: one whose supervisor is gone drains and ends.
 ///
@@ -93,6 +98,7 @@ pub struct Deploy {
     restart: Restart,
     drain: Duration,
     statistics: Option<(Duration, Show)>,
+    kill_stuck: bool,
     functions: Functions,
 }
 
@@ -111,6 +117,7 @@ impl Deploy {
             restart: Restart::new(),
             drain: Duration::from_secs(10),
             statistics: None,
+            kill_stuck: false,
             functions: Functions::default(),
         }
     }
@@ -145,6 +152,16 @@ impl Deploy {
     /// [`Builder::on_panic`].)
     pub fn restart(mut self, restart: Restart) -> Self {
         self.restart = restart;
+        self
+    }
+
+    /// Whether a process whose shard is stuck is killed, so that another takes its place. Default:
+    /// it is only reported, as [`Event::Stuck`](crate::Event::Stuck). What stuck means
+    /// [`Builder::stuck`] says; the supervisor looks for it, by signs of life that every shard
+    /// gives in shared memory. (A thread that is stuck cannot be ended, and is reported in any
+    /// case.)
+    pub fn kill_stuck(mut self, kill: bool) -> Self {
+        self.kill_stuck = kill;
         self
     }
 
@@ -306,6 +323,11 @@ impl fmt::Debug for Deploy {
             .field("functions", &self.functions)
             .finish_non_exhaustive()
     }
+}
+
+/// What CLOCK_MONOTONIC says, which is the same in all processes.
+fn monotonic() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
 }
 
 /// A loop for a thread that does nothing but look after others.

@@ -4,7 +4,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-use nix::time::{ClockId, clock_gettime};
+use super::monotonic;
 
 /// Whoever wants to hear, or nobody.
 #[derive(Debug)]
@@ -33,8 +33,7 @@ impl Notify {
 
     /// systemd orders what it hears by this clock.
     pub(super) fn reloading(&self) {
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC);
-        let now = now.map_or(0, |now| now.tv_sec() * 1_000_000 + now.tv_nsec() / 1000);
+        let now = monotonic().as_micros();
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={now}\n"));
     }
 

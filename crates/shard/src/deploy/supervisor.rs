@@ -32,13 +32,16 @@ use super::board::Board;
 use super::inherit::{Charge, VARIABLE};
 use super::notify::Notify;
 use super::post::{AGAIN, Invitation, Letters, Lines, READY};
-use super::{Deploy, quiet_loop};
+use super::pulse::Pulse;
+use super::{Deploy, monotonic, quiet_loop};
 use crate::event::Event;
 use crate::link;
 use crate::restart::Backoff;
 
 /// How long a process may take until it serves.
 const START: Duration = Duration::from_secs(30);
+/// How often workers are looked at in the time after which they are stuck.
+const LOOKS: u32 = 4;
 /// How long after the deadline of its drain a process is killed.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -58,6 +61,8 @@ enum News {
     Gone(u64, io::Result<ExitStatus>),
     /// A worker has taken too long.
     TooLong(u64, State),
+    /// It is time to look for signs of life.
+    Look,
     /// The pause before a slot gets another worker is over.
     Start(usize),
 }
@@ -108,6 +113,7 @@ struct Worker {
     linked: bool,
     child: Rc<Child>,
     letters: Rc<Letters>,
+    pulse: Pulse,
 }
 
 impl Drop for Worker {
@@ -141,6 +147,8 @@ struct Supervisor {
     /// SIGHUP came while a reload was under way.
     reload_again: bool,
     stopping: bool,
+    /// When signs of life were looked for the last time.
+    looked: Duration,
     /// Why it all ends.
     failure: Option<io::Error>,
 }
@@ -180,8 +188,12 @@ async fn supervise(deploy: Deploy) -> io::Result<()> {
         reload: VecDeque::new(),
         reload_again: false,
         stopping: false,
+        looked: monotonic(),
         failure: None,
     };
+    if let Some(after) = supervisor.deploy.builder.patience_with_silence() {
+        drop(uring_loop::spawn(look_every(after / LOOKS, news.clone())));
+    }
     for slot in 0..cpus.len() {
         supervisor.start(slot, false);
     }
@@ -189,6 +201,14 @@ async fn supervise(deploy: Deploy) -> io::Result<()> {
         supervisor.take(news.next().await);
     }
     supervisor.failure.map_or(Ok(()), Err)
+}
+
+/// Reminds the supervisor to look, again and again.
+async fn look_every(pause: Duration, news: Letterbox) {
+    loop {
+        sleep(pause).await;
+        news.post(News::Look);
+    }
 }
 
 /// Every socket belongs to a shard, and every shard has one.
@@ -232,10 +252,38 @@ impl Supervisor {
                     let _ = worker.child.start_kill();
                 }
             }
+            News::Look => self.look(),
             News::Again(worker) => self.link(worker),
             News::Start(slot) if !self.stopping => self.start(slot, false),
             News::Start(_) => {}
         }
+    }
+
+    /// Looks for workers whose shards are stuck.
+    fn look(&mut self) {
+        let Some(after) = self.deploy.builder.patience_with_silence() else { return };
+        let now = monotonic();
+        let since = std::mem::replace(&mut self.looked, now);
+        if now.saturating_sub(since) > after / 2 {
+            // We were stopped ourselves, as all of us by a terminal: let them have a turn first.
+            return;
+        }
+        let mut events = Vec::new();
+        for worker in self.workers.values_mut() {
+            if worker.state != State::Serving {
+                continue;
+            }
+            let told = self.board.read(worker.slot);
+            // The record may still be that of a predecessor.
+            let told = told.filter(|told| told.process == worker.child.id());
+            if let Some(event) = worker.pulse.feel(worker.slot, told, now, after) {
+                if matches!(event, Event::Stuck { .. }) && self.deploy.kill_stuck {
+                    let _ = worker.child.start_kill();
+                }
+                events.push(event);
+            }
+        }
+        events.iter().for_each(|event| self.tell(event));
     }
 
     /// Starts a worker for a slot. One that cannot be started counts as one that died.
@@ -252,7 +300,8 @@ impl Supervisor {
                 }));
                 self.news.post_after(START, News::TooLong(number, State::Starting));
                 let (state, linked) = (State::Starting, false);
-                let worker = Worker { slot, state, successor, linked, child, letters };
+                let pulse = Pulse::default();
+                let worker = Worker { slot, state, successor, linked, child, letters, pulse };
                 self.workers.insert(number, worker);
             }
             Err(error) => self.died(slot, successor, &format!("cannot be started: {error}")),
@@ -299,7 +348,8 @@ impl Supervisor {
     fn link(&mut self, number: u64) {
         let Some(worker) = self.workers.get_mut(&number) else { return };
         worker.linked = true;
-        if !self.deploy.wants_links() {
+        let again = number >= self.slots.len() as u64;
+        if !self.deploy.wants_links() || (again && mutant!("successors-have-no-links")) {
             return;
         }
         let worker = &self.workers[&number];
@@ -327,6 +377,7 @@ impl Supervisor {
             return;
         }
         worker.state = State::Serving;
+        worker.pulse.began(monotonic());
         let slot = worker.slot;
         self.link(number);
         let Some(worker) = self.workers.get_mut(&number) else { return };
@@ -377,7 +428,9 @@ impl Supervisor {
         match self.slots[slot].backoff.died(Instant::now()) {
             Some(pause) => {
                 self.tell(&Event::Died { shard: slot, how: how.into(), pause });
-                self.news.post_after(pause, News::Start(slot));
+                if !mutant!("the-dead-are-not-replaced") {
+                    self.news.post_after(pause, News::Start(slot));
+                }
             }
             None => {
                 let text = format!(
@@ -427,7 +480,10 @@ impl Supervisor {
         let Some(worker) = self.workers.get_mut(&number) else { return };
         worker.state = State::Ending;
         // One that is gone already is heard of soon.
-        let _ = worker.child.terminate();
+        let _ = match mutant!("processes-are-killed-at-once") {
+            true => worker.child.start_kill(),
+            false => worker.child.terminate(),
+        };
         let limit = self.deploy.drain + GRACE;
         self.news.post_after(limit, News::TooLong(number, State::Ending));
     }

@@ -3,6 +3,7 @@
 //! The main thread has a loop for signals, the line to the supervisor, and statistics; the shard
 //! has a thread of its own, to which links are passed on.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
@@ -23,7 +24,7 @@ use uring_loop::unblock;
 use super::board::Board;
 use super::inherit::Charge;
 use super::post::{AGAIN, Invitation, LONGEST, Lines, READY};
-use super::{Deploy, ShardStatistics, quiet_loop};
+use super::{Deploy, ShardStatistics, monotonic, quiet_loop};
 use crate::entry::Entry;
 use crate::link::Parts;
 use crate::peers::{Peers, Program};
@@ -38,8 +39,9 @@ thread_local! {
     static BEGAN_ANEW: Rc<Event> = Rc::new(Event::new());
 }
 
-/// How often it says how it stands.
+/// How often it says how it stands, at least; and how often in the time after which it is stuck.
 const REPORT: Duration = Duration::from_millis(250);
+const REPORTS: u32 = 8;
 
 pub(super) fn run<S, F>(deploy: Deploy, charge: Charge, service: S) -> io::Result<()>
 where
@@ -66,8 +68,11 @@ where
     let kinds = [SignalKind::TERMINATE, SignalKind::INTERRUPT, SignalKind::HANGUP];
     let mut signals = signals(kinds)?;
     let listeners = listeners(charge.sockets, charge.index, deploy.accept)?;
-    let reporting = uring_loop::spawn(report(charge.board, listeners.clone(), charge.index));
-    let builder = deploy.builder.cpus([charge.cpu]).process(charge.index);
+    let shown = listeners.clone();
+    let stuck = deploy.builder.patience_with_silence();
+    let every = stuck.map_or(REPORT, |after| REPORT.min(after / REPORTS));
+    // The supervisor looks for shards that are stuck.
+    let builder = deploy.builder.cpus([charge.cpu]).process(charge.index).stuck(None);
     let (index, count) = (charge.index, charge.count);
     let program = Program { count, functions: deploy.functions, processes: true };
     let known = program.clone();
@@ -85,6 +90,10 @@ where
     let line = UnixStream::from_owned_fd(line);
     drop(uring_loop::spawn(say(says)));
     let entry = shards.entry(LETTERS);
+    let alive = Rc::new(Cell::new(monotonic()));
+    drop(uring_loop::spawn(ask(entry.clone(), alive.clone(), every)));
+    let board = (charge.board, every);
+    let reporting = uring_loop::spawn(report(board, shown, charge.index, alive));
     let stopper = shards.stopper();
     let mut ended = Box::pin(unblock(move || shards.join()));
     let told = async { while signals.recv().await != SignalKind::TERMINATE {} };
@@ -172,14 +181,30 @@ fn pass_on(entry: &Entry, own: (Program, usize), invitation: Invitation, parts: 
     drop(uring_loop::spawn(async move { drop(add.await) }));
 }
 
-/// Says how the shard stands, for as long as it serves.
-async fn report(board: Board, listeners: Vec<Listener>, shard: usize) {
+/// Asks the shard for a sign of life, again and again.
+async fn ask(entry: Entry, alive: Rc<Cell<Duration>>, every: Duration) {
     loop {
-        let statistics = ShardStatistics { shard, ..ShardStatistics::of(&listeners, 0) };
+        // One that makes a pause after a panic is not stuck; one that has ended ends us.
+        drop(entry.submit_to(0, || async {}).await);
+        alive.set(monotonic());
+        sleep(every).await;
+    }
+}
+
+/// Says how the shard stands, for as long as it serves.
+async fn report(
+    (board, every): (Board, Duration),
+    listeners: Vec<Listener>,
+    shard: usize,
+    alive: Rc<Cell<Duration>>,
+) {
+    loop {
+        let own = ShardStatistics::of(&listeners, 0);
+        let statistics = ShardStatistics { shard, alive: alive.get(), ..own };
         if let Err(error) = board.write(&statistics) {
             tracing::warn!(target: "shard", "telling how shard {shard} stands: {error}");
             return;
         }
-        sleep(REPORT).await;
+        sleep(every).await;
     }
 }

@@ -40,6 +40,7 @@ fn meaning(error: &io::Error) -> Meaning {
         EAGAIN => Meaning::Empty,
         EINTR | ECONNABORTED | EPERM | EPROTO | ENETDOWN | ENOPROTOOPT | EHOSTDOWN | ENONET
         | EHOSTUNREACH | EOPNOTSUPP | ENETUNREACH | ETIMEDOUT => Meaning::Next,
+        EMFILE | ENFILE | ENOBUFS | ENOMEM if mutant!("want-is-fatal") => Meaning::Fatal,
         EMFILE | ENFILE | ENOBUFS | ENOMEM => Meaning::Short,
         _ => Meaning::Fatal,
     }

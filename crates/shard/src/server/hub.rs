@@ -134,9 +134,11 @@ impl Hub {
     /// Who is to have the next connection. `None`: all are full.
     fn choose(&self) -> Option<Target> {
         let (own, loads) = (self.index(), &self.sockets.loads);
-        let own_has_room = loads.connections(own) < self.limit;
+        let full = loads.connections(own) >= self.limit;
+        let own_has_room = !full || mutant!("limits-are-not-kept");
         let mine = own_has_room.then_some(Target::Shard(own));
         match self.sockets.accept {
+            _ if mutant!("nobody-looks-at-loads") => mine,
             Accept::ReusePort => mine,
             Accept::LeastLoaded => least(self.loads(), self.limit).map(|(target, _)| target),
             Accept::Balanced => {

@@ -395,6 +395,54 @@ fn a_socket_of_systemd_is_taken_instead_of_an_own_one() {
     });
 }
 
+/// What the supervisor says, until it has said that.
+fn hear(lines: &mut impl BufRead, what: &str) -> String {
+    loop {
+        let mut line = String::new();
+        assert!(lines.read_line(&mut line).expect("text") > 0, "it ended without {what:?}");
+        if line.contains(what) {
+            return line;
+        }
+    }
+}
+
+#[test]
+fn a_process_that_is_stuck_is_reported_and_so_is_that_it_goes_on() {
+    guarded(|| {
+        let mut fleet = Fleet::start_with(&["--stuck-ms", "3000"], |command| {
+            command.stderr(Stdio::piped());
+        });
+        let mut stderr = BufReader::new(fleet.child.stderr.take().expect("piped"));
+        let (.., process) = connect(fleet.address).expect("it is served");
+        fleet.signal(process, Signal::SIGSTOP);
+        assert!(hear(&mut stderr, "is stuck").contains("no turn for"));
+        assert!(fleet.workers().contains(&process), "it is only reported");
+        fleet.signal(process, Signal::SIGCONT);
+        hear(&mut stderr, "goes on, after");
+        fleet.signal(fleet.pid(), Signal::SIGTERM);
+        fleet.ends_well();
+    });
+}
+
+#[test]
+fn a_process_that_is_stuck_is_replaced_if_that_is_wished() {
+    guarded(|| {
+        let mut fleet = Fleet::start(&["--stuck-ms", "3000", "--kill-stuck"]);
+        let victim = *fleet.workers().first().expect("two");
+        fleet.signal(victim, Signal::SIGSTOP);
+        fleet.is_replaced(victim);
+        let before = fleet.workers();
+        for _ in 0..20 {
+            let (mut client, ..) = connect(fleet.address).expect("it is served");
+            echo(&mut client).expect("it is served");
+        }
+        // Who gives signs of life stays.
+        assert_eq!(fleet.workers(), before);
+        fleet.signal(fleet.pid(), Signal::SIGTERM);
+        fleet.ends_well();
+    });
+}
+
 #[test]
 fn processes_that_die_again_and_again_end_it_all_with_the_reason() {
     guarded(|| {
