@@ -57,7 +57,7 @@ impl Builder {
         Builder {
             wanted: Wanted::default(),
             completions: None,
-            buffers: Shape { buffers: 256, size: 4096 },
+            buffers: Shape { buffers: 256, size: 16 << 10 },
             spin: Duration::ZERO,
             patience: Duration::from_secs(5),
             eager: false,
@@ -91,7 +91,7 @@ impl Builder {
 
     /// How many buffers the loop lends to receiving streams (a power of two, at most 32768), and
     /// how many bytes each has. They are made when the first stream receives. Default: 256 of
-    /// 4096 bytes.
+    /// 16 KiB. Pages that nothing was received into yet take no memory.
     pub fn buffers(mut self, count: u16, size: u32) -> Self {
         self.buffers = Shape { buffers: count, size };
         self

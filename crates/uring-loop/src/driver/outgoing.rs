@@ -15,8 +15,9 @@
 //! The driver goes from *sending* to *waiting* and back within the completion, without a task. So
 //! it does not matter who polls, or whether the stream is still there: when a stream goes, it hands
 //! its descriptor to the box ([`Outgoing::leave`]), and the descriptor is closed when the box is
-//! dropped, behind the last byte; a TCP peer that takes nothing for [`STALL`] ends it. The end of a loop waits for such boxes as long as its patience
-//! lasts (`shutdown.rs`). One that was stopped ([`Outgoing::abort`]) goes nowhere any more.
+//! dropped, behind the last byte; a TCP peer that takes nothing for [`STALL`] ends it. The end of a
+//! loop waits for such boxes as long as its patience lasts (`shutdown.rs`). One that was stopped
+//! ([`Outgoing::abort`]) goes nowhere any more.
 
 use std::cell::{Cell, OnceCell};
 use std::io;
