@@ -30,7 +30,11 @@ fn main() -> std::process::ExitCode {
     }
     pool::init();
     survival::child_roles();
-    let tests: Vec<runner::Test> = [
+    runner::main(&all())
+}
+
+fn all() -> Vec<runner::Test> {
+    [
         threads::TESTS,
         ported::TESTS,
         processes::TESTS,
@@ -48,6 +52,5 @@ fn main() -> std::process::ExitCode {
         sets::TESTS,
         shared::TESTS,
     ]
-    .concat();
-    runner::main(&tests)
+    .concat()
 }

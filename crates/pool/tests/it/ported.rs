@@ -1,5 +1,6 @@
 //! Situations of CPython's test_concurrent_futures that no other module has, under the names they
 //! have there (in each comment), with our meaning: what breaks the whole pool there costs one job.
+//! [`SITUATIONS`] says for all of them which test here has them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::support::{Flag, death_of, eventually, kill, panic_of, processes, raise_then_wait};
 
 crate::tests![
+    each_situation_has_a_test,
     a_worker_may_crash_exit_or_fail_at_any_step,
     a_full_pool_has_as_many_workers_as_allowed_and_no_more,
     idle_workers_are_reused_by_several_jobs,
@@ -21,6 +23,101 @@ crate::tests![
     a_shutdown_after_arguments_that_cannot_be_encoded_ends,
     results_ready_before_a_crash_are_not_lost,
 ];
+
+/// The tests of Lib/test/test_concurrent_futures that a pool of ours could fail, by module, and
+/// where their situation is tested here. Not among them: those of keyword arguments, of the end of
+/// an interpreter, of `fork`, and `test_duplicate_futures`, for a job has one handle, which is
+/// given away.
+const SITUATIONS: &[(&str, &str)] = &[
+    // executor.py
+    ("test_submit", "processes::results_come_back_from_another_process"),
+    ("test_map", "processes::map_keeps_the_order"),
+    ("test_map_with_buffersize", "processes::map_is_lazy_over_an_endless_iterator"),
+    ("test_map_exception", "maps::an_error_does_not_end_a_map"),
+    ("test_map_timeout", "maps::a_maps_deadline_ends_what_is_left"),
+    ("test_shutdown_race_issue12456", HERE_SHUTDOWN_RACE),
+    ("test_no_stale_references", "ported::results_taken_are_not_kept"),
+    ("test_max_workers_negative", "processes::zero_workers_are_refused"),
+    ("test_free_reference", "ported::results_taken_are_not_kept"),
+    // test_process_pool.py
+    ("test_killed_child", "ported::results_ready_before_a_crash_are_not_lost"),
+    ("test_map_chunksize", "properties::maps_on_processes_answer_each_item"),
+    ("test_traceback", "processes::a_panic_carries_message_and_place_and_the_worker_goes_on"),
+    ("test_ressources_gced_in_workers", "shared::a_worker_keeps_no_buffer"),
+    ("test_saturation", "ported::a_full_pool_has_as_many_workers_as_allowed_and_no_more"),
+    ("test_idle_process_reuse_one", "processes::an_idle_worker_is_used_before_another_is_started"),
+    ("test_idle_process_reuse_multiple", "ported::idle_workers_are_reused_by_several_jobs"),
+    ("test_max_tasks_per_child", "life::a_worker_ends_after_its_tasks"),
+    ("test_max_tasks_early_shutdown", "life::a_pool_of_single_use_workers_can_be_shut_down_early"),
+    ("test_force_shutdown_workers", "life::a_shutdown_with_a_limit_kills_what_does_not_end"),
+    // test_thread_pool.py
+    ("test_executor_map_current_future_cancel", "threads::a_dropped_map_cancels_the_rest"),
+    ("test_hang_global_shutdown_lock", "threads::shutdown_from_a_job_does_not_wait_for_itself"),
+    // test_deadlock.py
+    ("test_error_at_task_unpickle", HERE_ANY_STEP),
+    ("test_exit_at_task_unpickle", HERE_ANY_STEP),
+    ("test_crash_at_task_unpickle", HERE_ANY_STEP),
+    ("test_crash_during_func_exec_on_worker", HERE_ANY_STEP),
+    ("test_exit_during_func_exec_on_worker", HERE_ANY_STEP),
+    ("test_error_during_func_exec_on_worker", HERE_ANY_STEP),
+    ("test_crash_during_result_pickle_on_worker", HERE_ANY_STEP),
+    ("test_exit_during_result_pickle_on_worker", HERE_ANY_STEP),
+    ("test_error_during_result_pickle_on_worker", HERE_ANY_STEP),
+    (
+        "test_error_during_result_unpickle_in_result_handler",
+        "processes::a_result_that_cannot_be_decoded_costs_its_job_only",
+    ),
+    (
+        "test_exit_during_result_unpickle_in_result_handler",
+        "processes::a_result_that_cannot_be_decoded_costs_its_job_only",
+    ),
+    ("test_shutdown_deadlock", "survival::shutdown_while_workers_die_ends"),
+    ("test_shutdown_deadlock_pickle", HERE_NOT_ENCODED),
+    ("test_crash_big_data", "survival::a_death_amid_large_arguments_does_not_hang"),
+    ("test_gh105829_should_not_deadlock_if_wakeup_pipe_full", "ported::submitting_never_blocks"),
+    // test_shutdown.py
+    ("test_run_after_shutdown", "processes::submitting_after_shutdown_is_an_error"),
+    ("test_interpreter_shutdown", "survival::workers_end_with_their_parent"),
+    ("test_hang_issue12364", "processes::dropping_the_pool_waits_for_queued_jobs"),
+    ("test_cancel_futures", "processes::shutdown_can_cancel_what_is_pending"),
+    ("test_hang_gh83386", "ported::a_pool_shut_down_without_waiting_finishes_its_work"),
+    ("test_hang_gh94440", HERE_NOT_ENCODED),
+    ("test_threads_terminate", "threads::dropping_the_pool_waits_for_queued_jobs"),
+    ("test_processes_terminate", "hygiene::alone_many_pools_leave_nothing"),
+    ("test_del_shutdown", "processes::dropping_the_pool_waits_for_queued_jobs"),
+    ("test_shutdown_no_wait", "ported::a_pool_shut_down_without_waiting_finishes_its_work"),
+    ("test_gh_132969_case_1", "ported::a_killed_idle_worker_does_not_hold_up_shutdown"),
+    ("test_gh_132969_case_2", "ported::a_killed_idle_worker_does_not_hold_up_shutdown"),
+    // test_init.py
+    ("test_initializer", "processes::workers_are_initialised_and_named"),
+    ("FailingInitializer", "processes::a_failing_initializer_breaks_the_pool_with_its_message"),
+    // test_wait.py
+    ("test_first_completed", "sets::first_completed"),
+    ("test_first_completed_some_already_completed", "sets::first_completed_of_some_already_done"),
+    ("test_first_exception", "sets::first_error"),
+    ("test_first_exception_some_already_complete", "sets::first_error_of_some_already_failed"),
+    ("test_first_exception_one_already_failed", "sets::first_error_of_some_already_failed"),
+    ("test_all_completed", "sets::all_completed"),
+    ("test_timeout", "sets::a_wait_with_a_limit_gives_back_what_is_pending"),
+    ("test_pending_calls_race", "sets::pending_calls_race"),
+    // test_as_completed.py
+    ("test_no_timeout", "sets::results_of_jobs_already_ended_come_too"),
+    ("test_future_times_out", "sets::an_unfinished_rest_is_counted"),
+    ("test_correct_timeout_exception_msg", "sets::an_unfinished_rest_is_counted"),
+];
+
+const HERE_ANY_STEP: &str = "ported::a_worker_may_crash_exit_or_fail_at_any_step";
+const HERE_NOT_ENCODED: &str = "ported::a_shutdown_after_arguments_that_cannot_be_encoded_ends";
+const HERE_SHUTDOWN_RACE: &str =
+    "ported::jobs_submitted_while_another_thread_shuts_down_have_an_answer";
+
+fn each_situation_has_a_test() {
+    let tests = crate::all();
+    for (situation, name) in SITUATIONS {
+        let found = tests.iter().any(|(path, _)| path.strip_prefix("it::") == Some(name));
+        assert!(found, "{situation} is not at {name}");
+    }
+}
 
 /// Where it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
