@@ -138,6 +138,7 @@ pub(super) const CONFINED: &[Confined] = &[
             "crates/pool/src/process/diary.rs",
             "crates/pool/src/process/hub.rs",
             "crates/pool/src/process/init.rs",
+            "crates/pool/src/process/ring.rs",
             "crates/pool/src/thread/crew.rs",
             "crates/pool/src/thread/ranks.rs",
         ],

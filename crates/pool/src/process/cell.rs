@@ -30,6 +30,7 @@ use super::shared;
 use crate::error::{JobError, Limit, Poisoned, WorkerDeath};
 use crate::job::{Backing, JobState, Outcome, TAKEN};
 use crate::options::{JobOptions, Label};
+use crate::panics;
 use crate::watch::{Watcher, Watchers};
 
 /// A job as the pool sees it; its result is bytes.
@@ -180,7 +181,8 @@ impl Cell {
         }
         let kick = waiter.is_some_and(|waiter| waiter.finish());
         if let Some(waker) = waker {
-            waker.wake();
+            // A waker that panics is not to cost the others theirs.
+            let _ = panics::catch(|| waker.wake());
         }
         watchers.tell(state);
         kick

@@ -20,6 +20,17 @@ const STILLBORN_LIMIT: u32 = 3;
 /// A worker that lived longer than this did not die of its start.
 const INFANCY: Duration = Duration::from_secs(1);
 
+/// Where to look for what a worker has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// On its ring, by a thread that looks again and again: the worker need not wake it.
+    Awake,
+    /// On its ring; from now on the worker wakes whoever sleeps on its socket.
+    Asleep,
+    /// On its socket, too, and as `Asleep`.
+    Everywhere,
+}
+
 impl Hub {
     /// Queues a job. Returns whether the supervisor has something to do: a worker to start, or to
     /// keep watch.
@@ -54,7 +65,7 @@ impl Hub {
         // Events of the dead can still come: they were read before the burial.
         let Some(index) = state.workers.iter().position(|worker| worker.key == key) else { return };
         state.workers[index].send_rest();
-        self.receive(state, index, ended);
+        self.receive(state, index, Look::Everywhere, ended);
         let worker = &mut state.workers[index];
         if worker.lost {
             // It stays readable for ever; only the supervisor has business with it now.
@@ -65,9 +76,15 @@ impl Hub {
         }
     }
 
-    fn receive(&self, state: &mut State, index: usize, ended: &mut Ended) {
+    /// Takes in what a worker has sent.
+    pub(super) fn receive(&self, state: &mut State, index: usize, look: Look, ended: &mut Ended) {
         let mut replies = Vec::new();
-        state.workers[index].receive(|reply| replies.push(reply));
+        let worker = &mut state.workers[index];
+        let lost = worker.lost;
+        worker.receive(look == Look::Everywhere, look != Look::Awake, |reply| replies.push(reply));
+        if worker.lost && !lost {
+            self.alarm();
+        }
         for Reply { kind, job, payload } in replies {
             if kind != Kind::Skipped {
                 state.stillborn = 0;
@@ -190,8 +207,10 @@ impl Hub {
         state.started += 1;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, worker.key);
         let watched = self.epoll().add(worker.fd(), event);
-        state.workers.push(worker);
         let mut ended = Ended::new();
+        state.workers.push(worker);
+        let index = state.workers.len() - 1;
+        self.receive(&mut state, index, Look::Asleep, &mut ended);
         if let Err(error) = watched {
             // Without it nobody would hear of its answers.
             self.give_up(&mut state, format!("watching a worker's socket: {error}"), &mut ended);
@@ -206,7 +225,7 @@ impl Hub {
         let mut ended = Ended::new();
         let mut state = self.lock();
         let Some(index) = state.workers.iter().position(|worker| worker.key == key) else { return };
-        self.receive(&mut state, index, &mut ended);
+        self.receive(&mut state, index, Look::Everywhere, &mut ended);
         let worker = state.workers.swap_remove(index);
         let _ = self.epoll().delete(worker.fd());
         let (pid, age) = (worker.pid, worker.ready_at.elapsed());
@@ -288,7 +307,7 @@ impl Hub {
             return false;
         };
         // Perhaps its answer has come already.
-        self.receive(state, index, ended);
+        self.receive(state, index, Look::Everywhere, ended);
         let worker = &mut state.workers[index];
         if worker.condemned.is_some() || !worker.runs(cell) {
             return worker.runs(cell);

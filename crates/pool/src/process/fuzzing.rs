@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use super::codec::{self, Tag};
 use super::image::gnu_build_id;
+use super::ring::{self, Reader, Ring};
 use super::spawn::Hello;
 use super::wire::{Garbled, HEADER, Header, Inbox, Kind, MAX_PAYLOAD};
 
@@ -13,7 +14,8 @@ use super::wire::{Garbled, HEADER, Header, Inbox, Kind, MAX_PAYLOAD};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// What can be fed.
-pub const TARGETS: &[Target] = &[("frames", frames), ("notes", notes), ("records", records)];
+pub const TARGETS: &[Target] =
+    &[("frames", frames), ("notes", notes), ("records", records), ("rings", rings)];
 
 /// A frame as the description has it, or why there is none.
 #[derive(Debug, PartialEq)]
@@ -81,6 +83,8 @@ fn expected(bytes: &[u8]) -> Step {
         Kind::Hello,
         Kind::Call,
         Kind::Stop,
+        Kind::Look,
+        Kind::Follows,
         Kind::Ready,
         Kind::Unfit,
         Kind::Done,
@@ -132,6 +136,41 @@ fn records(bytes: &[u8]) {
     }
     // How a parent introduces itself.
     drop(postcard::from_bytes::<Hello>(bytes));
+}
+
+/// What a worker gone mad has left on its ring: each frame is the one that is there, and the first
+/// thing that cannot be one ends it.
+fn rings(bytes: &[u8]) {
+    const WORDS: u64 = 64;
+    let Some((tail, rest)) = bytes.split_first_chunk::<8>() else { return };
+    let ring = Ring::<{ WORDS as usize }>::new();
+    let memory: Vec<u8> =
+        rest.iter().copied().chain(std::iter::repeat(0)).take(WORDS as usize * 8).collect();
+    let words = memory.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+    let tail = u64::from_le_bytes(*tail);
+    ring.scribble(tail, words);
+    let (mut reader, mut payload, mut at) = (Reader::default(), Vec::new(), 0);
+    loop {
+        let place = at as usize * 8;
+        let left = tail.wrapping_sub(at);
+        let expected = match expected(&memory[place.min(memory.len())..]) {
+            _ if left == 0 => Step::NeedsMore,
+            _ if !(3..=WORDS).contains(&left) => Step::Garbled,
+            Step::Frame(_, payload) if ring::words_of(payload.len()) as u64 > left => Step::Garbled,
+            Step::NeedsMore => Step::Garbled,
+            step => step,
+        };
+        let got = match reader.pop(&ring, &mut payload) {
+            Ok(Some(header)) => Step::Frame(header, payload.clone()),
+            Ok(None) => Step::NeedsMore,
+            Err(Garbled) => Step::Garbled,
+        };
+        assert_eq!(got, expected, "at word {at} of {tail}");
+        match got {
+            Step::Frame(_, payload) => at += ring::words_of(payload.len()) as u64,
+            Step::Garbled | Step::NeedsMore => return,
+        }
+    }
 }
 
 /// Notes that a linker has written, or nobody: a build id is a part of them.

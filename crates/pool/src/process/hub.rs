@@ -7,8 +7,8 @@
 //!
 //! Nothing here blocks: what a socket does not take at once is kept and sent when it has room. No
 //! user code runs under the lock: ended jobs are collected and told after it is released.
-//! `dispatch.rs` says which worker gets which call, `reapers.rs` who collects, `supervisor.rs` who
-//! starts and buries workers.
+//! `dispatch.rs` says which worker gets which call, `reapers.rs` who collects, `lead.rs` how,
+//! `supervisor.rs` who starts and buries workers.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,7 +18,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
@@ -28,8 +27,7 @@ use super::limits::Limits;
 use super::link::{Sentence, Worker};
 #[cfg(doc)]
 use super::page::DEPTH;
-use super::reapers::{Reapers, Waiter, Woken};
-use super::sys;
+use super::reapers::{Reapers, Waiter};
 use crate::deadlines::Deadlines;
 use crate::error::JobError;
 use crate::job::Outcome;
@@ -87,6 +85,8 @@ pub(crate) struct Hub {
     pub(super) initializer: Option<u64>,
     pub(super) life: Life,
     pub(super) reapers: Reapers,
+    /// Whether it was worth the while, lately, to watch the rings before going to sleep. A hint.
+    dense: AtomicBool,
     state: Mutex<State>,
     /// Readable when a worker's socket has something: the doorbell.
     epoll: Epoll,
@@ -132,6 +132,7 @@ impl Hub {
             initializer,
             life,
             reapers: Reapers::new(),
+            dense: AtomicBool::new(false),
             state: Mutex::new(state),
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             kick: event()?,
@@ -165,6 +166,25 @@ impl Hub {
 
     pub(super) fn silence_alarm(&self) {
         let _ = self.alarm.read();
+    }
+
+    /// Whether watching the rings before going to sleep was worth the while lately.
+    pub(super) fn traffic_is_dense(&self) -> bool {
+        // Relaxed, here and below: a hint.
+        self.dense.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_traffic(&self, dense: bool) {
+        self.dense.store(dense, Ordering::Relaxed);
+    }
+
+    pub(super) fn kick_fd(&self) -> BorrowedFd<'_> {
+        self.kick.as_fd()
+    }
+
+    /// Whoever leads has been kicked.
+    pub(super) fn silence_kick(&self) {
+        let _ = self.kick.read();
     }
 
     /// Makes whoever leads look up.
@@ -265,31 +285,6 @@ impl Hub {
         condemned
     }
 
-    /// Waits until `waiter` is finished, or for the deadline; leads if nobody else does.
-    pub(crate) fn wait(&self, waiter: &Arc<Waiter>, deadline: Option<Instant>) {
-        if !self.reapers.enter(waiter) && waiter.sleep(deadline) != Woken::Promoted {
-            self.reapers.leave(waiter);
-            return;
-        }
-        while !waiter.is_done() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            self.sleep(deadline);
-            self.reap(true);
-        }
-        self.reapers.leave(waiter);
-    }
-
-    /// Leader: sleeps until there is something to reap, a kick, or the deadline.
-    fn sleep(&self, deadline: Option<Instant>) {
-        let mut fds = [
-            PollFd::new(self.bell(), PollFlags::POLLIN),
-            PollFd::new(self.kick.as_fd(), PollFlags::POLLIN),
-        ];
-        sys::poll_until(&mut fds, deadline).expect("polling the pool's own descriptors");
-        if fds[1].any().unwrap_or(false) {
-            let _ = self.kick.read();
-        }
-    }
-
     /// A job is awaited: the collector must be there, unless a loop is attached.
     pub(crate) fn awaited(self: &Arc<Self>) {
         if self.reapers.awaited() {
@@ -309,15 +304,6 @@ impl Hub {
             self.collector_started.store(false, Ordering::Relaxed);
         }
         started
-    }
-
-    fn collect(&self) {
-        while self.reapers.collector_enters() {
-            while self.reapers.collector_stays() {
-                self.sleep(None);
-                self.reap(true);
-            }
-        }
     }
 
     pub(super) fn start_thread(

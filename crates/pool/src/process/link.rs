@@ -5,6 +5,17 @@
 //! Made by the supervisor after the handshake; in the hub's table until the supervisor buries the
 //! process. `sent` holds the calls the worker has not answered, oldest first; it answers each, in
 //! order. An entry whose job was recalled stays, empty, until the worker has skipped it.
+//!
+//! # Ring and socket
+//!
+//! Small frames go by the rings of the page, which costs no system call while the other side is
+//! awake; large ones, and those with descriptors, by the socket. The ring has the order: for a
+//! frame on the socket there is one on the ring that says so, and whoever reads it goes on with the
+//! socket. Only what a worker sends of an unfinished chunk has none; the rest of that chunk's
+//! answer then comes by the socket too, behind it.
+//!
+//! The bell of the answers' ring is armed except while a thread looks at the ring over and over
+//! (`Hub::watch`). So whoever sleeps on the socket, be it poll or epoll, hears of everything.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -17,9 +28,10 @@ use super::call::{Answer, Call};
 use super::cell::Cell;
 use super::codec;
 use super::page::{DEPTH, Diary, Page};
+use super::ring::{Reader, Writer};
 use super::shared::Memory;
 use super::sys::{self, Arrived};
-use super::wire::{Header, Inbox, Kind, TIMED};
+use super::wire::{Header, INLINE, Inbox, Kind, TIMED};
 use crate::error::{Limit, Panic};
 
 #[derive(Debug)]
@@ -27,14 +39,20 @@ pub(super) struct Worker {
     pub(super) key: u64,
     pub(super) pid: u32,
     pub(super) ready_at: Instant,
-    socket: UnixStream,
-    page: Arc<Page>,
-    inbox: Inbox,
+    pub(super) socket: UnixStream,
+    pub(super) page: Arc<Page>,
+    calls: Writer,
+    pub(super) answers: Reader,
+    /// A payload from the ring.
+    pub(super) payload: Vec<u8>,
+    /// The next answer comes by the socket.
+    pub(super) follows: bool,
+    pub(super) inbox: Inbox,
     /// Descriptors whose frame is not complete.
-    arrived: Arrived,
+    pub(super) arrived: Arrived,
     /// What the socket had no room for.
     outbox: VecDeque<Parcel>,
-    sent: VecDeque<Sent>,
+    pub(super) sent: VecDeque<Sent>,
     tickets: u64,
     /// How many calls it has answered, and how many it may.
     pub(super) answered: u64,
@@ -69,7 +87,7 @@ struct Parcel {
 
 #[derive(Debug)]
 pub(super) struct Sent {
-    ticket: u64,
+    pub(super) ticket: u64,
     pub(super) job: Option<Arc<Cell>>,
     /// Of a chunk: results that have come ahead of the answer.
     pub(super) partial: Answer,
@@ -99,6 +117,10 @@ impl Worker {
             ready_at: Instant::now(),
             socket,
             page: Arc::new(page),
+            calls: Writer::default(),
+            answers: Reader::default(),
+            payload: Vec::new(),
+            follows: false,
             inbox,
             arrived: Arrived::new(),
             outbox: VecDeque::new(),
@@ -180,6 +202,12 @@ impl Worker {
         }
     }
 
+    /// What the pool's threads watch while they do not sleep.
+    pub(super) fn watched(&self) -> Watched {
+        let (page, head) = (Arc::clone(&self.page), self.answers.head());
+        Watched { page, head, follows: self.follows }
+    }
+
     fn send_call(&mut self, ticket: u64, call: &Call) {
         let timed = if call.timed { TIMED } else { 0 };
         let header = Header::new(Kind::Call, ticket, call.entry | timed, call.arguments.len());
@@ -192,6 +220,25 @@ impl Worker {
     }
 
     fn send(&mut self, header: Header, payload: &[u8], memory: &[Arc<Memory>]) {
+        let ring = self.page.calls();
+        if payload.len() <= INLINE && memory.is_empty() {
+            // No room is refused to what the worker's own answers have made room for: a ring that
+            // is full all the same is none.
+            self.lost |= !self.calls.push(ring, header, payload);
+            // What waits to be sent wakes the worker, too.
+            if ring.ring() && self.outbox.is_empty() {
+                self.send_bytes(Header::new(Kind::Look, 0, 0, 0), &[], &[]);
+            }
+        } else {
+            let follows = Header::new(Kind::Follows, header.ticket, 0, 0);
+            self.lost |= !self.calls.push(ring, follows, &[]);
+            // The frame itself wakes it.
+            ring.ring();
+            self.send_bytes(header, payload, memory);
+        }
+    }
+
+    fn send_bytes(&mut self, header: Header, payload: &[u8], memory: &[Arc<Memory>]) {
         let head = header.to_bytes();
         let sent = if self.outbox.is_empty() {
             let parts = [IoSlice::new(&head), IoSlice::new(payload)];
@@ -251,71 +298,6 @@ impl Worker {
         self.jobs().any(|job| Arc::ptr_eq(job, cell)) && cell.is_claimed()
     }
 
-    /// Receives what has come, and hands each answer to `answer`.
-    pub(super) fn receive(&mut self, mut answer: impl FnMut(Reply)) {
-        loop {
-            let room = self.inbox.room();
-            let size = room.len();
-            let held = self.arrived.fds.len();
-            let count = match sys::receive(&self.socket, room, &mut self.arrived, false) {
-                Ok(Some(count)) if count > 0 => count,
-                Ok(None) => return,
-                Ok(_) | Err(_) => {
-                    self.lost = true;
-                    return;
-                }
-            };
-            self.inbox.received(count);
-            // Bytes with descriptors are received singly: there may be more behind them.
-            let cut = self.arrived.fds.len() > held;
-            if !self.take_frames(&mut answer) {
-                self.lost = true;
-                return;
-            }
-            if count < size && !cut {
-                return;
-            }
-        }
-    }
-
-    /// `false`: that was no answer to what it was asked.
-    fn take_frames(&mut self, answer: &mut impl FnMut(Reply)) -> bool {
-        loop {
-            let (header, payload) = match self.inbox.next() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return true,
-                Err(_) => return false,
-            };
-            let Some(sent) = self.sent.front_mut() else { return false };
-            if sent.ticket != header.ticket {
-                return false;
-            }
-            let Some(fds) = self.arrived.take(header.fds) else { return false };
-            if header.kind == Kind::Partial {
-                sent.partial.bytes.extend_from_slice(payload);
-                sent.partial.fds.extend(fds);
-                sent.items = header.value;
-                continue;
-            }
-            if !header.kind.is_answer() {
-                return false;
-            }
-            let last = Answer { bytes: payload.to_vec(), fds };
-            let payload = if header.kind == Kind::Done && sent.items > 0 {
-                Answer::joined(std::mem::take(&mut sent.partial), last)
-            } else {
-                last
-            };
-            let job = sent.job.take();
-            self.sent.pop_front();
-            answer(Reply { kind: header.kind, job, payload });
-            self.answered += u64::from(header.kind != Kind::Skipped);
-            if self.sent.is_empty() {
-                self.idle_since = Instant::now();
-            }
-        }
-    }
-
     /// Its last will: what it leaves unanswered, oldest first.
     pub(super) fn into_sent(self) -> impl DoubleEndedIterator<Item = Sent> {
         self.sent.into_iter()
@@ -329,6 +311,24 @@ impl Worker {
     /// When it is gone: how far it had come with a chunk.
     pub(super) fn diary(&self) -> Diary {
         self.page.diary()
+    }
+}
+
+/// The answers of a worker, seen without the hub's lock.
+#[derive(Debug)]
+pub(super) struct Watched {
+    page: Arc<Page>,
+    head: u64,
+    follows: bool,
+}
+
+impl Watched {
+    pub(super) fn is_to_come_by_socket(&self) -> bool {
+        self.follows
+    }
+
+    pub(super) fn has_answer(&self) -> bool {
+        self.page.answers().has_more(self.head)
     }
 }
 

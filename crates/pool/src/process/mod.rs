@@ -1,10 +1,10 @@
 //! `ProcessPool`: an executor whose workers are processes.
 //!
 //! Parent's side: `hub` (queue, replies), `dispatch` (who gets what), `link` (one worker's line),
-//! `call` and `cell` (one job), `reapers` (who collects), `doorbell`, `supervisor`, `spawn`,
-//! `statistics`. Worker's side: `init`, `worker`, `limits`. Both: `ship` and `image` (functions),
-//! `codec` and `wire` (bytes), `claim`,
-//! `diary` and `page` (shared memory), `sys`.
+//! `receive` (what it answers), `call` and `cell` (one job), `reapers` (who collects), `doorbell`,
+//! `supervisor`, `spawn`, `statistics`. Worker's side: `init`, `worker`, `limits`. Both: `ship` and
+//! `image` (functions), `codec` and `wire` (bytes), `claim`, `diary`, `ring` and `page` (shared
+//! memory), `sys`.
 
 mod builder;
 mod call;
@@ -19,10 +19,14 @@ pub mod fuzzing;
 mod hub;
 mod image;
 mod init;
+mod lead;
 mod limits;
+mod line;
 mod link;
 mod page;
 mod reapers;
+mod receive;
+mod ring;
 mod shared;
 mod ship;
 mod spawn;

@@ -27,14 +27,24 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::claim::Claim;
 use super::diary::{Marks, Progress};
+use super::ring::{self, Ring};
 use super::sys;
+use super::wire::INLINE;
 
 /// How many calls may be under way at one worker: the one it runs and those that wait in its
-/// queue, so that it need not wait for the parent between two.
-pub(crate) const DEPTH: usize = 16;
+/// queue, so that it need not wait for the parent between two. As each can be taken back until the
+/// worker has it, a long queue ties no job to its worker; and of short jobs so many are handed over
+/// at a time.
+pub(crate) const DEPTH: usize = 64;
+/// Words of a ring.
+const LINE: usize = 4096;
+/// Calls to a worker, or answers from it.
+pub(super) type Frames = Ring<LINE>;
 
 /// Room for the results of a chunk, before they must be sent.
 const SHELF: usize = 64 * 1024;
+/// What is left of whole pages.
+const SPARE: usize = (80 * 1024usize).saturating_sub(2 * size_of::<Frames>());
 /// Room for last words.
 const WORDS: usize = 16 * 1024 - size_of::<Layout>();
 
@@ -46,6 +56,9 @@ struct Whole {
     layout: Layout,
     words: [u8; WORDS],
     shelf: [u8; SHELF],
+    calls: Frames,
+    answers: Frames,
+    spare: [u8; SPARE],
 }
 
 #[repr(C)]
@@ -64,7 +77,9 @@ pub(crate) struct Diary {
     pub(crate) shelf: Vec<u8>,
 }
 
-const _: () = assert!(size_of::<Whole>() == 80 * 1024);
+const _: () = assert!(cfg!(loom) || size_of::<Whole>() == 160 * 1024);
+// What is under way always has room: a call or an answer each, and the word to stop.
+const _: () = assert!(DEPTH * ring::words_of(INLINE) + ring::words_of(0) <= LINE);
 
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -107,6 +122,22 @@ impl Page {
         // `Layout` is made of atomics, for which every bit pattern is valid and which the other
         // process, too, only changes atomically.
         unsafe { self.at.as_ref() }
+    }
+
+    /// The ring of the calls: the parent writes, the worker reads.
+    pub(super) fn calls(&self) -> &Frames {
+        self.frames(std::mem::offset_of!(Whole, calls))
+    }
+
+    /// The ring of the answers: the worker writes, the parent reads.
+    pub(super) fn answers(&self) -> &Frames {
+        self.frames(std::mem::offset_of!(Whole, answers))
+    }
+
+    fn frames(&self, at: usize) -> &Frames {
+        // SAFETY: `at` is the offset of a `Frames` in `Whole`, which the mapping holds, aligned to
+        // a page. It lives as long as `self`, and a ring is made of atomics only, as `Layout` is.
+        unsafe { self.at.cast::<u8>().add(at).cast().as_ref() }
     }
 
     /// The word of the call `ticket`.

@@ -1,4 +1,5 @@
-//! Frames between parent and worker: pure, no I/O.
+//! Frames between parent and worker: pure, no I/O. Small ones go by the rings of the worker's page,
+//! all others by its socket.
 //!
 //! A frame is a header of 24 bytes, little endian, and a payload:
 //!
@@ -12,13 +13,16 @@
 //! | 16..24 | value | `Call`: offset and [`TIMED`]; `Partial`: items; `Hello`, `Ready`: version |
 
 use std::fmt;
+use std::ops::Range;
 
 /// Bytes of a header.
 pub(crate) const HEADER: usize = 24;
 /// Largest arguments or result, in bytes: a sane bound to check, not a memory limit.
 pub(crate) const MAX_PAYLOAD: usize = 1 << 30;
 /// First word of the handshake: "uPool" and the version of this protocol.
-pub(crate) const GREETING: u64 = u64::from_le_bytes(*b"uPool\0\0\x02");
+pub(crate) const GREETING: u64 = u64::from_le_bytes(*b"uPool\0\0\x03");
+/// The most payload, in bytes, that goes by a ring.
+pub(crate) const INLINE: usize = 480;
 /// Added to a function's offset: its items' times are to be noted.
 pub(crate) const TIMED: u64 = 1 << 63;
 
@@ -32,6 +36,10 @@ pub(crate) enum Kind {
     Call = 2,
     /// To the worker: no more calls; exit.
     Stop = 3,
+    /// On the socket, both ways: there is something on the ring. To be passed over.
+    Look = 8,
+    /// On the ring, both ways: the next frame, of this ticket, comes by the socket.
+    Follows = 9,
     /// From the worker, first: handshake and initialiser went well.
     Ready = 16,
     /// From the worker, instead of `Ready`: why it cannot work. Payload: text.
@@ -62,6 +70,8 @@ impl Kind {
             1 => Kind::Hello,
             2 => Kind::Call,
             3 => Kind::Stop,
+            8 => Kind::Look,
+            9 => Kind::Follows,
             16 => Kind::Ready,
             17 => Kind::Unfit,
             18 => Kind::Done,
@@ -145,10 +155,27 @@ pub(crate) struct Inbox {
     taken: usize,
     /// Bytes received; behind them is room.
     filled: usize,
+    /// Where the payload handed out last lies.
+    last: Range<usize>,
 }
 
 impl Inbox {
     const ROOM: usize = 16 * 1024;
+
+    /// The payload of the frame that was handed out last; until `room` is called.
+    pub(crate) fn last(&self) -> &[u8] {
+        &self.bytes[self.last.clone()]
+    }
+
+    /// Passes over frames that say no more than that there is something on the ring.
+    pub(crate) fn skip_looks(&mut self) -> Result<(), Garbled> {
+        while self.header()?.is_some_and(|header| header.kind == Kind::Look) {
+            if self.next()?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
 
     /// Room to receive into. Grows to what the frame under way needs, in steps: a header alone
     /// does not make it reserve a gigabyte.
@@ -183,6 +210,7 @@ impl Inbox {
             return Ok(None);
         }
         self.taken = end;
+        self.last = start..end;
         Ok(Some((header, &self.bytes[start..end])))
     }
 

@@ -9,8 +9,9 @@
 //!   also while a job runs.
 //! * A job ends it: the parent hears of it by the pidfd.
 
+use std::cell::Cell;
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -20,6 +21,7 @@ use nix::sys::signal::Signal;
 
 use super::image::Image;
 use super::init;
+use super::line::{self, Line};
 use super::page::Page;
 use super::shared::{self, Memory};
 use super::ship::{self, Desk};
@@ -33,10 +35,7 @@ use crate::panics;
 const EX_PROTOCOL: i32 = 76;
 
 struct Worker {
-    socket: UnixStream,
-    inbox: Inbox,
-    arrived: Arrived,
-    page: &'static Page,
+    line: Line,
 }
 
 /// The page of this process, for the panic hook.
@@ -49,6 +48,15 @@ struct Call<'a> {
     ticket: u64,
     /// Items have a limit of time each.
     timed: bool,
+    /// Results of items have been sent.
+    partial: Cell<bool>,
+}
+
+impl Call<'_> {
+    fn new(line: &Line, ticket: u64, timed: bool) -> Call<'_> {
+        let Line { socket, page, .. } = line;
+        Call { socket, page, ticket, timed, partial: Cell::new(false) }
+    }
 }
 
 impl Desk for Call<'_> {
@@ -66,7 +74,8 @@ impl Desk for Call<'_> {
         let buffers = shared::is_sending_some() && !mutant!("buffers-on-the-shelf");
         if buffers || !self.page.shelve(&out[record..]) {
             let memory = shared::take_sending();
-            reply(self.socket, Kind::Partial, self.ticket, item + 1, &out[8..], &memory);
+            line::send(self.socket, Kind::Partial, self.ticket, item + 1, &out[8..], &memory);
+            self.partial.set(true);
             out.truncate(8);
             // Only now: what is on neither the shelf nor the way would be lost.
             self.page.clear_shelf(item + 1);
@@ -87,17 +96,17 @@ pub(super) fn run() -> ! {
     let (worker, hello) = meet(socket).unwrap_or_else(|why| give_up(&why));
     match worker.prepare(&hello) {
         Ok(()) => {
-            worker.reply(Kind::Ready, 0, GREETING, &[]);
+            worker.say(Kind::Ready, GREETING, &[]);
             worker.serve()
         }
         Err(why) => {
-            worker.reply(Kind::Unfit, 0, 0, why.as_bytes());
+            worker.say(Kind::Unfit, 0, why.as_bytes());
             sys::exit_now(EX_PROTOCOL)
         }
     }
 }
 
-fn give_up(why: &str) -> ! {
+pub(super) fn give_up(why: &str) -> ! {
     eprintln!("pool: a worker process cannot work: {why}");
     sys::exit_now(EX_PROTOCOL)
 }
@@ -126,7 +135,7 @@ fn meet(socket: UnixStream) -> Result<(Worker, Hello), String> {
     let memory = arrived.fds.pop_front().ok_or("its parent sent no memory to share")?;
     let page = Page::map(&memory).map_err(|error| error.to_string())?;
     let page = PAGE.get_or_init(|| page);
-    Ok((Worker { socket, inbox, arrived, page }, hello))
+    Ok((Worker { line: Line::new(socket, page, inbox, arrived) }, hello))
 }
 
 impl Worker {
@@ -156,7 +165,7 @@ impl Worker {
 
     fn start_watchdog(&self) -> Result<(), String> {
         let failed = |error| format!("starting its watchdog thread: {error}");
-        let socket = self.socket.try_clone().map_err(failed)?;
+        let socket = self.line.socket.try_clone().map_err(failed)?;
         let thread = std::thread::Builder::new().name("watchdog".to_owned()).stack_size(64 * 1024);
         thread.spawn(move || watch(&socket)).map(drop).map_err(failed)
     }
@@ -164,38 +173,24 @@ impl Worker {
     fn serve(mut self) -> ! {
         let mut out = Vec::new();
         loop {
-            let count = match sys::receive(&self.socket, self.inbox.room(), &mut self.arrived, true)
-            {
-                Ok(Some(count)) if count > 0 => count,
-                // The parent hung up.
-                Ok(_) => sys::exit_now(0),
-                Err(error) => give_up(&format!("receiving from its parent: {error}")),
-            };
-            self.inbox.received(count);
-            while let Some((header, arguments)) =
-                self.inbox.next().unwrap_or_else(|why| give_up(&why.to_string()))
-            {
-                let Some(fds) = self.arrived.take(header.fds) else {
-                    give_up("a shared buffer has not come along");
-                };
-                let (kind, memory) = match header.kind {
-                    Kind::Call => {
-                        take_and_run(&self.socket, self.page, header, (arguments, fds), &mut out)
-                    }
-                    Kind::Stop => std::process::exit(0),
-                    _ => give_up("its parent sent what only workers send"),
-                };
-                reply(&self.socket, kind, header.ticket, 0, &out, &memory);
-                out.clear();
-                // One huge result must not stay allocated for ever.
-                out.shrink_to(1 << 20);
+            let (header, fds) = self.line.fetch();
+            match header.kind {
+                Kind::Call => {}
+                Kind::Stop => std::process::exit(0),
+                _ => give_up("its parent sent what only workers send"),
             }
+            let Answered { kind, memory, partial } =
+                take_and_run(&self.line, header, fds, &mut out);
+            self.line.answer((kind, header.ticket), &out, &memory, partial);
+            out.clear();
+            // One huge result must not stay allocated for ever.
+            out.shrink_to(1 << 20);
         }
     }
 
     fn initialize(&self, entry: u64) -> Result<(), String> {
         let mut out = Vec::new();
-        let desk = Call { socket: &self.socket, page: self.page, ticket: 0, timed: false };
+        let desk = Call::new(&self.line, 0, false);
         match call(entry, &[], &mut out, &desk) {
             Kind::Done => Ok(()),
             Kind::Panicked => {
@@ -207,30 +202,39 @@ impl Worker {
         }
     }
 
-    fn reply(&self, kind: Kind, ticket: u64, value: u64, payload: &[u8]) {
-        reply(&self.socket, kind, ticket, value, payload, &[]);
+    /// How its start went.
+    fn say(&self, kind: Kind, value: u64, payload: &[u8]) {
+        line::send(&self.line.socket, kind, 0, value, payload, &[]);
     }
 }
 
-/// Runs a call, unless it was taken back. Gives the buffers that go with the answer.
-fn take_and_run(
-    socket: &UnixStream,
-    page: &Page,
-    header: Header,
-    (arguments, fds): (&[u8], Vec<OwnedFd>),
-    out: &mut Vec<u8>,
-) -> (Kind, Vec<Arc<Memory>>) {
-    if !page.begin_call(header.ticket) {
-        return (Kind::Skipped, Vec::new());
+/// What goes with the bytes of an answer.
+struct Answered {
+    kind: Kind,
+    memory: Vec<Arc<Memory>>,
+    /// Results of items have been sent.
+    partial: bool,
+}
+
+impl Answered {
+    fn refusal(kind: Kind) -> Answered {
+        Answered { kind, memory: Vec::new(), partial: false }
+    }
+}
+
+/// Runs the call fetched last, unless it was taken back.
+fn take_and_run(line: &Line, header: Header, fds: Vec<OwnedFd>, out: &mut Vec<u8>) -> Answered {
+    if !line.page.begin_call(header.ticket) {
+        return Answered::refusal(Kind::Skipped);
     }
     let timed = header.value & TIMED != 0;
-    let desk = Call { socket, page, ticket: header.ticket, timed };
-    let run = || shared::sending(|| call(header.value & !TIMED, arguments, out, &desk));
+    let desk = Call::new(line, header.ticket, timed);
+    let run = || shared::sending(|| call(header.value & !TIMED, line.payload(), out, &desk));
     match shared::received(fds, run) {
-        Ok(answer) => answer,
+        Ok((kind, memory)) => Answered { kind, memory, partial: desk.partial.get() },
         Err(error) => {
             out.extend_from_slice(format!("taking its shared buffers failed: {error}").as_bytes());
-            (Kind::ArgumentsRefused, Vec::new())
+            Answered::refusal(Kind::ArgumentsRefused)
         }
     }
 }
@@ -271,24 +275,6 @@ fn keep_last_words(panic: &Panic) {
     };
     if let Ok(words) = postcard::to_stdvec(&panic) {
         page.keep_words(&words);
-    }
-}
-
-fn reply(
-    socket: &UnixStream,
-    kind: Kind,
-    ticket: u64,
-    value: u64,
-    payload: &[u8],
-    memory: &[Arc<Memory>],
-) {
-    let head = Header::new(kind, ticket, value, payload.len()).with_fds(memory.len()).to_bytes();
-    let fds: Vec<RawFd> = memory.iter().map(|memory| memory.fd().as_raw_fd()).collect();
-    match sys::send_all(socket, &head, payload, &fds) {
-        Ok(()) => {}
-        // The parent hung up.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => sys::exit_now(0),
-        Err(error) => give_up(&format!("sending to its parent: {error}")),
     }
 }
 

@@ -38,7 +38,7 @@ fn frame(payload: &[u8]) -> Vec<u8> {
     let mut bytes = (payload.len() as u32).to_le_bytes().to_vec();
     bytes.extend([HELLO, 0, 0, 0]);
     bytes.extend(0u64.to_le_bytes());
-    bytes.extend(b"uPool\0\0\x02");
+    bytes.extend(b"uPool\0\0\x03");
     bytes.extend(payload);
     bytes
 }
@@ -50,7 +50,7 @@ fn greet(socket: &UnixStream, build: &[u8], parent: u32) {
     let bytes = frame(&postcard::to_stdvec(&hello).unwrap());
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let memory = memfd_create(c"test", flags).unwrap();
-    nix::unistd::ftruncate(&memory, 80 * 1024).unwrap();
+    nix::unistd::ftruncate(&memory, 160 * 1024).unwrap();
     let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
     fcntl(memory.as_fd(), FcntlArg::F_ADD_SEALS(seals)).unwrap();
     let rights = [memory.as_raw_fd()];

@@ -192,9 +192,18 @@ fn a_worker_that_closes_its_socket_is_replaced() {
             unsafe { libc_close(fd) };
         }
     };
-    // It cannot say that it is done; nobody must wait for that for ever.
-    let death = death_of(pool.submit(close_all, ()).wait());
+    // It cannot say that it is done: what is large goes by the socket. Nobody must wait for that
+    // for ever.
+    let close_all_and_answer = move || {
+        close_all();
+        vec![1u8; 1 << 20]
+    };
+    let death = death_of(pool.submit(close_all_and_answer, ()).wait());
     assert!(matches!(death.exit, Exit::Signal(9) | Exit::Code(_)), "{death:?}");
+    // What is small it can still say, and then it is of no more use.
+    let pid = pool.submit(std::process::id, ()).wait().unwrap();
+    assert_eq!(pool.submit(close_all, ()).wait(), Ok(()));
+    eventually("it is replaced", || pool.submit(std::process::id, ()).wait() != Ok(pid));
     assert_eq!(pool.submit(|| 1u8, ()).wait(), Ok(1));
 }
 

@@ -1,0 +1,417 @@
+//! A ring of frames in memory that two processes share: one writes, the other reads, neither
+//! enters the kernel while both are awake.
+//!
+//! # Protocol of the ring
+//!
+//! Two counters of words (of eight bytes) run for ever: `tail`, words put in, and `head`, words
+//! taken out. Word number `i` lies at `i % N`. A frame is its header, three words, and then its
+//! payload, filled up to whole words; it may go over the end and on at the beginning.
+//!
+//! * Only the writer writes `tail`. It writes the words of a frame **first** and then stores `tail`
+//!   with Release: the reader, which loads it with Acquire, sees whole frames only. A writer that
+//!   dies in the middle of a frame has put in nothing.
+//! * Only the reader writes `head`. It copies a frame out **first** and then stores `head` with
+//!   Release; the writer loads it with Acquire before it writes there again.
+//!
+//! Each side remembers its own counter, and never reads it back: the other process may have
+//! written anything there. What it reads of the other's is checked: a `tail` or a length that
+//! cannot be is [`Garbled`], a `head` that cannot be is a ring without room. All is made of atomic
+//! words, so the other side may even write where it should not: what is read is then garbage, and
+//! nothing worse.
+//!
+//! # Protocol of the bell
+//!
+//! The reader that finds nothing more may want to sleep. It *arms* the bell, **then** looks once
+//! more, then sleeps on the socket. The writer puts a frame in, **then** rings: it disarms the
+//! bell, and if it was armed it wakes the reader by the socket. Both are read-modify-writes
+//! (AcqRel) of one word, so one comes first. If the ring does, the arming acquires what was put in
+//! before it, and the look finds it; if the arming does, the ring sees it and wakes. So no frame is
+//! slept through, and a reader that is awake is not woken: a wake costs a hundred times what a
+//! frame does. A writer that dies between the two wakes the reader by its death: the socket hangs
+//! up.
+//!
+//! # Life
+//!
+//! All-zero memory is an empty ring with the bell disarmed. It is part of the page of a worker
+//! (`page.rs`) and ends with it.
+
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU64, Ordering};
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::wire::{Garbled, HEADER, Header};
+
+/// Words of a header.
+const HEAD: usize = HEADER / 8;
+
+/// A line of its own, and its neighbour too: processors fetch lines in pairs.
+#[derive(Debug)]
+#[repr(C, align(128))]
+struct Line(AtomicU64);
+
+/// What is shared.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Ring<const N: usize> {
+    tail: Line,
+    head: Line,
+    /// 1: the reader sleeps, or is about to.
+    bell: Line,
+    words: [AtomicU64; N],
+}
+
+/// The writing end: what its process alone knows.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    tail: u64,
+    /// `head` as last seen.
+    head_seen: u64,
+}
+
+/// The reading end: what its process alone knows.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    head: u64,
+    /// `tail` as last seen.
+    tail_seen: u64,
+    /// It armed the bell, and has not disarmed it since. The writer may have.
+    armed: bool,
+}
+
+/// Words a frame takes with so many bytes of payload.
+pub(super) const fn words_of(payload: usize) -> usize {
+    HEAD + payload.div_ceil(8)
+}
+
+impl<const N: usize> Ring<N> {
+    #[cfg(any(test, fuzz))]
+    pub(super) fn new() -> Ring<N> {
+        let zero = || AtomicU64::new(0);
+        let line = || Line(zero());
+        let words = std::array::from_fn(|_| zero());
+        Ring { tail: line(), head: line(), bell: line(), words }
+    }
+
+    fn word(&self, number: u64) -> &AtomicU64 {
+        &self.words[(number % N as u64) as usize]
+    }
+
+    /// Writer, after a frame: whether the reader must be woken.
+    pub(super) fn ring(&self) -> bool {
+        if mutant!("bell-only-looked-at") {
+            return self.bell.0.load(Ordering::Acquire) == 1;
+        }
+        self.bell.0.swap(0, Ordering::AcqRel) == 1
+    }
+
+    /// Anybody who has the reader's number: whether there is something behind it. A hint.
+    pub(super) fn has_more(&self, head: u64) -> bool {
+        self.tail.0.load(Ordering::Relaxed) != head
+    }
+
+    /// Fills the memory with anything, as a worker gone mad would.
+    #[cfg(any(test, fuzz))]
+    pub(super) fn scribble(&self, tail: u64, words: impl Iterator<Item = u64>) {
+        for (word, value) in self.words.iter().zip(words) {
+            word.store(value, Ordering::Relaxed);
+        }
+        self.tail.0.store(tail, Ordering::Release);
+    }
+}
+
+impl Writer {
+    /// Puts a frame in. `false`: there is no room for it.
+    pub(super) fn push<const N: usize>(
+        &mut self,
+        ring: &Ring<N>,
+        header: Header,
+        payload: &[u8],
+    ) -> bool {
+        debug_assert_eq!(header.len as usize, payload.len());
+        let words = words_of(payload.len()) as u64;
+        if !self.has_room(N as u64, words) {
+            self.head_seen = ring.head.0.load(Ordering::Acquire);
+            if !self.has_room(N as u64, words) {
+                return false;
+            }
+        }
+        if mutant!("published-before-written") {
+            ring.tail.0.store(self.tail + words, Ordering::Release);
+        }
+        let header = header.to_bytes();
+        let (head, _) = header.as_chunks::<8>();
+        let (body, rest) = payload.as_chunks::<8>();
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        let last = (!rest.is_empty()).then_some(&last);
+        for (at, word) in (self.tail..).zip(head.iter().chain(body).chain(last)) {
+            ring.word(at).store(u64::from_le_bytes(*word), Ordering::Relaxed);
+        }
+        self.tail += words;
+        ring.tail.0.store(self.tail, Ordering::Release);
+        true
+    }
+
+    fn has_room(&self, size: u64, words: u64) -> bool {
+        let used = self.tail.wrapping_sub(self.head_seen);
+        // More than there is: the other side has written nonsense.
+        used <= size && words <= size - used
+    }
+}
+
+impl Reader {
+    /// Its number, for [`Ring::has_more`].
+    pub(super) fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Whether there is no frame.
+    pub(super) fn is_empty<const N: usize>(&mut self, ring: &Ring<N>) -> bool {
+        if self.tail_seen == self.head {
+            self.tail_seen = ring.tail.0.load(Ordering::Acquire);
+        }
+        self.tail_seen == self.head
+    }
+
+    /// Arms the bell. `true`: the reader may sleep, and is woken when there is something; `false`:
+    /// there is something, and the bell is disarmed again.
+    pub(super) fn may_sleep<const N: usize>(&mut self, ring: &Ring<N>) -> bool {
+        self.armed = true;
+        ring.bell.0.swap(1, Ordering::AcqRel);
+        if mutant!("no-look-before-the-sleep") || self.is_empty(ring) {
+            return true;
+        }
+        self.stay_awake(ring);
+        false
+    }
+
+    /// Disarms the bell: the reader is awake, and looks by itself.
+    pub(super) fn stay_awake<const N: usize>(&mut self, ring: &Ring<N>) {
+        if std::mem::take(&mut self.armed) {
+            ring.bell.0.swap(0, Ordering::AcqRel);
+        }
+    }
+
+    /// Takes the next frame out, and its payload into `payload`, in place of what is there.
+    ///
+    /// # Errors
+    ///
+    /// If what is there is no frame. Then nothing that comes from that process can be believed.
+    pub(super) fn pop<const N: usize>(
+        &mut self,
+        ring: &Ring<N>,
+        payload: &mut Vec<u8>,
+    ) -> Result<Option<Header>, Garbled> {
+        payload.clear();
+        if self.is_empty(ring) {
+            return Ok(None);
+        }
+        let filled = self.tail_seen.wrapping_sub(self.head);
+        if filled > N as u64 || filled < HEAD as u64 {
+            return Err(Garbled);
+        }
+        let word = |number: u64| ring.word(number).load(Ordering::Relaxed).to_le_bytes();
+        let mut bytes = [0; HEADER];
+        for (at, chunk) in (self.head..).zip(bytes.as_chunks_mut::<8>().0) {
+            *chunk = word(at);
+        }
+        let header = Header::from_bytes(&bytes)?;
+        let length = header.len as usize;
+        let words = words_of(length) as u64;
+        if words > filled {
+            return Err(Garbled);
+        }
+        for at in self.head + HEAD as u64..self.head + words {
+            payload.extend_from_slice(&word(at));
+        }
+        payload.truncate(length);
+        self.head += words;
+        ring.head.0.store(self.head, Ordering::Release);
+        Ok(Some(header))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::wire::Kind;
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    fn header(ticket: u64, payload: &[u8]) -> Header {
+        Header::new(Kind::Call, ticket, !ticket, payload.len())
+    }
+
+    proptest! {
+        /// Against a queue: what goes in comes out, in order, and all room can be used.
+        #[test]
+        fn frames_come_out_as_they_went_in(
+            steps in vec(prop::option::weighted(0.6, vec(any::<u8>(), 0..70)), 1..300),
+        ) {
+            let ring = Ring::<16>::new();
+            let (mut writer, mut reader) = (Writer::default(), Reader::default());
+            let (mut model, mut out, mut used) = (VecDeque::new(), Vec::new(), 0);
+            for (number, step) in (0..).zip(steps) {
+                if let Some(payload) = step {
+                    let fits = used + words_of(payload.len()) <= 16;
+                    prop_assert_eq!(writer.push(&ring, header(number, &payload), &payload), fits);
+                    if fits {
+                        used += words_of(payload.len());
+                        model.push_back((number, payload));
+                    }
+                } else {
+                    let got = reader.pop(&ring, &mut out).unwrap();
+                    prop_assert_eq!(got.is_some(), !model.is_empty());
+                    if let Some((number, payload)) = model.pop_front() {
+                        prop_assert_eq!(got, Some(header(number, &payload)));
+                        prop_assert_eq!(&out, &payload);
+                        used -= words_of(payload.len());
+                    }
+                }
+                prop_assert_eq!(reader.is_empty(&ring), model.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn counters_that_cannot_be_are_refused() {
+        let ring = Ring::<16>::new();
+        let mut out = Vec::new();
+        for tail in [1, 2, 17, u64::MAX] {
+            ring.scribble(tail, std::iter::empty());
+            assert_eq!(Reader::default().pop(&ring, &mut out), Err(Garbled), "{tail}");
+        }
+        let mut writer = Writer::default();
+        assert!(writer.push(&ring, header(1, &[0; 100]), &[0; 100]));
+        ring.head.0.store(u64::MAX / 2, Ordering::Release);
+        assert!(!writer.push(&ring, header(2, &[]), &[]), "no room in a ring that is not one");
+    }
+
+    #[test]
+    fn a_length_beyond_what_is_there_is_refused() {
+        let ring = Ring::<16>::new();
+        let mut writer = Writer::default();
+        let lie = Header::new(Kind::Done, 0, 0, 1000).to_bytes();
+        assert!(writer.push(&ring, header(0, &[]), &[]));
+        let words = lie.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+        ring.scribble(3, words);
+        assert_eq!(Reader::default().pop(&ring, &mut Vec::new()), Err(Garbled));
+    }
+
+    #[test]
+    fn only_an_armed_bell_asks_to_wake() {
+        let ring = Ring::<16>::new();
+        let (mut writer, mut reader) = (Writer::default(), Reader::default());
+        assert!(!ring.ring());
+        assert!(reader.may_sleep(&ring));
+        assert!(ring.ring());
+        assert!(!ring.ring(), "it wakes once");
+        assert!(reader.may_sleep(&ring));
+        reader.stay_awake(&ring);
+        assert!(!ring.ring());
+        assert!(writer.push(&ring, header(0, &[]), &[]));
+        assert!(!reader.may_sleep(&ring), "there is a frame");
+        assert!(!ring.ring());
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::super::wire::Kind;
+    use super::*;
+    use loom::sync::{Arc, Condvar, Mutex};
+    use loom::thread;
+
+    fn header(ticket: u64, payload: &[u8]) -> Header {
+        Header::new(Kind::Call, ticket, 0, payload.len())
+    }
+
+    /// The socket, as far as wakes go: it stays readable until somebody has read it.
+    #[derive(Default)]
+    struct Socket {
+        readable: Mutex<bool>,
+        change: Condvar,
+    }
+
+    impl Socket {
+        fn send(&self) {
+            *self.readable.lock().unwrap() = true;
+            self.change.notify_one();
+        }
+
+        fn receive(&self) {
+            let mut readable = self.readable.lock().unwrap();
+            while !*readable {
+                readable = self.change.wait(readable).unwrap();
+            }
+            *readable = false;
+        }
+    }
+
+    fn check(frames: u64, preemptions: usize, f: fn(Arc<(Ring<8>, Socket)>, u64)) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(preemptions);
+        builder.check(move || {
+            let shared = Arc::new((Ring::<8>::new(), Socket::default()));
+            let reader = {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || f(shared, frames))
+            };
+            let (ring, socket) = &*shared;
+            let mut writer = Writer::default();
+            for ticket in 0..frames {
+                let payload = [ticket as u8; 3];
+                while !writer.push(ring, header(ticket, &payload), &payload) {
+                    thread::yield_now();
+                }
+                if ring.ring() {
+                    socket.send();
+                }
+            }
+            reader.join().unwrap();
+        });
+    }
+
+    fn expect(reader: &mut Reader, ring: &Ring<8>, ticket: u64) -> bool {
+        let mut payload = Vec::new();
+        match reader.pop(ring, &mut payload) {
+            Ok(Some(got)) => {
+                assert_eq!((got, &payload[..]), (header(ticket, &payload), &[ticket as u8; 3][..]));
+                true
+            }
+            Ok(None) => false,
+            Err(Garbled) => panic!("half a frame was seen"),
+        }
+    }
+
+    /// Two frames fill the ring, so the third goes where the first was.
+    #[test]
+    fn loom_frames_arrive_whole_and_in_order_through_a_ring_that_wraps() {
+        check(3, 2, |shared, frames| {
+            let mut reader = Reader::default();
+            for ticket in 0..frames {
+                while !expect(&mut reader, &shared.0, ticket) {
+                    thread::yield_now();
+                }
+            }
+        });
+    }
+
+    /// A wake that is lost shows as a deadlock.
+    #[test]
+    fn loom_no_frame_is_slept_through() {
+        check(2, 3, |shared, frames| {
+            let (ring, socket) = &*shared;
+            let mut reader = Reader::default();
+            for ticket in 0..frames {
+                while !expect(&mut reader, ring, ticket) {
+                    if reader.may_sleep(ring) {
+                        socket.receive();
+                    }
+                }
+            }
+        });
+    }
+}
