@@ -17,6 +17,7 @@ crate::tests![
     a_deadline_ends_a_job_that_waits,
     a_deadline_ends_a_job_that_runs,
     killing_a_job_costs_that_job_only,
+    killing_a_job_as_it_ends_does_not_hit_the_next,
     killing_takes_along_what_the_job_started,
     killing_a_pending_job_cancels_it_and_an_ended_one_is_let_be,
     a_thread_job_cannot_be_killed_while_it_runs,
@@ -160,6 +161,27 @@ fn killing_a_job_costs_that_job_only() {
     assert!(!std::fs::exists(format!("/proc/{}", death.pid)).unwrap());
     for (n, job) in others.into_iter().enumerate() {
         assert_eq!(job.wait(), Ok(n as u32));
+    }
+}
+
+fn killing_a_job_as_it_ends_does_not_hit_the_next() {
+    let moment = |micros: u64| {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_micros(micros) {}
+    };
+    let pool = processes(1);
+    for round in 0..250u64 {
+        let job = pool.submit(moment, (round % 50,));
+        let next = pool.submit(moment, (3000,));
+        while job.state() == JobState::Pending {
+            std::hint::spin_loop();
+        }
+        job.kill();
+        match job.wait() {
+            Ok(()) | Err(JobError::Killed(_)) => {}
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(next.wait(), Ok(()));
     }
 }
 
