@@ -85,6 +85,29 @@ impl ProcessPoolBuilder {
         self
     }
 
+    /// A worker whose resident memory has grown beyond `bytes` ends, and another takes its place:
+    /// for functions that leak a little. The pool looks every 10 ms while there is work; a worker
+    /// found too large is given no more jobs, those that wait in its queue go to others, and it
+    /// ends when it has finished the one it runs. For what is to be an error see
+    /// [`memory_limit`](Self::memory_limit).
+    ///
+    /// Choose it well above what a worker needs to begin with, or each of them is replaced after
+    /// its first jobs.
+    #[doc(alias = "RSS")]
+    pub fn max_resident_per_worker(mut self, bytes: u64) -> Self {
+        self.life.max_resident = Some(bytes);
+        self
+    }
+
+    /// Whether a worker that runs a job has the job's name (its first 15 bytes, without the path of
+    /// a function) in place of its own, for `ps` and `top`; `false` unless set. It costs each job
+    /// two system calls, about half a microsecond.
+    #[doc(alias = "comm")]
+    pub fn show_jobs(mut self, show: bool) -> Self {
+        self.life.show_jobs = show;
+        self
+    }
+
     /// A worker that has been idle for `limit` ends, unless only `keep` are left. Workers are
     /// started again when jobs need them. Unless set, workers stay.
     pub fn idle_timeout(mut self, limit: Duration, keep: usize) -> Self {

@@ -12,6 +12,7 @@ use super::codec::{self, Tag};
 use super::hub::{Ended, Hub, State};
 use super::link::{Reply, Sent, Sentence, Worker};
 use super::page::Diary;
+use super::statistics;
 use super::wire::Kind;
 use crate::error::{Exit, JobError, WorkerDeath};
 
@@ -198,6 +199,35 @@ impl Hub {
         }
         state.desired -= retired;
         next
+    }
+
+    /// Supervisor: workers that have grown too large are to make way for others.
+    pub(super) fn look_for_outgrown(&self) {
+        let Some(most) = self.life.max_resident.filter(|_| !mutant!("as-large-as-it-likes")) else {
+            return;
+        };
+        let pids: Vec<u32> = self.lock().workers.iter().map(|worker| worker.pid).collect();
+        // The lock is not held while the kernel is asked.
+        let outgrown: Vec<u32> = pids
+            .into_iter()
+            .filter(|pid| statistics::resident(*pid).is_some_and(|bytes| bytes > most))
+            .collect();
+        if outgrown.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        for index in 0..state.workers.len() {
+            let worker = &mut state.workers[index];
+            if outgrown.contains(&worker.pid) && !worker.outgrown {
+                worker.outgrown = true;
+                for cell in worker.recall_all(|_| true).into_iter().rev() {
+                    state.queue_first(cell);
+                }
+            }
+        }
+        let mut ended = Ended::new();
+        self.settle(state, false, &mut ended);
+        self.tell(ended, false);
     }
 
     /// Supervisor: a worker has reported ready.

@@ -83,6 +83,7 @@ fn expected(bytes: &[u8]) -> Step {
         Kind::Hello,
         Kind::Call,
         Kind::Stop,
+        Kind::Name,
         Kind::Look,
         Kind::Follows,
         Kind::Ready,

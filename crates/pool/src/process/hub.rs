@@ -69,6 +69,10 @@ pub(super) struct State {
 pub(super) struct Life {
     /// Jobs one worker answers before another takes its place.
     pub(super) max_tasks: Option<u64>,
+    /// Resident bytes beyond which another takes its place.
+    pub(super) max_resident: Option<u64>,
+    /// The jobs' names are shown as the workers' names.
+    pub(super) show_jobs: bool,
     /// How long a worker may be idle, and how many may be so for ever.
     pub(super) idle: Option<(Duration, usize)>,
     pub(super) limits: Limits,

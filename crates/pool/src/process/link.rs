@@ -27,12 +27,17 @@ use std::time::{Duration, Instant};
 use super::call::{Answer, Call};
 use super::cell::Cell;
 use super::codec;
-use super::page::{DEPTH, Diary, Page};
+use super::hub::Life;
+use super::page::{DEPTH, Diary, NAME_WORDS, Page};
 use super::ring::{Reader, Writer};
 use super::shared::Memory;
 use super::sys::{self, Arrived};
 use super::wire::{Header, INLINE, Inbox, Kind, TIMED};
 use crate::error::{Limit, Panic};
+
+/// Bytes of a name the kernel keeps: proc_pid_comm(5).
+const COMM: usize = 15;
+const _: () = assert!(COMM.div_ceil(8) <= NAME_WORDS);
 
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -57,6 +62,10 @@ pub(super) struct Worker {
     /// How many calls it has answered, and how many it may.
     pub(super) answered: u64,
     most: Option<u64>,
+    /// It has grown too large: it gets no more calls.
+    pub(super) outgrown: bool,
+    /// Calls carry their names.
+    show_jobs: bool,
     /// When it last had nothing more to answer.
     pub(super) idle_since: Instant,
     /// Its end of the socket is closed, or it sent garbage: the supervisor ends it.
@@ -109,7 +118,7 @@ impl Worker {
         socket: UnixStream,
         page: Page,
         inbox: Inbox,
-        most: Option<u64>,
+        life: &Life,
     ) -> Worker {
         Worker {
             key,
@@ -127,7 +136,9 @@ impl Worker {
             sent: VecDeque::new(),
             tickets: 0,
             answered: 0,
-            most,
+            most: life.max_tasks,
+            outgrown: false,
+            show_jobs: life.show_jobs,
             idle_since: Instant::now(),
             lost: false,
             condemned: None,
@@ -151,7 +162,8 @@ impl Worker {
 
     /// Whether it has, or has had, all the calls it may.
     fn is_spent(&self) -> bool {
-        self.most.is_some_and(|most| self.answered + self.jobs().count() as u64 >= most)
+        self.outgrown
+            || self.most.is_some_and(|most| self.answered + self.jobs().count() as u64 >= most)
     }
 
     /// Whether it has answered all the calls it may, and is to go.
@@ -191,7 +203,7 @@ impl Worker {
     pub(super) fn send_job(&mut self, cell: Arc<Cell>) {
         let ticket = self.tickets;
         let page = Arc::clone(&self.page);
-        if cell.offer(&page, ticket, |call| self.send_call(ticket, call)) {
+        if cell.offer(&page, ticket, |call| self.send_call(ticket, &cell.task, call)) {
             self.tickets += 1;
             self.sent.push_back(Sent {
                 ticket,
@@ -208,10 +220,19 @@ impl Worker {
         Watched { page, head, follows: self.follows }
     }
 
-    fn send_call(&mut self, ticket: u64, call: &Call) {
+    fn send_call(&mut self, ticket: u64, task: &str, call: &Call) {
         let timed = if call.timed { TIMED } else { 0 };
+        if self.show_jobs {
+            self.send_name(ticket, task);
+        }
         let header = Header::new(Kind::Call, ticket, call.entry | timed, call.arguments.len());
         self.send(header.with_fds(call.memory.len()), &call.arguments, &call.memory);
+    }
+
+    /// The name of the call that comes next.
+    fn send_name(&mut self, ticket: u64, task: &str) {
+        let name = comm_of(task);
+        self.send(Header::new(Kind::Name, ticket, 0, name.len()), name, &[]);
     }
 
     pub(super) fn send_stop(&mut self) {
@@ -330,6 +351,17 @@ impl Watched {
     pub(super) fn has_answer(&self) -> bool {
         self.page.answers().has_more(self.head)
     }
+}
+
+/// What there is room for in `/proc/PID/comm` of a name: of a function's, what is behind the last
+/// path.
+fn comm_of(task: &str) -> &[u8] {
+    let end = task.find('<').unwrap_or(task.len());
+    let name = task[..end]
+        .rsplit("::")
+        .find(|part| !part.is_empty() && !part.starts_with('{'))
+        .unwrap_or(task);
+    &name.as_bytes()[..name.len().min(COMM)]
 }
 
 fn fds_of(memory: &[Arc<Memory>]) -> Vec<RawFd> {

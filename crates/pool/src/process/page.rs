@@ -37,7 +37,9 @@ use super::wire::INLINE;
 /// at a time.
 pub(crate) const DEPTH: usize = 64;
 /// Words of a ring.
-const LINE: usize = 4096;
+const LINE: usize = 4608;
+/// Words of payload of a call's name.
+pub(super) const NAME_WORDS: usize = 2;
 /// Calls to a worker, or answers from it.
 pub(super) type Frames = Ring<LINE>;
 
@@ -78,8 +80,10 @@ pub(crate) struct Diary {
 }
 
 const _: () = assert!(cfg!(loom) || size_of::<Whole>() == 160 * 1024);
-// What is under way always has room: a call or an answer each, and the word to stop.
-const _: () = assert!(DEPTH * ring::words_of(INLINE) + ring::words_of(0) <= LINE);
+// What is under way always has room: a call (and its name) or an answer each, and the word to stop.
+const _: () = assert!(
+    DEPTH * (ring::words_of(INLINE) + ring::words_of(8 * NAME_WORDS)) + ring::words_of(0) <= LINE
+);
 
 #[derive(Debug)]
 pub(crate) struct Page {

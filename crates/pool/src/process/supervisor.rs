@@ -153,8 +153,7 @@ impl Supervisor {
                 let nursing = ward.nursing.take().expect("it was there two lines ago");
                 let Nursing { socket, page, inbox, .. } = nursing;
                 let who = (ward.key, ward.child.id());
-                let most = self.hub.life.max_tasks;
-                let worker = Worker::new(who, socket, page, inbox, most);
+                let worker = Worker::new(who, socket, page, inbox, &self.hub.life);
                 self.hub.welcome(worker);
             } else if nursing.failed.is_some() {
                 let _ = ward.child.kill();
@@ -190,6 +189,7 @@ impl Supervisor {
             return;
         }
         self.next_tick = now + TICK;
+        self.hub.look_for_outgrown();
         let mut ended = Ended::new();
         self.hub.settle(self.hub.lock(), false, &mut ended);
         self.hub.tell(ended, false);

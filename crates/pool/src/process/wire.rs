@@ -40,6 +40,8 @@ pub(crate) enum Kind {
     Look = 8,
     /// On the ring, both ways: the next frame, of this ticket, comes by the socket.
     Follows = 9,
+    /// To the worker: the name of the call that comes next. Payload: text.
+    Name = 4,
     /// From the worker, first: handshake and initialiser went well.
     Ready = 16,
     /// From the worker, instead of `Ready`: why it cannot work. Payload: text.
@@ -70,6 +72,7 @@ impl Kind {
             1 => Kind::Hello,
             2 => Kind::Call,
             3 => Kind::Stop,
+            4 => Kind::Name,
             8 => Kind::Look,
             9 => Kind::Follows,
             16 => Kind::Ready,

@@ -36,6 +36,10 @@ const EX_PROTOCOL: i32 = 76;
 
 struct Worker {
     line: Line,
+    /// For `ps`, while no job runs.
+    name: String,
+    /// The name of a job is shown.
+    named: bool,
 }
 
 /// The page of this process, for the panic hook.
@@ -135,7 +139,8 @@ fn meet(socket: UnixStream) -> Result<(Worker, Hello), String> {
     let memory = arrived.fds.pop_front().ok_or("its parent sent no memory to share")?;
     let page = Page::map(&memory).map_err(|error| error.to_string())?;
     let page = PAGE.get_or_init(|| page);
-    Ok((Worker { line: Line::new(socket, page, inbox, arrived) }, hello))
+    let line = Line::new(socket, page, inbox, arrived);
+    Ok((Worker { line, name: hello.name.clone(), named: false }, hello))
 }
 
 impl Worker {
@@ -149,10 +154,7 @@ impl Worker {
         sys::disregard_interrupts().map_err(|e| format!("setting up its signals: {e}"))?;
         // Before any thread is started: they inherit the cores.
         hello.limits.apply()?;
-        if let Ok(name) = CString::new(hello.name.as_str()) {
-            // For `ps` and `top` only.
-            let _ = prctl::set_name(&name);
-        }
+        show(self.name.as_bytes());
         self.start_watchdog()?;
         panics::install_hook();
         panics::keep_last_words(keep_last_words);
@@ -176,11 +178,19 @@ impl Worker {
             let (header, fds) = self.line.fetch();
             match header.kind {
                 Kind::Call => {}
+                Kind::Name => {
+                    show(self.line.payload());
+                    self.named = true;
+                    continue;
+                }
                 Kind::Stop => std::process::exit(0),
                 _ => give_up("its parent sent what only workers send"),
             }
             let Answered { kind, memory, partial } =
                 take_and_run(&self.line, header, fds, &mut out);
+            if std::mem::take(&mut self.named) {
+                show(self.name.as_bytes());
+            }
             self.line.answer((kind, header.ticket), &out, &memory, partial);
             out.clear();
             // One huge result must not stay allocated for ever.
@@ -251,6 +261,13 @@ fn call(entry: u64, arguments: &[u8], out: &mut Vec<u8>, desk: &dyn Desk) -> Kin
     let text = format!("it takes {} bytes, more than the limit of {MAX_PAYLOAD}", out.len());
     *out = text.into_bytes();
     Kind::ResultRefused
+}
+
+/// Shows a name in `/proc/PID/comm`, for `ps` and `top` only.
+fn show(name: &[u8]) {
+    if let Ok(name) = CString::new(name) {
+        let _ = prctl::set_name(&name);
+    }
 }
 
 /// Called by the panic hook: the process may not survive. What does not fit is left out.

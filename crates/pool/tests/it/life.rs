@@ -11,6 +11,8 @@ crate::tests![
     a_worker_ends_after_its_tasks,
     recycling_loses_nothing_and_keeps_the_order,
     a_pool_of_single_use_workers_can_be_shut_down_early,
+    a_worker_that_has_grown_too_large_makes_way,
+    a_worker_shows_the_job_it_runs,
     idle_workers_are_sent_home_and_come_back,
     some_idle_workers_can_be_kept,
     a_job_that_wants_too_much_memory_costs_itself,
@@ -237,4 +239,53 @@ fn a_shutdown_with_a_limit_lets_work_end() {
         assert_eq!(job.wait(), Ok(n as u32));
     }
     assert!(processes(1).shutdown_within(Duration::ZERO, true), "there was nothing to end");
+}
+
+/// Keeps ever more, like a library that leaks.
+fn leak(megabytes: usize) -> u32 {
+    std::mem::forget(std::hint::black_box(vec![1u8; megabytes << 20]));
+    std::process::id()
+}
+
+fn a_worker_that_has_grown_too_large_makes_way() {
+    let pool =
+        ProcessPool::builder().workers(1).max_resident_per_worker(100 << 20).build().unwrap();
+    let small = pool.submit(leak, (1,)).wait().unwrap();
+    assert_eq!(pool.submit(leak, (1,)).wait(), Ok(small));
+    // It has grown; the pool looks, and its queue goes to the next one.
+    let large = pool.submit(leak, (150,));
+    assert_eq!(large.wait(), Ok(small));
+    eventually("another has taken its place", || pool.statistics().started == 2);
+    let other = pool.submit(leak, (1,)).wait().unwrap();
+    assert_ne!(other, small);
+    assert_eq!(pool.statistics().deaths, 0, "it was told to go");
+    // Nothing is lost under load, however often they are replaced.
+    let jobs: Vec<_> = (0..60).map(|_| pool.submit(leak, (20,))).collect();
+    let mut pids: Vec<u32> = jobs.into_iter().map(|job| job.wait().unwrap()).collect();
+    pids.dedup();
+    assert!(pids.len() > 1, "{pids:?}");
+    assert_eq!(pool.statistics().deaths, 0);
+}
+
+fn a_worker_shows_the_job_it_runs() {
+    let comm = || std::fs::read_to_string("/proc/self/comm").unwrap().trim().to_owned();
+    fn a_function_with_a_long_name() -> String {
+        std::fs::read_to_string("/proc/self/comm").unwrap().trim().to_owned()
+    }
+    let pool = ProcessPool::builder().workers(1).name("shows").show_jobs(true).build().unwrap();
+    assert_eq!(pool.submit(a_function_with_a_long_name, ()).wait().unwrap(), "a_function_with");
+    assert_eq!(pool.submit(comm, ()).wait().unwrap(), "a_worker_shows_");
+    let named = pool::JobOptions::new().name("a job");
+    assert_eq!(pool.submit_with(named, comm, ()).wait().unwrap(), "a job");
+    let pid = pool.submit(std::process::id, ()).wait().unwrap();
+    let shown = || std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+    eventually("the worker has its own name again", || shown().trim() == "shows.1");
+    // The names of jobs do not take their places in the queue.
+    let jobs: Vec<_> = (0..500u64).map(|n| pool.submit(|n: u64| n, (n,))).collect();
+    for (n, job) in (0..).zip(jobs) {
+        assert_eq!(job.wait(), Ok(n));
+    }
+    // Without it nothing is shown.
+    let pool = ProcessPool::builder().workers(1).name("plain").build().unwrap();
+    assert_eq!(pool.submit(comm, ()).wait().unwrap(), "plain.1");
 }
