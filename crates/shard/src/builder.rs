@@ -61,7 +61,7 @@ impl Builder {
             placement: Placement::All,
             count: None,
             name: "shard".into(),
-            calls: 128,
+            calls: 96,
             services: Vec::new(),
             rules: Rules {
                 patience: Duration::from_secs(10),
@@ -102,8 +102,11 @@ impl Builder {
     }
 
     /// How many calls ([`Shard::submit_to`]) from one shard to one other may be under way; further
-    /// ones wait at the caller. From each shard to each other there is a ring of four times as many
-    /// entries, of at most 48 bytes each. Default: 128.
+    /// ones wait at the caller. From each shard to each other there is a ring with room for four
+    /// times as many messages, those of all services together, rounded up to a power of two, of 32
+    /// bytes each. It is made at the start, and its pages are taken as they are first used.
+    /// Default: 96, which with the 32 of servers makes rings of 16 KiB: 32 KiB for two shards, 63
+    /// MiB for all pairs of 64.
     pub fn calls(mut self, limit: usize) -> Self {
         self.calls = limit;
         self

@@ -11,7 +11,7 @@ pub(crate) const CALLS: usize = 0;
 /// That of connections which are handed from shard to shard. Its handlers call nobody.
 pub(crate) const CONNECTIONS: usize = 1;
 /// How many of those may be under way.
-pub(crate) const MOST_CONNECTIONS: usize = 64;
+pub(crate) const MOST_CONNECTIONS: usize = 32;
 
 /// A class of calls between shards, from [`Shard::service`].
 ///

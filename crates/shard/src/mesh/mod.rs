@@ -68,14 +68,19 @@ struct Id {
     number: u32,
 }
 
-enum Message {
-    Call { id: Id, run: Run },
-    Cancel { id: Id },
-    Answer { id: Id, outcome: Outcome },
+struct Message {
+    id: Id,
+    what: What,
+}
+
+enum What {
+    Call(Run),
+    Cancel,
+    Answer(Outcome),
 }
 
 // The docs of `Builder::calls` say so.
-const _: () = assert!(size_of::<Message>() <= 48);
+const _: () = assert!(size_of::<Message>() <= 32);
 
 /// What one shard gets of the mesh before its thread starts.
 pub(crate) struct Seat {
@@ -185,7 +190,7 @@ impl Mesh {
         let id = Id { service: service as u16, number };
         let _cancel = Abandoned { mesh: &self, to, id, pending: pending.clone() };
         let run: Run = Box::new(move |reply| reply::run(make, reply));
-        if self.push(to, Message::Call { id, run }).is_err() {
+        if self.push(to, Message { id, what: What::Call(run) }).is_err() {
             calls.finish(number, Outcome::Stopped);
         }
         Answer(pending).await
@@ -267,7 +272,7 @@ impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
         if !self.pending.is_finished() && !mutant!("a-dropped-call-goes-on") {
             // One that is gone needs no cancel.
-            let _ = self.mesh.push(self.to, Message::Cancel { id: self.id });
+            let _ = self.mesh.push(self.to, Message { id: self.id, what: What::Cancel });
         }
     }
 }

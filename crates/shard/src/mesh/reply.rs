@@ -9,7 +9,7 @@ use std::task::Poll;
 use uring_loop::{Task, TaskRef};
 
 use super::serve::discard;
-use super::{Id, Mesh, Message};
+use super::{Id, Mesh, Message, What};
 use crate::calls::{Answer, Outcome, Pending};
 use crate::error::panic_message;
 
@@ -34,7 +34,7 @@ impl Reply {
             // Before the answer: once that is there, the number may stand for another call.
             drop(mesh.peers[to].ran(self.id));
             // A caller that is gone needs no answer.
-            let _ = mesh.push(to, Message::Answer { id: self.id, outcome });
+            let _ = mesh.push(to, Message { id: self.id, what: What::Answer(outcome) });
         }
     }
 }

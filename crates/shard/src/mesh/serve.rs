@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::reply::Reply;
-use super::{Mesh, Message};
+use super::{Mesh, Message, What};
 use crate::calls::Calls;
 
 /// How many messages are taken from one ring before the next has its turn.
@@ -93,21 +93,21 @@ pub(super) fn discard(panic: Box<dyn Any + Send>) {
     }
 }
 
-fn handle(mesh: &Rc<Mesh>, from: usize, message: Message) {
+fn handle(mesh: &Rc<Mesh>, from: usize, Message { id, what }: Message) {
     let peer = &mesh.peers[from];
-    match message {
-        Message::Call { id, run } => {
+    match what {
+        What::Call(run) => {
             if let Some(task) = run(Reply::new(mesh.clone(), from, id)) {
                 peer.runs(id, task);
             }
         }
         // One that was answered meanwhile is not found.
-        Message::Cancel { id } => {
+        What::Cancel => {
             if let Some(task) = peer.ran(id) {
                 task.cancel();
             }
         }
-        Message::Answer { id, outcome } => {
+        What::Answer(outcome) => {
             peer.calls[usize::from(id.service)].finish(id.number, outcome);
         }
     }
