@@ -216,15 +216,21 @@ fn a_caller_that_gives_up_leaves_the_limit_as_it_was() {
                 if shard.index() == 1 {
                     return Ok(0);
                 }
-                let gate = open.clone();
+                let (gate, begun) = (open.clone(), Arc::new(AtomicBool::new(false)));
+                let has_begun = begun.clone();
                 let waits = || async move {
+                    begun.store(true, Ordering::Relaxed);
                     while !gate.load(Ordering::Relaxed) {
                         // It is asked to end when its caller gives up, and does not.
                         let _ = catch_cancel(sleep(Duration::from_millis(1))).await;
                     }
                 };
                 let brief = Duration::from_millis(1);
-                assert!(timeout(brief, shard.submit_to(1, waits)).await.is_err());
+                let call = uring_loop::spawn(shard.submit_to(1, waits));
+                while !has_begun.load(Ordering::Relaxed) {
+                    sleep(brief).await;
+                }
+                call.abort();
                 // Given up in the line, without a turn: the first call has the only permit.
                 assert!(timeout(brief, shard.submit_to(1, || async {})).await.is_err());
                 open.store(true, Ordering::Relaxed);
