@@ -135,4 +135,4 @@ pub use sharded::Sharded;
 #[cfg(not(loom))]
 pub use shards::{Shards, Stopper};
 #[cfg(not(loom))]
-pub use topology::{Cpu, Placement, Quota, Topology};
+pub use topology::{Cpu, Placement, Quota, Topology, cpu_list};

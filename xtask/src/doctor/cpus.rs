@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use shard::cpu_list;
+
 use super::cgroup;
-use super::machine::{Machine, cpu_list, field};
+use super::machine::{Machine, field};
 use super::report::{Group, Row};
 
 const SYS: &str = "/sys/devices/system/cpu";

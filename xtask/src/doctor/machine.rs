@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use shard::Topology;
+use shard::{Topology, cpu_list};
 
 /// Where the files are read from; `/` but in tests.
 #[derive(Debug)]
@@ -56,15 +56,6 @@ pub(super) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
 }
 
-/// "0-2,5" as the kernel writes sets of CPUs and nodes; what is malformed is left out.
-pub(super) fn cpu_list(text: &str) -> BTreeSet<usize> {
-    let range = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
-    };
-    text.split(',').filter_map(range).flatten().collect()
-}
-
 /// The word in brackets, as in `always [madvise] never`.
 pub(super) fn chosen(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('[')?;
@@ -97,14 +88,6 @@ pub(super) mod tests {
         assert_eq!(machine.status("Cpus"), None);
         assert_eq!(machine.affinity(), BTreeSet::from([0, 1, 4]));
         assert!(machine.capable(14) && machine.capable(21) && !machine.capable(20));
-    }
-
-    #[test]
-    fn sets_of_cpus_are_ranges_and_single_ones() {
-        assert_eq!(cpu_list("0-2,5"), BTreeSet::from([0, 1, 2, 5]));
-        assert_eq!(cpu_list("7"), BTreeSet::from([7]));
-        assert_eq!(cpu_list(""), BTreeSet::new());
-        assert_eq!(cpu_list("x,1"), BTreeSet::from([1]));
     }
 
     #[test]

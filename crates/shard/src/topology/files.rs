@@ -24,8 +24,15 @@ pub(super) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
 }
 
-/// "0-2,5" as the kernel writes sets of CPUs and nodes; what is malformed is left out.
-pub(super) fn cpu_list(text: &str) -> BTreeSet<usize> {
+/// The numbers in `0-2,5`, as the kernel writes sets of CPUs and of nodes; what is malformed is
+/// left out, and what no kernel has is cut.
+///
+/// # Examples
+///
+/// ```
+/// assert!(shard::cpu_list("0-2,5").into_iter().eq([0, 1, 2, 5]));
+/// ```
+pub fn cpu_list(text: &str) -> BTreeSet<usize> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last) = (first.trim().parse().ok()?, last.trim().parse::<usize>().ok()?);

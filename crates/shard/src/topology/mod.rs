@@ -17,7 +17,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use files::{Files, cpu_list, field};
+pub use files::cpu_list;
+use files::{Files, field};
 pub use placement::Placement;
 pub use quota::Quota;
 
