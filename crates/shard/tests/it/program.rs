@@ -21,6 +21,8 @@ impl Program {
     /// Starts it on a free port with two shards, and waits until both say where they listen.
     pub(crate) fn start(command: &mut Command) -> Program {
         command.args(["--addr", "127.0.0.1:0", "--shards", "0,0"]).stdout(Stdio::piped());
+        // If a test hangs, nobody ends it.
+        command.args(["--seconds", "300"]);
         let mut child = command.spawn().expect("it starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();
