@@ -4,6 +4,7 @@
 //! executors on two threads, each pinned to its core; floors are two bare threads.
 
 pub mod ours;
+pub mod processes;
 
 use std::time::Duration;
 
