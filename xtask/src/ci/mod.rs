@@ -8,6 +8,7 @@ mod cargo;
 mod disk;
 mod examples;
 mod fuzz;
+mod kernels;
 pub(crate) mod libtest;
 mod loom;
 mod mutants;
@@ -67,6 +68,7 @@ const SECTIONS: &[Section] = &[
     ),
     light("test", "cargo test, all features", cargo::test),
     light("soft", "the tests of uring-loop, with io_uring refused by a filter", soft::section),
+    light("kernels", "the tests that meet a kernel, as on older ones", kernels::section),
     light("doctest", "the examples in the docs", cargo::doctest),
     light("doc", "the docs build without a warning", cargo::doc),
     light("examples", "every example runs and says what it should", examples::section),

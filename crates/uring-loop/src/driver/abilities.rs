@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::io;
 
 use super::Driver;
+use super::ring::opcode;
 
 /// `RWF_NOSIGNAL` (6.18): a write to a pipe without readers fails, and raises no SIGPIPE.
 const RWF_NOSIGNAL: u32 = 0x100;
@@ -37,6 +38,11 @@ impl Driver {
             }
         }
         has.get() & bit != 0
+    }
+
+    /// Whether it has the multishot receive: a flag, which no probe tells of. Both came with 6.0.
+    pub(crate) fn receives_repeatedly(&self) -> bool {
+        self.supports(opcode::SEND_ZC) || mutant!("repeated-receives-of-an-old-kernel")
     }
 
     /// Does without these opcodes from now on, as on a kernel that lacks them. (A simulated one

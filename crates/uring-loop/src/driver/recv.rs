@@ -16,11 +16,12 @@
 //! *waiting*: the receive answered EAGAIN or EINTR; a poll tells when it makes sense to try again.
 //! *ended*: end of file; it stays so.
 //!
-//! What is read, and not received from a socket, has three states besides. *polled*: the kernel has
-//! no multishot read, or would miss the end in it (see `sys/pipe.rs`); a poll tells when there is
-//! something, then comes *once*, a read into a buffer of our own, then *polled* again; so an idle
-//! pipe holds no buffer, and no worker of the kernel, on old kernels too. *steady*: the descriptor
-//! is always ready, as a file is, and multishot refuses it (`EBADFD`); reads follow one another.
+//! Three states besides. *polled*: the kernel has no multishot receive (before 6.0) or read (before
+//! 6.7), or would miss the end of a pipe in it (see `sys/pipe.rs`); a poll tells when there is
+//! something, then comes *once*, into a buffer of our own, then *polled* again; so who is idle
+//! holds no buffer, and no worker of the kernel, on old kernels too. *steady*: what is read, and
+//! not received from a socket, is always ready, as a file is, and multishot refuses it (`EBADFD`);
+//! reads follow one another.
 
 use std::cell::Cell;
 use std::io;
@@ -48,8 +49,8 @@ pub(crate) trait Sort: 'static {
     const MAY_NOT_POLL: bool = false;
 
     /// Whether this kernel has the multishot receive.
-    fn repeats(_: &Driver) -> bool {
-        true
+    fn repeats(driver: &Driver) -> bool {
+        driver.receives_repeatedly()
     }
 
     fn streaming(pool: &Rc<BufPool>, fd: RawFd, options: Self::Options) -> Self::Streaming;

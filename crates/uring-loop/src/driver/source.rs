@@ -35,8 +35,8 @@ impl Source for Socket {
         sqe.ioprio = socket_flags::RECV_MULTISHOT;
     }
 
-    fn repeats(_: &Driver) -> bool {
-        true
+    fn repeats(driver: &Driver) -> bool {
+        driver.receives_repeatedly()
     }
 }
 

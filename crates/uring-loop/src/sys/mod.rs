@@ -11,6 +11,7 @@ pub(crate) mod eventfd;
 pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod memory;
+pub(crate) mod older;
 pub mod opcode;
 pub(crate) mod path;
 pub(crate) mod pipe;

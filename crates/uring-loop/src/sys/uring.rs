@@ -12,6 +12,7 @@ use std::ptr;
 use io_uring::{IoUring, Probe};
 
 use super::clock::Timespec;
+use super::older::Older;
 use super::opcode;
 use super::probe::Refused;
 use super::{check, probe};
@@ -187,6 +188,8 @@ pub(crate) struct Uring {
     enter_flags: u32,
     /// What the kernel knows, once somebody has asked.
     probe: OnceCell<Option<Probe>>,
+    /// What the kernel is taken for in a test.
+    pub(crate) older: Option<Older>,
 }
 
 impl Uring {
@@ -214,7 +217,12 @@ impl Uring {
     /// The same with the sizes that are wanted, and the kernel's own errors.
     fn climb(wanted: &Wanted) -> io::Result<Self> {
         let mut refused = Vec::new();
+        let older = Older::wanted()?;
         for rung in Rung::LADDER.into_iter().filter(|rung| *rung <= wanted.top) {
+            if older.is_some_and(|older| !older.takes(rung)) {
+                refused.push((rung, "as URING_LOOP_KERNEL".into()));
+                continue;
+            }
             match rung.build(wanted.submissions, wanted.completions) {
                 Ok(ring) => return Self::finish(ring, rung, refused, wanted),
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
@@ -251,11 +259,13 @@ impl Uring {
         };
         let enter_fd = ring.as_raw_fd();
         let probe = OnceCell::new();
-        let mut ring = Uring { ring, setup, enter_fd, enter_flags: flags, probe };
+        let older = Older::wanted()?;
+        let mut ring = Uring { ring, setup, enter_fd, enter_flags: flags, probe, older };
         ring.ring.submitter().register_enable_rings()?;
         ring.setup.bounded_workers = ring.bound_workers(wanted.workers);
         ring.register_descriptor();
-        ring.setup.absolute_deadlines = ring.probe_absolute_deadlines()?;
+        let absolute = ring.probe_absolute_deadlines()?;
+        ring.setup.absolute_deadlines = absolute && older.is_none_or(Older::has_absolute_deadlines);
         Ok(ring)
     }
 
@@ -380,7 +390,8 @@ impl Uring {
             let mut probe = Probe::new();
             self.ring.submitter().register_probe(&mut probe).is_ok().then_some(probe)
         });
-        probe.as_ref().is_some_and(|probe| probe.is_supported(opcode))
+        self.older.is_none_or(|older| older.knows(opcode))
+            && probe.as_ref().is_some_and(|probe| probe.is_supported(opcode))
     }
 
     /// Registers a ring of provided buffers (`IORING_REGISTER_PBUF_RING`, 5.19).

@@ -53,6 +53,7 @@ mod net;
 mod net_close;
 mod net_connect;
 mod net_names;
+mod net_polled;
 mod net_send_file;
 mod net_shutdown;
 mod net_tcp;

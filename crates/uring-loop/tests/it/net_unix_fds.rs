@@ -16,7 +16,7 @@ use uring_loop::time::sleep;
 
 use crate::drops::{End, every_point, inflict, run_for};
 use crate::net_unix::on_both;
-use crate::support::{in_child, on_sim, open_descriptors, run_limited};
+use crate::support::{in_child, on_sim, open_descriptors, run_limited, sockets_receive_ahead};
 
 /// A file with these bytes, to be read from its beginning.
 fn file(bytes: &str) -> File {
@@ -164,7 +164,8 @@ fn a_full_table_of_descriptors_costs_the_descriptors_only() {
 
 #[test]
 fn a_use_that_would_lose_descriptors_is_refused() {
-    on_both(|| async {
+    let ahead = sockets_receive_ahead();
+    on_both(|| async move {
         let (mut one, mut other) = UnixStream::pair().expect("descriptors");
         let refused = |error: std::io::Error| {
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
@@ -182,6 +183,9 @@ fn a_use_that_would_lose_descriptors_is_refused() {
         refused(result.expect_err("no room"));
         one.write_all("hello").await.0.expect("open");
         assert_eq!(&*other.recv().await.expect("open"), b"hello");
+        if !ahead {
+            return; // Nothing is lost then.
+        }
         let (result, _) = other.recv_with_fds([0; 4], 1).await;
         assert!(refused(result.expect_err("it receives ahead")).contains("recv_with_fds"));
     });

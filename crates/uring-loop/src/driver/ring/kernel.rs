@@ -26,6 +26,8 @@ impl Kernel {
 
     /// Puts an entry on the queue; `false` when it is full.
     pub(super) fn push(&mut self, sqe: &Sqe) -> bool {
+        #[cfg(any(test, feature = "testing"))]
+        let sqe = &self.uring.older.map_or(*sqe, |older| older.entry(*sqe));
         // SAFETY: `Sqe` and `squeue::Entry` are both `repr(C)` images of `struct io_uring_sqe`:
         // same size and alignment (asserted above), all integers, every bit pattern valid.
         let entry = unsafe { &*std::ptr::from_ref(sqe).cast::<squeue::Entry>() };

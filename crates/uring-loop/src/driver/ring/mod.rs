@@ -11,6 +11,8 @@ pub(crate) mod check;
 pub(crate) mod completions;
 mod entry;
 mod kernel;
+#[cfg(any(test, feature = "testing"))]
+mod older;
 mod soft;
 
 use std::io;

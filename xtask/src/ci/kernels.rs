@@ -1,0 +1,54 @@
+//! Tests of `uring-loop` with this kernel taken for older ones (`URING_LOOP_KERNEL`): each rung of
+//! the set-up ladder, and the paths for what they lack. Those tests that meet a kernel; by hand it
+//! can be all of them:
+//!
+//! ```text
+//! URING_LOOP_KERNEL=6.1 cargo test -p uring-loop --all-features --test it
+//! ```
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Report, libtest};
+use crate::shell::{self, Echo};
+use crate::workspace::Workspace;
+
+/// Which kernels, and what each stands for.
+const KERNELS: &[(&str, &str)] = &[
+    ("5.19", "the oldest ring: neither multishot receives nor DEFER_TASKRUN"),
+    ("6.1", "DEFER_TASKRUN; polls before reads, relative deadlines, children by poll"),
+];
+
+/// Beginnings of the names of tests.
+const TESTS: &[&str] = &[
+    "edges_kernel::",
+    "fs_file::",
+    "net",
+    "pipes::",
+    "process",
+    "rungs::",
+    "shutdown::",
+    "signals::",
+];
+
+pub(super) fn section(workspace: &Workspace) -> Result<Report> {
+    let build = ["test", "--no-run", "--test", "it", "--package", "uring-loop", "--all-features"];
+    let program = libtest::executables(workspace.cargo(build))?.into_iter().next_back();
+    let program = program.context("cargo built no tests")?.path;
+    let home = workspace.root.join("crates/uring-loop");
+    let (mut passed, mut failed, mut last_words) = (0, false, Vec::new());
+    for (kernel, what) in KERNELS {
+        anstream::eprintln!("---- as on {kernel}: {what}");
+        let mut command = std::process::Command::new(&program);
+        command.args(TESTS).current_dir(&home).env("CARGO_MANIFEST_DIR", &home);
+        command.env_remove("URING_LOOP_RING").env("URING_LOOP_KERNEL", kernel);
+        let ran = shell::run(command, Echo::Live, None)?;
+        let tests = libtest::tests(&ran.text);
+        passed += tests.iter().filter(|test| test.verdict == libtest::Verdict::Ok).count();
+        failed |= !ran.success();
+        last_words.extend(libtest::last_words(&ran.text));
+    }
+    ensure!(passed > 0, "no test ran, which proves nothing");
+    let kernels: Vec<_> = KERNELS.iter().map(|(kernel, _)| *kernel).collect();
+    let note = format!("{passed} tests, as on {}", kernels.join(" and "));
+    Ok(Report { failed, note, last_words, ..Report::default() })
+}
