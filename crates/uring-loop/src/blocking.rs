@@ -27,6 +27,10 @@ const MOST: usize = 64;
 const MOST_LOOKUPS: usize = 16;
 const IDLE: Duration = Duration::from_secs(10);
 
+/// What an error of a thread or a child that could not be started ends with.
+pub(crate) const LIMIT_OF_THREADS: &str =
+    " (limits of threads and processes: ulimit -u, TasksMax= of the unit, pids.max of the cgroup)";
+
 type Call = Box<dyn FnOnce() + Send>;
 
 struct Helpers {
@@ -273,7 +277,7 @@ fn enqueue(sort: Sort, call: Call) -> io::Result<()> {
                 helpers.line(sort).pop_back();
                 helpers.looking += usize::from(sort == Sort::LookUp);
                 helpers.end(sort, loop_id);
-                let message = format!("starting a helper thread: {error}");
+                let message = format!("starting a helper thread: {error}{LIMIT_OF_THREADS}");
                 return Err(io::Error::new(error.kind(), message));
             }
         }

@@ -7,6 +7,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use nix::errno::Errno;
+
+use crate::blocking::LIMIT_OF_THREADS;
+
 /// What the kernel answered, and to what. It travels inside an [`io::Error`] of the same kind; its
 /// source is the kernel's own answer, errno included.
 #[derive(Debug)]
@@ -17,7 +21,16 @@ struct Failed {
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.intent, self.source)
+        write!(f, "{}: {}", self.intent, self.source)?;
+        // The kernel's word for work that it has no thread for (`io_wq_create_worker` of
+        // io_uring/io-wq.c), too.
+        if self.source.raw_os_error() == Some(Errno::ECANCELED as i32) {
+            write!(
+                f,
+                ": the loop is ending, or the kernel could start no thread{LIMIT_OF_THREADS}"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -59,5 +72,13 @@ mod tests {
         let source = error.get_ref().and_then(Error::source).expect("the kernel's answer");
         let source = source.downcast_ref::<io::Error>().expect("an io::Error");
         assert_eq!(source.raw_os_error(), Some(2));
+    }
+
+    #[test]
+    fn what_the_kernel_has_no_thread_for_names_the_limit() {
+        let cancelled = io::Error::from_raw_os_error(Errno::ECANCELED as i32);
+        let text = failed("opening /x".into(), cancelled).to_string();
+        assert!(text.starts_with("opening /x: Operation canceled"), "{text}");
+        assert!(text.contains("could start no thread") && text.contains("ulimit -u"), "{text}");
     }
 }

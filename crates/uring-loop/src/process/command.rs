@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
 
 use super::Child;
+use crate::blocking::LIMIT_OF_THREADS;
 use crate::driver::Driver;
 use crate::sys;
 
@@ -276,9 +277,12 @@ impl Command {
 
     fn explain(&self, error: &io::Error) -> io::Error {
         let program = self.std.get_program().display();
+        let limit = if error.kind() == io::ErrorKind::WouldBlock { LIMIT_OF_THREADS } else { "" };
         let text = match self.std.get_current_dir() {
-            Some(folder) => format!("spawning `{program}` in `{}`: {error}", folder.display()),
-            None => format!("spawning `{program}`: {error}"),
+            Some(folder) => {
+                format!("spawning `{program}` in `{}`: {error}{limit}", folder.display())
+            }
+            None => format!("spawning `{program}`: {error}{limit}"),
         };
         io::Error::new(error.kind(), text)
     }

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use super::check;
+use super::probe::Refused;
 
 /// All that a descriptor can tell, each only when it changes (`EPOLLET`). Errors and hang-ups are
 /// told without being asked for.
@@ -34,7 +35,8 @@ pub(crate) struct Epoll {
 impl Epoll {
     pub(crate) fn new() -> io::Result<Self> {
         // SAFETY: takes a number.
-        let raw = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }.into())?;
+        let raw = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }.into())
+            .map_err(|error| Refused::descriptor("epoll_create1", &error))?;
         // SAFETY: fresh from the kernel, and nobody else's.
         let instance = unsafe { OwnedFd::from_raw_fd(raw as RawFd) };
         Ok(Epoll { instance, events: Vec::with_capacity(BATCH), precise: Cell::new(true) })

@@ -5,13 +5,16 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::probe::Refused;
+
 /// An eventfd (eventfd(2)). Any thread may ring it; only the loop's ring listens.
 #[derive(Debug)]
 pub(crate) struct Bell(EventFd);
 
 impl Bell {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Bell(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?))
+        let made = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
+        Ok(Bell(made.map_err(|errno| Refused::descriptor("eventfd", &errno.into()))?))
     }
 
     /// Adds one. The only possible failure is EAGAIN at 2^64 - 2 unread rings, and then the

@@ -59,6 +59,14 @@ impl Refused {
         Refused { what: SET_UP, errno, cause, fix }
     }
 
+    /// A call that makes a descriptor, and that every loop needs, said no.
+    pub(crate) fn descriptor(what: &'static str, error: &io::Error) -> Self {
+        let errno = error.raw_os_error().unwrap_or(0);
+        let other = || (error.to_string(), format!("see {what}(2)"));
+        let (cause, fix) = explain_descriptors(errno).unwrap_or_else(other);
+        Refused { what, errno, cause, fix }
+    }
+
     /// `IORING_REGISTER_PBUF_RING` said no.
     pub(crate) fn buffers(error: &io::Error, entries: u16) -> Self {
         let errno = error.raw_os_error().unwrap_or(0);
@@ -124,23 +132,30 @@ pub(crate) fn explain_ring(errno: i32, at: &Circumstances) -> (String, String) {
                 .into(),
         ),
         (libc::ENOMEM, _) => explain_memory(at),
-        (libc::EMFILE, _) => (
-            "this process has no descriptor left (RLIMIT_NOFILE)".into(),
-            "raise it: ulimit -n 65536, or LimitNOFILE= in the unit".into(),
-        ),
-        (libc::ENFILE, _) => (
-            "the machine has no open file left (fs.file-max)".into(),
-            "as root: sysctl -w fs.file-max=…".into(),
-        ),
         (libc::EINVAL, _) => (
             format!("kernel {} takes none of the set-up flags", at.kernel),
             "use Linux 6.1 or later (5.19 is the oldest that may do)".into(),
         ),
-        (other, _) => (
-            io::Error::from_raw_os_error(other).to_string(),
-            "see io_uring_setup(2); `cargo xtask doctor` prints what this machine offers".into(),
-        ),
+        (other, _) => explain_descriptors(other).unwrap_or_else(|| {
+            let text = io::Error::from_raw_os_error(other).to_string();
+            let fix = "see io_uring_setup(2); `cargo xtask doctor` prints what this machine offers";
+            (text, fix.into())
+        }),
     }
+}
+
+fn explain_descriptors(errno: i32) -> Option<(String, String)> {
+    let (cause, fix) = match errno {
+        libc::EMFILE => (
+            "this process has no descriptor left (RLIMIT_NOFILE)",
+            "raise it: ulimit -n 65536, or LimitNOFILE= in the unit",
+        ),
+        libc::ENFILE => {
+            ("the machine has no open file left (fs.file-max)", "as root: sysctl -w fs.file-max=…")
+        }
+        _ => return None,
+    };
+    Some((cause.into(), fix.into()))
 }
 
 fn explain_memory(at: &Circumstances) -> (String, String) {

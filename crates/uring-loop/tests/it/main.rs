@@ -47,6 +47,7 @@ mod gather_forms;
 mod group;
 mod group_cancel;
 mod join_select;
+mod limits;
 mod locals;
 mod loop_api;
 mod net;

@@ -58,6 +58,21 @@ fn forbid_longer_queues(most: u32) {
     ]);
 }
 
+/// Lets this process have no further thread and no child: EAGAIN, as at the limit of processes
+/// (clone(2), fork(2)).
+pub(crate) fn forbid_threads() {
+    install(&mut [
+        load(0),
+        unless(libc::BPF_JEQ, libc::SYS_clone as u32, 1),
+        answer(libc::SECCOMP_RET_ERRNO | libc::EAGAIN as u32),
+        unless(libc::BPF_JEQ, libc::SYS_clone3 as u32, 1),
+        answer(libc::SECCOMP_RET_ERRNO | libc::EAGAIN as u32),
+        unless(libc::BPF_JEQ, libc::SYS_vfork as u32, 1),
+        answer(libc::SECCOMP_RET_ERRNO | libc::EAGAIN as u32),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ]);
+}
+
 fn install(program: &mut [libc::sock_filter]) {
     let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     // SAFETY: PR_SET_NO_NEW_PRIVS takes plain numbers; the program outlives the second call, which

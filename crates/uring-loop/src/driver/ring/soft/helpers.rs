@@ -19,6 +19,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -84,13 +85,15 @@ pub(super) struct Helpers {
     most: [usize; 2],
     /// Jobs whose result the ring has not got.
     given: usize,
+    /// It was told that the ring makes calls itself.
+    told: bool,
 }
 
 impl Helpers {
     /// With so many threads at most, per lane.
     pub(super) fn new(most: [u32; 2]) -> Self {
         let most = most.map(|most| most.max(1) as usize);
-        Helpers { shared: Arc::default(), most, given: 0 }
+        Helpers { shared: Arc::default(), most, given: 0, told: false }
     }
 
     /// Makes the bell, if there is none yet; `listen` is told its descriptor.
@@ -118,7 +121,7 @@ impl Helpers {
     ) {
         self.given += 1;
         if let Err(error) = self.make_bell(listen) {
-            tracing::warn!(%error, "no descriptor to wake a loop with: it makes the call itself");
+            self.tell(&error);
             return self.shared.run(job);
         }
         let at = lane as usize;
@@ -132,22 +135,29 @@ impl Helpers {
         }
         drop(state);
         self.shared.arrived[at].notify_one();
-        if needed && !self.start(at) {
+        if needed && let Err(error) = self.start(at) {
             self.shared.lock().crews[at].alive -= 1;
             if none {
                 // No thread can be had: then this one does what waits.
-                tracing::warn!(
-                    "no thread for the operations of a loop on files: it makes the call"
-                );
+                self.tell(&error);
                 self.shared.work_off(at);
             }
         }
     }
 
-    fn start(&self, at: usize) -> bool {
+    fn start(&self, at: usize) -> io::Result<()> {
         let shared = self.shared.clone();
         let name = ["uring-files", "uring-names"][at];
-        thread::Builder::new().name(name.into()).spawn(move || shared.work(at)).is_ok()
+        thread::Builder::new().name(name.into()).spawn(move || shared.work(at)).map(drop)
+    }
+
+    fn tell(&mut self, error: &io::Error) {
+        if !mem::replace(&mut self.told, true) {
+            tracing::warn!(
+                "no helper thread for files and names ({error}): the loop makes such calls itself, \
+                 and waits in them, as long as that is so (ulimit -n, ulimit -u)"
+            );
+        }
     }
 
     /// Takes a job back that no helper has begun with.
@@ -174,7 +184,7 @@ impl Helpers {
         if self.given == 0 {
             return Vec::new();
         }
-        let results = std::mem::take(&mut self.shared.lock().results);
+        let results = mem::take(&mut self.shared.lock().results);
         self.given -= results.len();
         results
     }
