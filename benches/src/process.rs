@@ -57,6 +57,48 @@ fn own_directory() -> anyhow::Result<PathBuf> {
     Ok(own.parent().context("the running program has no directory")?.to_owned())
 }
 
+/// Who takes part in a comparison: a program, and the environment that its label stands for.
+#[derive(Debug)]
+pub struct Participant {
+    program: PathBuf,
+    environment: Option<(&'static str, &'static str)>,
+}
+
+impl Participant {
+    /// `NAME` or `NAME:LABEL`: the program `PREFIXNAME` beside the running one. The label `soft`
+    /// has loops of ours run on the soft ring; others tell two of the same program apart.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such program.
+    pub fn named(prefix: &str, name: &str) -> anyhow::Result<Self> {
+        let (name, environment) = split(name);
+        let program = sibling(&format!("{prefix}{name}"))?;
+        Ok(Self { program, environment })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.envs(self.environment);
+        command
+    }
+}
+
+/// The name of a program, and the environment that its label stands for.
+fn split(name: &str) -> (&str, Option<(&'static str, &'static str)>) {
+    match name.split_once(':') {
+        Some((name, "soft")) => (name, Some(("URING_LOOP_RING", "soft"))),
+        Some((name, _)) => (name, None),
+        None => (name, None),
+    }
+}
+
+impl From<&Path> for Participant {
+    fn from(program: &Path) -> Self {
+        Self { program: program.to_owned(), environment: None }
+    }
+}
+
 /// A server that runs until this value is dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -71,13 +113,15 @@ impl Server {
     /// # Errors
     ///
     /// When it cannot be started, or ends or says something else first.
-    pub fn start<I, S>(program: &Path, arguments: I) -> anyhow::Result<Self>
+    pub fn start<I, S>(program: impl Into<Participant>, arguments: I) -> anyhow::Result<Self>
     where
         I: IntoIterator<Item = S>,
         S: AsRef<std::ffi::OsStr>,
     {
-        let name = program.display();
-        let child = Command::new(program)
+        let participant = program.into();
+        let name = participant.program.display();
+        let child = participant
+            .command()
             .args(arguments)
             // Held open: should we die, the server sees its stdin close and ends too.
             .stdin(Stdio::piped())
@@ -122,13 +166,15 @@ impl Drop for Server {
 /// # Errors
 ///
 /// When it cannot be started, fails, or prints something else.
-pub fn measure_once<I, S>(program: &Path, arguments: I) -> anyhow::Result<Metrics>
+pub fn measure_once<I, S>(program: impl Into<Participant>, arguments: I) -> anyhow::Result<Metrics>
 where
     I: IntoIterator<Item = S>,
     S: AsRef<std::ffi::OsStr>,
 {
-    let name = program.display();
-    let mut child = Command::new(program)
+    let participant = program.into();
+    let name = participant.program.display();
+    let mut child = participant
+        .command()
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -147,4 +193,15 @@ where
 pub fn print_metrics<'a>(metrics: impl IntoIterator<Item = (&'a str, f64)>) {
     let metrics: BTreeMap<_, _> = metrics.into_iter().collect();
     println!("{}", serde_json::json!(metrics));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_label_soft_stands_for_a_ring_and_others_for_nothing() {
+        assert_eq!(split("ours:soft"), ("ours", Some(("URING_LOOP_RING", "soft"))));
+        assert_eq!([split("floor:small"), split("soft")], [("floor", None), ("soft", None)]);
+    }
 }

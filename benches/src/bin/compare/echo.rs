@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use benches::load::{self, Client, Plan};
-use benches::process::{Metrics, Server, sibling};
+use benches::process::{Metrics, Participant, Server};
 use benches::report::Column;
 use benches::rounds::Comparison;
 use benches::usage::Usage;
@@ -114,7 +114,6 @@ fn columns() -> Vec<Column> {
 /// Starts the server; `name` may carry a label, as in floor:small, so that one program can take
 /// part twice with different options.
 fn start(name: &str, options: &Options, how: &How) -> anyhow::Result<Server> {
-    let program = name.split(':').next().unwrap_or(name);
     let life = (options.warm_up + options.seconds).ceil() as u32 + 60;
     let mut arguments = vec!["--core".to_owned(), how.core.to_string()];
     arguments.extend(["--life".to_owned(), life.to_string()]);
@@ -123,7 +122,7 @@ fn start(name: &str, options: &Options, how: &How) -> anyhow::Result<Server> {
     }
     let own = options.option.iter().filter_map(|option| option.split_once('='));
     arguments.extend(own.filter(|(of, _)| *of == name).map(|(_, option)| option.to_owned()));
-    Server::start(&sibling(&format!("echo_{program}"))?, arguments)
+    Server::start(Participant::named("echo_", name)?, arguments)
 }
 
 fn measure(

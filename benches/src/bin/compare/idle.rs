@@ -8,7 +8,7 @@
 use anyhow::ensure;
 use benches::load::{Before, settle};
 use benches::pin::raise_file_limit;
-use benches::process::{Metrics, Server, sibling};
+use benches::process::{Metrics, Participant, Server};
 use benches::report::Column;
 use benches::rounds::Comparison;
 use clap::Args;
@@ -67,7 +67,7 @@ pub(crate) fn compare(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()
 fn measure(name: &str, options: &Options, how: &How) -> anyhow::Result<Metrics> {
     let core = format!("--core={}", how.core);
     let buffer = format!("--buffer={}", options.buffer);
-    let server = Server::start(&sibling(&format!("echo_{name}"))?, [core, buffer])?;
+    let server = Server::start(Participant::named("echo_", name)?, [core, buffer])?;
     let exchange = |messages| Before { messages, size: options.size };
     let _first = settle(server.address, WARM_UP.0, exchange(WARM_UP.1))?;
     let before = server.usage()?.resident;

@@ -2,7 +2,7 @@
 //! `children`, `messages`, `pools`. What they measure is in `rows.rs`.
 
 use anyhow::ensure;
-use benches::process::{measure_once, sibling};
+use benches::process::{Participant, measure_once};
 use benches::report::Column;
 use benches::rounds::Comparison;
 use clap::Args;
@@ -96,8 +96,8 @@ impl Kind {
         let cores = self.cores(run.how);
         let comparison = Comparison::run(row.title, programs, run.how.schedule(), |program| {
             let own = row.arguments.iter().map(|&argument| argument.to_owned());
-            let program = sibling(&format!("{}{program}", self.prefix))?;
-            measure_once(&program, own.chain(cores.iter().cloned()))
+            let program = Participant::named(self.prefix, program)?;
+            measure_once(program, own.chain(cores.iter().cloned()))
         })?
         .against(against);
         let column =
