@@ -151,7 +151,7 @@ impl ProcessPool {
     ///     pool::init();
     ///     let pool = ProcessPool::new()?;
     ///     let options = JobOptions::new().timeout(Duration::from_millis(50));
-    ///     let stuck = pool.submit_with(options, || loop {}, ());
+    ///     let stuck = pool.submit_with(options, || std::thread::sleep(Duration::MAX), ());
     ///     let error: JobError = stuck.wait().unwrap_err();
     ///     assert!(matches!(error, JobError::TimedOut(_)));
     ///     assert_eq!(pool.submit(|| 1, ()).wait(), Ok(1)); // the pool goes on

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 
 use crate::program::Program;
 use crate::{eventually, example, guarded};
@@ -337,28 +338,46 @@ fn processes_whose_supervisor_is_killed_end_too() {
     });
 }
 
+/// What a supervisor tells systemd (sd_notify(3)).
+struct Notified {
+    socket: UnixDatagram,
+    folder: TempDir,
+}
+
+impl Notified {
+    fn new() -> Notified {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let socket = UnixDatagram::bind(folder.path().join("notify")).expect("bound");
+        Notified { socket, folder }
+    }
+
+    fn start(&self, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Fleet {
+        Fleet::start_with(arguments, |command| {
+            command.env("NOTIFY_SOCKET", self.folder.path().join("notify"));
+            change(command);
+        })
+    }
+
+    fn hear(&self) -> String {
+        let mut text = vec![0; 4096];
+        let count = self.socket.recv(&mut text).expect("it is told");
+        text.truncate(count);
+        String::from_utf8(text).expect("it is text")
+    }
+}
+
 #[test]
 fn systemd_hears_of_the_start_of_reloads_and_of_the_end() {
     guarded(|| {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let name = folder.path().join("notify");
-        let socket = UnixDatagram::bind(&name).expect("bound");
-        let hear = || {
-            let mut text = vec![0; 4096];
-            let count = socket.recv(&mut text).expect("it is told");
-            text.truncate(count);
-            String::from_utf8(text).expect("it is text")
-        };
-        let mut fleet = Fleet::start_with(&[], |command| {
-            command.env("NOTIFY_SOCKET", &name);
-        });
-        assert!(hear().starts_with("READY=1\n"));
+        let systemd = Notified::new();
+        let mut fleet = systemd.start(&[], |_| {});
+        assert!(systemd.hear().starts_with("READY=1\n"));
         fleet.signal(fleet.pid(), Signal::SIGHUP);
-        let reloading = hear();
+        let reloading = systemd.hear();
         assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
-        assert!(hear().starts_with("READY=1\n"));
+        assert!(systemd.hear().starts_with("READY=1\n"));
         fleet.signal(fleet.pid(), Signal::SIGTERM);
-        assert!(hear().starts_with("STOPPING=1\n"));
+        assert!(systemd.hear().starts_with("STOPPING=1\n"));
         fleet.ends_well();
     });
 }
@@ -409,9 +428,12 @@ fn hear(lines: &mut impl BufRead, what: &str) -> String {
 #[test]
 fn a_process_that_is_stuck_is_reported_and_so_is_that_it_goes_on() {
     guarded(|| {
-        let mut fleet = Fleet::start_with(&["--stuck-ms", "3000"], |command| {
+        let systemd = Notified::new();
+        let mut fleet = systemd.start(&["--stuck-ms", "3000"], |command| {
             command.stderr(Stdio::piped());
         });
+        // One that is stopped before its supervisor knows that it serves has not started.
+        assert!(systemd.hear().starts_with("READY=1\n"));
         let mut stderr = BufReader::new(fleet.child.stderr.take().expect("piped"));
         let (.., process) = connect(fleet.address).expect("it is served");
         fleet.signal(process, Signal::SIGSTOP);
