@@ -8,6 +8,7 @@ crate::tests![
     alone_many_deaths_leave_no_zombie_and_no_descriptor,
     alone_many_pools_leave_nothing,
     alone_ten_thousand_jobs_a_thousand_kills_and_a_hundred_recycles_leave_nothing,
+    alone_an_idle_pool_and_a_long_wait_use_no_processor,
     alone_a_worker_has_only_its_own_descriptors,
 ];
 
@@ -141,4 +142,33 @@ fn alone_a_worker_has_only_its_own_descriptors() {
             "{links:?}"
         );
     }
+}
+
+/// Processor time of this process and its children that live, in ticks of 10 ms.
+fn ticks() -> u64 {
+    let of = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        // The name, in parentheses, may hold anything; the state behind it is the third field,
+        // utime and stime are the 14th and 15th: proc_pid_stat(5).
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    of(std::process::id()) + children().iter().map(|(pid, _)| of(*pid)).sum::<u64>()
+}
+
+fn alone_an_idle_pool_and_a_long_wait_use_no_processor() {
+    let pool = processes(2);
+    // So dense that both sides watch their rings.
+    for n in 0..2000u32 {
+        assert_eq!(pool.submit(|n: u32| n, (n,)).wait(), Ok(n));
+    }
+    let half_a_second = std::time::Duration::from_millis(500);
+    let before = ticks();
+    std::thread::sleep(half_a_second);
+    let idle = ticks() - before;
+    assert!(idle <= 5, "an idle pool has used {idle} of 50 ticks");
+    let before = ticks();
+    pool.submit(std::thread::sleep, (half_a_second,)).wait().unwrap();
+    let waiting = ticks() - before;
+    assert!(waiting <= 5, "a wait has used {waiting} of 50 ticks");
 }
