@@ -1,4 +1,4 @@
-//! The parts of the loop, the channel and the pool, each alone, through their public items.
+//! The parts of the loop, the channel and the pools, each alone, through their public items.
 //!
 //! These are for somebody who works on a part: has it become slower? What it costs beside another
 //! runtime, and what the kernel adds, the programs that `compare` drives tell.
@@ -10,12 +10,13 @@ mod channel;
 mod door;
 mod operations;
 mod pools;
+mod processes;
 mod tasks;
 mod timers;
 
 use std::time::Duration;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use uring_loop::EventLoop;
 
 /// Things done at once where one alone would measure the turn of the loop.
@@ -47,6 +48,13 @@ fn each(batches: Duration) -> Duration {
 criterion_group! {
     name = parts;
     config = short();
-    targets = timers::all, tasks::all, door::all, operations::all, channel::all, pools::all
+    targets = timers::all, tasks::all, door::all, operations::all, channel::all, pools::all,
+        processes::all
 }
-criterion_main!(parts);
+
+fn main() {
+    // The workers of a process pool are this program, and turn aside here.
+    pool::init();
+    parts();
+    Criterion::default().configure_from_args().final_summary();
+}
