@@ -219,6 +219,13 @@ struct Liar {
     socket: UnixStream,
 }
 
+/// Wakes the other side, however it sleeps: what it had said of that may be written over.
+fn wake(bell: &Bell<Rc<Memory>>, memory: &Memory, socket: &UnixStream) {
+    bell.ring();
+    serve::send_bell(socket);
+    futex::wake(memory, bell.place(false));
+}
+
 /// What becomes of a link whose other side does this; and a second one, which nobody touches,
 /// lives.
 async fn lie(what: impl FnOnce(&mut Liar)) -> String {
@@ -231,8 +238,7 @@ async fn lie(what: impl FnOnce(&mut Liar)) -> String {
     let waits = spawn(async move { call::<()>(&link, "never", ()).await });
     sleep(Duration::from_millis(5)).await;
     what(&mut liar);
-    liar.ends.bell.ring();
-    futex::wake(&liar.memory, liar.ends.bell.place(false));
+    wake(&liar.ends.bell, &liar.memory, &liar.socket);
     assert!(waits.await.expect("told").expect_err("stopped").contains("it has stopped"));
     assert_eq!(later(&honest[0].link, 1).await, Ok(2));
     match one.serving.await.expect("over") {
@@ -287,10 +293,10 @@ fn a_side_that_lies_in_the_socket_or_rings_for_nothing_loses_its_link() {
         assert!(lie(says(&[2, 200])).await.contains("mean nothing"));
         let rings = |liar: &mut Liar| {
             let (memory, bell) = (liar.memory.clone(), liar.ends.bell.clone());
+            let socket = liar.socket.try_clone().expect("a second one");
             drop(spawn(async move {
                 loop {
-                    bell.ring();
-                    futex::wake(&memory, bell.place(false));
+                    wake(&bell, &memory, &socket);
                     yield_now().await;
                 }
             }));
