@@ -414,6 +414,16 @@ fn a_clean_up_that_is_asked_again_does_not_swallow_the_outer_request() {
     at_every_point(&Node::Then(boxed(limited), boxed(Node::Hour)), check_heard);
 }
 
+/// The body of a group and a task are ready in the turn of the request. The group has it in hand
+/// all the same, for its child; the task, which has not answered, does not have it made anew.
+#[test]
+fn a_group_whose_body_is_ready_in_the_turn_of_the_request_has_it_in_hand() {
+    let child = Node::CleanUp(1, boxed(Node::Sleep(3)));
+    let group = Node::Group(vec![child, Node::Sleep(2)]);
+    let task = Node::Task(boxed(Node::Sleep(2)));
+    at_every_point(&Node::Foreign(vec![group, task]), check_asked_once);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 150,

@@ -127,7 +127,11 @@ where
                 }
             }
             scope.drop_inside(|| this.body.set(None));
+            // One that somebody inside had taken; or that the body, ready, has not heard.
             if let Some(inside) = scope.link.take_request() {
+                if !mutant!("a-ready-body-keeps-the-request-to-itself") {
+                    scope.link.note_taken(inside.origin());
+                }
                 *this.foreign = Some(scope.link.merge(this.foreign.take(), inside));
                 this.state.end();
             }
