@@ -163,6 +163,8 @@ impl Ring {
     ///
     /// As [`Uring::register_buffers`]: page-aligned memory of `entries` descriptors that stays
     /// mapped until this ring is closed.
+    // Once per loop: it is not to be inlined where every receive goes by.
+    #[cold]
     pub(crate) unsafe fn register_buffers(
         &mut self,
         address: u64,

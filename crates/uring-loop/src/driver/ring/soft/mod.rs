@@ -119,6 +119,9 @@ impl Soft {
         })
     }
 
+    // What every turn calls is not inlined, so that the kernel's ring stays as small as it was
+    // where both are possible.
+    #[inline(never)]
     pub(super) fn push(&mut self, sqe: &Sqe) -> bool {
         let room = self.submissions.len() < self.capacity as usize;
         if room {
@@ -127,19 +130,23 @@ impl Soft {
         room
     }
 
+    #[inline(never)]
     pub(super) fn pop(&mut self) -> Option<Cqe> {
         self.completions.pop()
     }
 
+    #[inline(never)]
     pub(super) fn capacity(&self) -> u32 {
         self.capacity
     }
 
+    #[inline(never)]
     pub(super) fn unsubmitted(&self) -> u32 {
         self.submissions.len() as u32
     }
 
     /// As io_uring_enter(2).
+    #[inline(never)]
     pub(super) fn enter(&mut self, wait: Wait) -> io::Result<()> {
         self.submit();
         if wait == Wait::Submit {
@@ -214,6 +221,7 @@ impl Soft {
         }
     }
 
+    #[inline(never)]
     pub(super) fn hints(&mut self) -> Hints {
         self.hints += 1;
         let may_have_come = self.hints > HINTS && self.requests.count() > 0;
