@@ -16,6 +16,7 @@ use uring_loop::op::{Cqe, Driver, Nop, Op, Sqe, opcode, sqe_flags};
 use uring_loop::time::{now, sleep, timeout};
 use uring_loop::{EventLoop, RingChoice, spawn, unblock, yield_now};
 
+use crate::seccomp::{Those, refuse};
 use crate::support::{in_child, kernel_is, poll_once, sockets_receive_ahead};
 
 const MS: Duration = Duration::from_millis(1);
@@ -60,46 +61,9 @@ async fn has_ended(mut plain: Plain) -> bool {
     }
 }
 
-/// Which calls of io_uring_enter(2) a filter refuses.
-enum Refuse {
-    /// Those that hand over exactly so many entries.
-    Entries(u32),
-    /// Those that fetch nothing: the loop makes them in the middle of a turn, when its queue of
-    /// submissions is full.
-    Flushes,
-}
-
-/// Lets such calls of this thread fail with `errno` from now on (seccomp(2)).
-fn refuse_enters(refuse: &Refuse, errno: i32) {
-    const GETEVENTS: u32 = 1;
-    let jump =
-        |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter { code: code as u16, jt, jf, k };
-    // Where the lower half of an argument stands in seccomp_data.
-    let load = |offset: u32| jump(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset, 0, 0);
-    let answer = |k: u32| jump(libc::BPF_RET | libc::BPF_K, k, 0, 0);
-    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-    let set = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
-    let (argument, test) = match refuse {
-        Refuse::Entries(count) => (1, jump(equal, *count, 0, 1)),
-        Refuse::Flushes => (3, jump(set, GETEVENTS, 1, 0)),
-    };
-    let mut program = [
-        load(0),
-        jump(equal, libc::SYS_io_uring_enter as u32, 0, 3),
-        load(16 + 8 * argument),
-        test,
-        answer(libc::SECCOMP_RET_ERRNO | errno as u32),
-        answer(libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog { len: 6, filter: program.as_mut_ptr() };
-    // SAFETY: PR_SET_NO_NEW_PRIVS takes plain numbers; the program outlives the second call, which
-    // copies it.
-    unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        let filter = libc::SECCOMP_MODE_FILTER;
-        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, filter, &raw const program), 0);
-    }
-}
+/// `IORING_ENTER_GETEVENTS`. The calls without it fetch nothing: the loop makes them in the middle of
+/// a turn, when its queue of submissions is full.
+const GETEVENTS: u32 = 1;
 
 static SIGNALS: AtomicUsize = AtomicUsize::new(0);
 
@@ -153,7 +117,7 @@ fn a_kernel_that_refuses_for_a_while(errno: i32) {
     let builder = EventLoop::builder().ring(RingChoice::Kernel);
     let mut event_loop = builder.build().expect("a ring");
     run(&mut event_loop, async { sleep(MS).await }); // the bell's entry is handed over
-    refuse_enters(&Refuse::Entries(13), errno);
+    refuse(libc::SYS_io_uring_enter, &Those::With(1, 13), errno);
     let before = event_loop.statistics();
     run(&mut event_loop, async {
         let driver = Driver::current();
@@ -225,7 +189,7 @@ fn entries_and_cancels_that_find_the_queue_full_go_later_and_in_order() {
                 }
                 yield_now().await;
             });
-            refuse_enters(&Refuse::Flushes, libc::EAGAIN);
+            refuse(libc::SYS_io_uring_enter, &Those::Without(3, GETEVENTS), libc::EAGAIN);
             let (mut from, to) = std::io::pipe().expect("a pipe");
             run(&mut event_loop, async {
                 let driver = Driver::current();

@@ -15,7 +15,7 @@ use uring_loop::process::Command;
 use uring_loop::time::timeout;
 use uring_loop::{EventLoop, RingChoice, RingKind, spawn, unblock};
 
-use crate::refusal::forbid_threads;
+use crate::seccomp::forbid_threads;
 use crate::support::{in_child, logged};
 
 const GUARD: Duration = Duration::from_secs(20);

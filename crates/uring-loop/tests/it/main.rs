@@ -88,6 +88,7 @@ mod runner;
 mod scenario_runs;
 #[path = "../../examples/sim/scenarios/mod.rs"]
 mod scenarios;
+mod seccomp;
 mod shield;
 mod shutdown;
 mod shutdown_late;

@@ -6,6 +6,7 @@ use std::io;
 use uring_loop::testing::SimConfig;
 use uring_loop::{Builder, EventLoop, Refused, RingChoice, RingKind, Statistics};
 
+use crate::seccomp::{Those, refuse};
 use crate::support::{in_child, logged};
 
 /// Who insists on the kernel's ring is told why there is none.
@@ -17,71 +18,9 @@ fn refused() -> (io::ErrorKind, Refused, String) {
     (error.kind(), refused.expect("a Refused is inside").clone(), text)
 }
 
-fn statement(code: u32, k: u32) -> libc::sock_filter {
-    libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
-}
-
-/// Goes on behind the next so many statements if the word loaded last does not compare so.
-fn unless(comparison: u32, k: u32, jf: u8) -> libc::sock_filter {
-    let code = (libc::BPF_JMP | comparison | libc::BPF_K) as u16;
-    libc::sock_filter { code, jt: 0, jf, k }
-}
-
-/// The word of `struct seccomp_data` at an offset.
-fn load(offset: u32) -> libc::sock_filter {
-    statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset)
-}
-
-fn answer(action: u32) -> libc::sock_filter {
-    statement(libc::BPF_RET | libc::BPF_K, action)
-}
-
-/// Makes io_uring_setup(2) answer `errno` in this process from now on (seccomp(2)).
+/// Makes io_uring_setup(2) answer `errno` in this process from now on.
 fn forbid_io_uring(errno: i32) {
-    install(&mut [
-        load(0),
-        unless(libc::BPF_JEQ, libc::SYS_io_uring_setup as u32, 1),
-        answer(libc::SECCOMP_RET_ERRNO | errno as u32),
-        answer(libc::SECCOMP_RET_ALLOW),
-    ]);
-}
-
-/// Makes it answer ENOMEM for more than so many entries, its first argument.
-fn forbid_longer_queues(most: u32) {
-    install(&mut [
-        load(0),
-        unless(libc::BPF_JEQ, libc::SYS_io_uring_setup as u32, 3),
-        load(16),
-        unless(libc::BPF_JGT, most, 1),
-        answer(libc::SECCOMP_RET_ERRNO | libc::ENOMEM as u32),
-        answer(libc::SECCOMP_RET_ALLOW),
-    ]);
-}
-
-/// Lets this process have no further thread and no child: EAGAIN, as at the limit of processes
-/// (clone(2), fork(2)).
-pub(crate) fn forbid_threads() {
-    install(&mut [
-        load(0),
-        unless(libc::BPF_JEQ, libc::SYS_clone as u32, 1),
-        answer(libc::SECCOMP_RET_ERRNO | libc::EAGAIN as u32),
-        unless(libc::BPF_JEQ, libc::SYS_clone3 as u32, 1),
-        answer(libc::SECCOMP_RET_ERRNO | libc::EAGAIN as u32),
-        unless(libc::BPF_JEQ, libc::SYS_vfork as u32, 1),
-        answer(libc::SECCOMP_RET_ERRNO | libc::EAGAIN as u32),
-        answer(libc::SECCOMP_RET_ALLOW),
-    ]);
-}
-
-fn install(program: &mut [libc::sock_filter]) {
-    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: PR_SET_NO_NEW_PRIVS takes plain numbers; the program outlives the second call, which
-    // copies it.
-    unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        let filter = libc::SECCOMP_MODE_FILTER;
-        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, filter, &raw const program), 0);
-    }
+    refuse(libc::SYS_io_uring_setup, &Those::All, errno);
 }
 
 #[test]
@@ -132,7 +71,7 @@ fn a_loop_does_without_io_uring_where_that_is_forbidden_and_says_so_once() {
 #[test]
 fn queues_that_memory_is_too_short_for_become_shorter() {
     in_child("refusal::queues_that_memory_is_too_short_for_become_shorter", || {
-        forbid_longer_queues(100);
+        refuse(libc::SYS_io_uring_setup, &Those::Above(0, 100), libc::ENOMEM);
         let ring = RingChoice::Kernel;
         let event_loop = EventLoop::builder().ring(ring).submissions(1024).build().expect("less");
         assert!(format!("{event_loop:?}").contains("submissions: 64,"), "{event_loop:?}");

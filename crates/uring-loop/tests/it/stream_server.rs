@@ -4,16 +4,18 @@
 use std::cell::Cell;
 use std::future::pending;
 use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use uring_loop::net::{UnixListener, UnixStream};
+use uring_loop::net::{TcpListener, UnixListener, UnixStream};
 use uring_loop::stream::{Server, StreamReader, StreamWriter, serve, start_server, wrap};
 use uring_loop::testing::{Fault, SimConfig, opcode};
 use uring_loop::time::{now, sleep, timeout};
 use uring_loop::{EventLoop, ReportKind, catch_cancel, spawn, yield_now};
 
-use crate::support::{on_sim, on_sim_with, poll_once, reports_on_sim, small};
+use crate::seccomp::{Those, refuse};
+use crate::support::{in_child, on_sim, on_sim_with, poll_once, reports_on_sim, small};
 
 const MS: Duration = Duration::from_millis(1);
 const EMFILE: i32 = 24;
@@ -331,4 +333,26 @@ fn a_name_is_listened_on_at_all_its_addresses() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
     };
     event_loop.run_until_complete(talk).expect("not cancelled");
+}
+
+/// IPv6 that is not compiled in, or switched off by `ipv6.disable=1`.
+#[test]
+fn a_kernel_without_ipv6_serves_the_other_addresses_of_a_name() {
+    in_child("stream_server::a_kernel_without_ipv6_serves_the_other_addresses_of_a_name", || {
+        let inet6 = Those::With(0, libc::AF_INET6 as u32);
+        refuse(libc::SYS_socket, &inet6, libc::EAFNOSUPPORT);
+        let both =
+            |_: &str| Ok(vec![(Ipv6Addr::LOCALHOST, 0).into(), (Ipv4Addr::LOCALHOST, 0).into()]);
+        let builder = EventLoop::builder().resolve_with(both);
+        let mut event_loop = builder.build().expect("a ring");
+        let talk = async {
+            let error = TcpListener::bind("[::1]:0").expect_err("no such socket");
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.to_string().contains("this kernel has no IPv6"), "{error}");
+            let server = start_server("both:0", echo).await.expect("free");
+            let addresses: Vec<_> = server.addresses().iter().filter_map(|at| at.ip()).collect();
+            assert!(matches!(*addresses, [SocketAddr::V4(_)]), "{addresses:?}");
+        };
+        event_loop.run_until_complete(talk).expect("not cancelled");
+    });
 }
