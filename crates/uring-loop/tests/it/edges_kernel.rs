@@ -61,7 +61,7 @@ async fn has_ended(mut plain: Plain) -> bool {
     }
 }
 
-/// `IORING_ENTER_GETEVENTS`. The calls without it fetch nothing: the loop makes them in the middle of
+/// `IORING_ENTER_GETEVENTS`. Calls without it fetch nothing: the loop makes them in the middle of
 /// a turn, when its queue of submissions is full.
 const GETEVENTS: u32 = 1;
 
