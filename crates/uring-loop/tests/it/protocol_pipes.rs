@@ -20,8 +20,8 @@ use crate::support::{on_sim, poll_once};
 const GUARD: Duration = Duration::from_secs(20);
 
 /// On a simulated ring; and on the machine's, whose clock does not jump here: a pipe is closed when
-/// the kernel comes to it, which may be after the call, and kernels before 6.5 have workers write to
-/// pipes. A clock that jumps would not wait for either.
+/// the kernel comes to it, which may be after the call, and kernels before 6.5 have workers write
+/// to pipes. A clock that jumps would wait for neither.
 fn on_both<F: Future>(make: impl Fn() -> F) {
     on_sim(SimConfig::seeded(1), |_| make());
     let mut event_loop = EventLoop::new().expect("a ring");
