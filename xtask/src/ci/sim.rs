@@ -7,7 +7,7 @@ use crate::sim;
 use crate::workspace::Workspace;
 
 /// Of simulated kernels, in seconds. With the kernel's own ring after it, it stays below a minute.
-const SECONDS: u32 = 40;
+const SECONDS: u32 = 30;
 
 /// Seeds on the machine's kernel: chance has less of a part there.
 const KERNEL: u32 = 3;

@@ -169,7 +169,8 @@ fn build(workspace: &Workspace, package: &Package, loom: bool) -> Command {
         words.push("--examples");
     }
     let mut command = workspace.cargo(words);
-    command.env("RUSTC_BOOTSTRAP", "1");
+    // Nobody debugs these.
+    command.env("CARGO_PROFILE_DEV_DEBUG", "none").env("RUSTC_BOOTSTRAP", "1");
     if loom {
         command.env("RUSTFLAGS", loom::RUSTFLAGS);
     }
