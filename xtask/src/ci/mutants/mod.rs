@@ -31,9 +31,6 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// The same where being stuck is what the table expects: each such fault costs this much.
 const HANG_LIMIT: Duration = Duration::from_secs(30);
 
-/// Whose tests start examples: those need the faults as well.
-const START_EXAMPLES: &[&str] = &["shard"];
-
 pub(super) fn section(workspace: &Workspace) -> Result<Report> {
     let mut caught = 0;
     let mut failures = Vec::new();
@@ -165,9 +162,6 @@ fn build(workspace: &Workspace, package: &Package, loom: bool) -> Command {
     let mut words = vec!["test", "--no-run", "--package", &package.name, "--target-dir", &dir];
     words.extend(["-Zprofile-rustflags", "--config", &flags]);
     words.extend(if loom { ["--release", "--lib"] } else { ["--all-features", "--tests"] });
-    if !loom && START_EXAMPLES.contains(&&*package.name) {
-        words.push("--examples");
-    }
     let mut command = workspace.cargo(words);
     // Nobody debugs these.
     command.env("CARGO_PROFILE_DEV_DEBUG", "none").env("RUSTC_BOOTSTRAP", "1");
