@@ -348,8 +348,7 @@ impl Supervisor {
     fn link(&mut self, number: u64) {
         let Some(worker) = self.workers.get_mut(&number) else { return };
         worker.linked = true;
-        let again = number >= self.slots.len() as u64;
-        if !self.deploy.wants_links() || (again && mutant!("successors-have-no-links")) {
+        if !self.deploy.wants_links() {
             return;
         }
         let worker = &self.workers[&number];
@@ -428,9 +427,7 @@ impl Supervisor {
         match self.slots[slot].backoff.died(Instant::now()) {
             Some(pause) => {
                 self.tell(&Event::Died { shard: slot, how: how.into(), pause });
-                if !mutant!("the-dead-are-not-replaced") {
-                    self.news.post_after(pause, News::Start(slot));
-                }
+                self.news.post_after(pause, News::Start(slot));
             }
             None => {
                 let text = format!(
@@ -480,10 +477,7 @@ impl Supervisor {
         let Some(worker) = self.workers.get_mut(&number) else { return };
         worker.state = State::Ending;
         // One that is gone already is heard of soon.
-        let _ = match mutant!("processes-are-killed-at-once") {
-            true => worker.child.start_kill(),
-            false => worker.child.terminate(),
-        };
+        let _ = worker.child.terminate();
         let limit = self.deploy.drain + GRACE;
         self.news.post_after(limit, News::TooLong(number, State::Ending));
     }
