@@ -20,6 +20,14 @@ pub(super) async fn on_helper<T: Send + 'static>(
     unblock(call).await?
 }
 
+/// Whether the kernel of the running loop is a simulated one.
+pub(super) fn simulates() -> bool {
+    #[cfg(any(test, feature = "testing"))]
+    return Driver::current().simulated().is_some();
+    #[cfg(not(any(test, feature = "testing")))]
+    false
+}
+
 impl File {
     /// Whether it is a file of a simulated kernel, which the real one does not know.
     pub(super) fn simulated(&self) -> bool {

@@ -232,6 +232,24 @@ fn large_files_and_those_of_other_file_systems_are_copied() {
 }
 
 #[test]
+fn a_pipe_is_copied_to_and_not_from() {
+    on_kernel(|folder| async move {
+        let (pipe, file) = (folder.join("pipe"), folder.join("file"));
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("room");
+        // Nobody writes to it: an open that waits for somebody would wait for ever.
+        let error = fs::copy(&pipe, &file).await.expect_err("no regular file");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        fs::write(&file, "bytes").await.expect("room");
+        let reader = uring_loop::spawn({
+            let pipe = pipe.clone();
+            async move { fs::read(pipe).await }
+        });
+        assert_eq!(fs::copy(&file, &pipe).await.expect("copied"), 5);
+        assert_eq!(reader.await.expect("no panic").expect("read"), b"bytes");
+    });
+}
+
+#[test]
 fn a_file_that_is_removed_lives_on_for_who_has_it_open() {
     on_both(|folder| async move {
         let path = folder.join("x");
