@@ -67,14 +67,10 @@ impl Inner {
             (Some(Kind::Bell), _) => return Action::Bell { rearm: !cqe.more() && !self.closing },
             (Some(Kind::Ignore) | None, _) => return Action::Nothing,
         };
-        let payload = match self.arena.get(key) {
-            Some(_) => self.arena.payload(key),
-            None => {
-                tracing::error!(?cqe, "a completion for a slot that has no such operation");
-                return Action::Nothing;
-            }
+        let Some((head, payload)) = self.arena.get_with_payload(key) else {
+            tracing::error!(?cqe, "a completion for a slot that has no such operation");
+            return Action::Nothing;
         };
-        let Some(head) = self.arena.get(key) else { return Action::Nothing };
         let vtable = head.vtable();
         let early = mutant!("zero-copy-ends-at-its-result") && !vtable.multishot;
         if cqe.more() && !early {

@@ -162,58 +162,83 @@ impl<S: Sort> Receiver<S> {
         options: S::Options,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<S::Item>> {
-        let pool = driver.buffers()?;
         loop {
-            if self.mode.get() == Mode::Ended
-                && let Some(end) = S::end(&pool)
-            {
-                return Poll::Ready(Ok(end));
-            }
-            if self.key.get().is_none() {
-                self.arm(driver, fd, options, &pool);
-            }
-            let cqe = match self.mode.get() {
-                Mode::Private | Mode::Once | Mode::Steady => {
-                    match ready!(self.poll_private(driver, cx)) {
-                        Err(error) if transient(-error.raw_os_error().unwrap_or(0)) => {
-                            // Who polls each time does it anyway.
-                            if !self.polls() {
-                                self.mode.set(Mode::Waiting);
-                            }
-                            continue;
-                        }
-                        done => return Poll::Ready(done),
-                    }
-                }
-                Mode::Waiting | Mode::Polled => {
-                    // Whatever came of it, the next receive will tell.
-                    let _ = ready!(driver.poll_op::<PollAdd>(self.key.get(), cx));
-                    self.key.set(Key::NONE);
-                    self.mode.set(if self.polls() { Mode::Once } else { Mode::Streaming });
-                    continue;
-                }
-                _ => match self.poll_streaming(driver, cx) {
+            // By itself, for nearly every poll of a socket is this one: it stays short.
+            if self.mode.get() == Mode::Streaming && !self.key.get().is_none() {
+                match self.poll_streaming(driver, cx) {
                     Step::Ready(item) => return Poll::Ready(Ok(item)),
                     Step::Pending | Step::NeedsWaker => return Poll::Pending,
-                    Step::Ended(cqe) => cqe,
-                },
-            };
-            match cqe.result {
-                // Ended early, with bytes that were taken before this: arm anew.
-                1.. => {}
-                0 => self.mode.set(Mode::Ended),
-                errno if errno == -libc::ENOBUFS => {
-                    if !mutant!("empty-pool-asked-again-at-once") {
-                        self.mode.set(Mode::Private);
-                    }
+                    Step::Ended(cqe) => self.streaming_ended(driver, cqe)?,
                 }
-                errno if transient(errno) => self.mode.set(Mode::Waiting),
-                errno if S::MAY_NOT_POLL && errno == -libc::EBADFD => self.mode.set(Mode::Steady),
-                // Our own stop, or the loop's end: the arming tells which.
-                errno if errno == -libc::ECANCELED && !driver.closing() => {}
-                errno => return Poll::Ready(Err(io::Error::from_raw_os_error(-errno))),
+            } else if let Some(done) = ready!(self.poll_otherwise(driver, fd, options, cx)) {
+                return Poll::Ready(done);
             }
         }
+    }
+
+    /// One step of a receiver that is not streaming, or not yet: `None` is a step to the next.
+    #[inline(never)]
+    fn poll_otherwise(
+        &self,
+        driver: &Driver,
+        fd: RawFd,
+        options: S::Options,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<S::Item>>> {
+        let pool = match driver.buffers() {
+            Ok(pool) => pool,
+            Err(error) => return Poll::Ready(Some(Err(error))),
+        };
+        if self.mode.get() == Mode::Ended
+            && let Some(end) = S::end(&pool)
+        {
+            return Poll::Ready(Some(Ok(end)));
+        }
+        if self.key.get().is_none() {
+            self.arm(driver, fd, options, &pool);
+        }
+        match self.mode.get() {
+            Mode::Private | Mode::Once | Mode::Steady => {
+                match ready!(self.poll_private(driver, cx)) {
+                    Err(error) if transient(-error.raw_os_error().unwrap_or(0)) => {
+                        // Who polls each time does it anyway.
+                        if !self.polls() {
+                            self.mode.set(Mode::Waiting);
+                        }
+                    }
+                    done => return Poll::Ready(Some(done)),
+                }
+            }
+            Mode::Waiting | Mode::Polled => {
+                // Whatever came of it, the next receive will tell.
+                let _ = ready!(driver.poll_op::<PollAdd>(self.key.get(), cx));
+                self.key.set(Key::NONE);
+                self.mode.set(if self.polls() { Mode::Once } else { Mode::Streaming });
+            }
+            // Armed to stream.
+            Mode::Streaming | Mode::Ended => {}
+        }
+        Poll::Ready(None)
+    }
+
+    /// What the end of a multishot receive says of the next one.
+    fn streaming_ended(&self, driver: &Driver, cqe: Cqe) -> io::Result<()> {
+        match cqe.result {
+            // Ended early, with bytes that were taken before this: arm anew.
+            1.. => {}
+            0 => self.mode.set(Mode::Ended),
+            errno if errno == -libc::ENOBUFS => {
+                if !mutant!("empty-pool-asked-again-at-once") {
+                    self.mode.set(Mode::Private);
+                }
+            }
+            errno if transient(errno) => self.mode.set(Mode::Waiting),
+            errno if S::MAY_NOT_POLL && errno == -libc::EBADFD => self.mode.set(Mode::Steady),
+            // Our own stop, or the loop's end: the arming tells which.
+            errno if errno == -libc::ECANCELED && !driver.closing() => {}
+            errno => return Err(io::Error::from_raw_os_error(-errno)),
+        }
+        Ok(())
     }
 
     fn arm(&self, driver: &Driver, fd: RawFd, options: S::Options, pool: &Rc<BufPool>) {

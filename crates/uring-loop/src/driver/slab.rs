@@ -264,10 +264,15 @@ impl Arena {
 
     /// The head of the slot, unless it has another tenant by now.
     pub(super) fn get(&mut self, key: Key) -> Option<&mut Head> {
+        self.get_with_payload(key).map(|(head, _)| head)
+    }
+
+    /// The same, and where the op is.
+    pub(super) fn get_with_payload(&mut self, key: Key) -> Option<(&mut Head, *mut Payload)> {
         let page = self.pages.get_mut(key.index as usize / PAGE)?;
-        let head = &mut page[key.index as usize % PAGE].head;
+        let Slot { head, payload } = &mut page[key.index as usize % PAGE];
         let same = head.generation() == key.generation || mutant!("generation-not-compared");
-        (same && head.state() != State::Free).then_some(head)
+        (same && head.state() != State::Free).then_some((head, payload.get()))
     }
 
     pub(super) fn payload(&mut self, key: Key) -> *mut Payload {
@@ -282,13 +287,13 @@ impl Arena {
 
     /// The terminal completion has come for a slot in flight: the kernel lets go of it.
     pub(super) fn finish(&mut self, key: Key) {
-        self.leave_active(key);
-        self.slot(key.index).head.set_state(State::Done);
+        self.leave_active(key, State::Done);
     }
 
-    fn leave_active(&mut self, key: Key) {
-        let head = &self.slot(key.index).head;
+    fn leave_active(&mut self, key: Key, next: State) {
+        let head = &mut self.slot(key.index).head;
         let (vtable, orphan) = (head.vtable(), head.state() == State::Orphan);
+        head.set_state(next);
         self.active -= 1;
         self.orphans -= u32::from(orphan);
         self.holding_clock -= u32::from(vtable.holds_clock);
@@ -297,7 +302,7 @@ impl Arena {
     /// Moves the op out and frees the slot of an orphan that completed, or of an op that is done.
     pub(super) fn remove(&mut self, key: Key) -> (Payload, &'static Vtable) {
         if self.slot(key.index).head.state() == State::Orphan {
-            self.leave_active(key);
+            self.leave_active(key, State::Done);
         }
         let free = self.free;
         let slot = self.slot(key.index);

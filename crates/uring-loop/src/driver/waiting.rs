@@ -61,10 +61,8 @@ impl Driver {
         cx: &mut Context<'_>,
     ) -> Poll<Next<T::Item>> {
         let mut inner = self.inner();
-        if inner.arena.get(key).is_none() {
-            panic!("a stream's key is good until its last item");
-        }
-        let payload = inner.arena.payload(key);
+        let slot = inner.arena.get_with_payload(key);
+        let (_, payload) = slot.expect("a stream's key is good until its last item");
         // SAFETY: the slot holds a `Many<T>`, as in `poll_op`; the kernel uses nothing of `queue`.
         let queued = unsafe { &mut (*op::locate::<Many<T>>(payload)).queue }.pop_front();
         drop(inner);
@@ -152,8 +150,7 @@ impl Driver {
         f: impl FnOnce(&mut R, Option<Cqe>, &Option<LocalWaker>) -> V,
     ) -> Option<V> {
         let mut inner = self.inner();
-        let payload = inner.arena.get(key).is_some().then(|| inner.arena.payload(key))?;
-        let head = inner.arena.get(key)?;
+        let (head, payload) = inner.arena.get_with_payload(key)?;
         let done = (head.state() == State::Done).then(|| head.cqe(key.user_data()));
         // SAFETY: the caller's promise.
         Some(f(unsafe { &mut *op::locate::<R>(payload) }, done, &head.waker))
