@@ -2,9 +2,9 @@
 //! done without is done without; the rest is an error that names the limit. Limits concern a whole
 //! process, so each test has one of its own.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -74,18 +74,100 @@ fn a_process_that_can_have_no_thread_and_no_child_is_told_which_limit_it_met() {
     let name = "limits::a_process_that_can_have_no_thread_and_no_child_is_told_which_limit_it_met";
     in_child(name, || {
         forbid_threads();
-        run(async {
-            for error in [
-                unblock(|| ()).await.expect_err("no thread"),
-                resolve("localhost:80").await.expect_err("no thread"),
-                Command::new("true").spawn().expect_err("no child"),
-            ] {
-                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-                assert!(error.to_string().contains("ulimit -u"), "{error}");
-            }
-            connect().await.expect("sockets need neither");
-        });
+        run(everything_says_that_there_are_too_many());
     });
+}
+
+/// The limit of a container (`docker run --pids-limit`) or a unit (`TasksMax=`).
+#[test]
+fn in_a_cgroup_that_is_full_what_needs_no_process_works_and_the_rest_says_why() {
+    let name = "limits::in_a_cgroup_that_is_full_what_needs_no_process_works_and_the_rest_says_why";
+    in_child(name, || {
+        let folder = tempfile::tempdir().expect("a place for temporary files");
+        let full = match FullCgroup::enter() {
+            Ok(full) => full,
+            Err(why) => return println!("skipped: no cgroup to limit processes in: {why}"),
+        };
+        run(everything_says_that_there_are_too_many());
+        files_work_or_say_why_not(folder.path());
+        drop(full);
+        let child = async { Command::new("true").spawn()?.wait().await };
+        assert!(run(child).expect("there is room again").success());
+    });
+}
+
+async fn everything_says_that_there_are_too_many() {
+    for error in [
+        unblock(|| ()).await.expect_err("no thread"),
+        resolve("localhost:80").await.expect_err("no thread"),
+        Command::new("true").spawn().expect_err("no child"),
+    ] {
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert!(error.to_string().contains("pids.max"), "{error}");
+    }
+    connect().await.expect("sockets need neither");
+}
+
+/// The kernel may start no worker in our name; the soft ring does without helpers.
+fn files_work_or_say_why_not(folder: &Path) {
+    let soft = EventLoop::new().expect("a ring").statistics().ring == RingKind::Soft;
+    match run(write_and_read(&folder.join("file"))) {
+        Ok(bytes) => assert_eq!((bytes, soft), (b"bytes".to_vec(), true)),
+        Err(error) => {
+            assert!(!soft, "{error}");
+            assert!(error.to_string().contains("ulimit -u"), "{error}");
+        }
+    }
+    run(async { connect().await.expect("sockets need no worker") });
+}
+
+/// A cgroup in which this process is, and no other may begin, until this is dropped.
+struct FullCgroup {
+    folder: PathBuf,
+    before: PathBuf,
+}
+
+impl FullCgroup {
+    fn enter() -> io::Result<Self> {
+        let own = std::fs::read_to_string("/proc/self/cgroup")?;
+        let mut why = io::Error::from(io::ErrorKind::NotFound);
+        // Of version 1, or of version 2 (cgroups(7)).
+        for (controller, mount) in [("pids", "/sys/fs/cgroup/pids"), ("", "/sys/fs/cgroup")] {
+            let path = own.lines().find_map(|line| {
+                let mut parts = line.splitn(3, ':').skip(1);
+                (parts.next()? == controller).then(|| parts.next())?
+            });
+            let Some(path) = path else { continue };
+            let before = Path::new(mount).join(path.trim_start_matches('/'));
+            match Self::within(before) {
+                Ok(full) => return Ok(full),
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
+    }
+
+    fn within(before: PathBuf) -> io::Result<Self> {
+        let folder = before.join(format!("full-{}", std::process::id()));
+        std::fs::create_dir(&folder)?;
+        let full = FullCgroup { folder, before };
+        put(&full.folder.join("pids.max"), "1")?;
+        put(&full.folder.join("cgroup.procs"), "0")?;
+        Ok(full)
+    }
+}
+
+/// Writes to a file that is there: in a cgroup without this limit, or what is none, it is not.
+fn put(path: &Path, text: &str) -> io::Result<()> {
+    std::fs::File::options().write(true).open(path)?.write_all(text.as_bytes())
+}
+
+impl Drop for FullCgroup {
+    fn drop(&mut self) {
+        // Back, so that it is empty and can go.
+        let _ = put(&self.before.join("cgroup.procs"), "0");
+        let _ = std::fs::remove_dir(&self.folder);
+    }
 }
 
 /// A user who may have no further thread, nor may the kernel start one in his name.
@@ -98,15 +180,7 @@ fn a_kernel_that_can_start_no_worker_is_explained() {
         }
         let (soft_limit, hard) = getrlimit(Resource::RLIMIT_NPROC).expect("known");
         setrlimit(Resource::RLIMIT_NPROC, 1, hard).expect("lower than before");
-        let soft = EventLoop::new().expect("a ring").statistics().ring == RingKind::Soft;
-        match run(write_and_read(&folder.path().join("file"))) {
-            Ok(bytes) => assert_eq!((bytes, soft), (b"bytes".to_vec(), true)),
-            Err(error) => {
-                assert!(!soft, "{error}");
-                assert!(error.to_string().contains("ulimit -u"), "{error}");
-            }
-        }
-        run(async { connect().await.expect("sockets need no worker") });
+        files_work_or_say_why_not(folder.path());
         // The search for leaks at the end of a process, under AddressSanitizer, needs a child.
         setrlimit(Resource::RLIMIT_NPROC, soft_limit, hard).expect("as before");
     });
