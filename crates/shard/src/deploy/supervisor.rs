@@ -348,7 +348,8 @@ impl Supervisor {
     fn link(&mut self, number: u64) {
         let Some(worker) = self.workers.get_mut(&number) else { return };
         worker.linked = true;
-        if !self.deploy.wants_links() {
+        let again = number >= self.slots.len() as u64;
+        if !self.deploy.wants_links() || (again && mutant!("successors-have-no-links")) {
             return;
         }
         let worker = &self.workers[&number];
@@ -427,7 +428,9 @@ impl Supervisor {
         match self.slots[slot].backoff.died(Instant::now()) {
             Some(pause) => {
                 self.tell(&Event::Died { shard: slot, how: how.into(), pause });
-                self.news.post_after(pause, News::Start(slot));
+                if !mutant!("the-dead-are-not-replaced") {
+                    self.news.post_after(pause, News::Start(slot));
+                }
             }
             None => {
                 let text = format!(
@@ -477,7 +480,10 @@ impl Supervisor {
         let Some(worker) = self.workers.get_mut(&number) else { return };
         worker.state = State::Ending;
         // One that is gone already is heard of soon.
-        let _ = worker.child.terminate();
+        let _ = match mutant!("processes-are-killed-at-once") {
+            true => worker.child.start_kill(),
+            false => worker.child.terminate(),
+        };
         let limit = self.deploy.drain + GRACE;
         self.news.post_after(limit, News::TooLong(number, State::Ending));
     }

@@ -138,6 +138,7 @@ impl Hub {
         let own_has_room = !full || mutant!("limits-are-not-kept");
         let mine = own_has_room.then_some(Target::Shard(own));
         match self.sockets.accept {
+            _ if mutant!("nobody-looks-at-loads") => mine,
             Accept::ReusePort => mine,
             Accept::LeastLoaded => least(self.loads(), self.limit).map(|(target, _)| target),
             Accept::Balanced => {

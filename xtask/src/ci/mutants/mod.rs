@@ -118,9 +118,12 @@ impl Built {
     /// Builds what these entries need.
     fn of(workspace: &Workspace, package: &Package, entries: &[Entry]) -> Result<Self> {
         let programs = |loom| match entries.iter().any(|entry| entry.loom() == loom) {
-            true => libtest::executables(build(workspace, package, loom)),
+            true => libtest::executables(build(workspace, package, &test(loom))),
             false => Ok(Vec::new()),
         };
+        if entries.iter().any(|entry| entry.examples) {
+            shell::check(build(workspace, package, &EXAMPLES))?;
+        }
         Ok(Built { plain: programs(false)?, loom: programs(true)? })
     }
 
@@ -154,18 +157,35 @@ fn verdict(package: &Package, entry: &Entry, built: &Built) -> Result<&'static s
     bail!("`{}` passes all the same", entry.filter.join(" "))
 }
 
-fn build(workspace: &Workspace, package: &Package, loom: bool) -> Command {
-    let profile = if loom { "release" } else { "dev" };
+/// What cargo is to build with all faults in it.
+struct What {
+    words: &'static [&'static str],
+    loom: bool,
+}
+
+fn test(loom: bool) -> What {
+    let words: &[_] = match loom {
+        true => &["test", "--no-run", "--release", "--lib"],
+        false => &["test", "--no-run", "--all-features", "--tests"],
+    };
+    What { words, loom }
+}
+
+/// As programs: `cargo test --examples` would make test programs of them.
+const EXAMPLES: What = What { words: &["build", "--all-features", "--examples"], loom: false };
+
+fn build(workspace: &Workspace, package: &Package, what: &What) -> Command {
+    let profile = if what.loom { "release" } else { "dev" };
     let flags =
         format!("profile.{profile}.package.{}.rustflags=['--cfg', 'mutants']", package.name);
     let dir = workspace.target_dir("mutants");
-    let mut words = vec!["test", "--no-run", "--package", &package.name, "--target-dir", &dir];
+    let mut words = what.words.to_vec();
+    words.extend(["--package", &package.name, "--target-dir", &dir]);
     words.extend(["-Zprofile-rustflags", "--config", &flags]);
-    words.extend(if loom { ["--release", "--lib"] } else { ["--all-features", "--tests"] });
     let mut command = workspace.cargo(words);
     // Nobody debugs these.
     command.env("CARGO_PROFILE_DEV_DEBUG", "none").env("RUSTC_BOOTSTRAP", "1");
-    if loom {
+    if what.loom {
         command.env("RUSTFLAGS", loom::RUSTFLAGS);
     }
     command
@@ -263,10 +283,12 @@ mod tests {
             dir: "/w/loops".into(),
             targets: Vec::new(),
         };
-        let line = shell::describe(&build(&workspace, &package, false));
+        let line = shell::describe(&build(&workspace, &package, &test(false)));
         assert!(line.contains("profile.dev.package.loops.rustflags=["), "{line}");
         assert!(line.contains("--all-features --tests") && !line.contains("RUSTFLAGS"), "{line}");
-        let line = shell::describe(&build(&workspace, &package, true));
+        let line = shell::describe(&build(&workspace, &package, &test(true)));
         assert!(line.contains("RUSTFLAGS='--cfg loom'") && line.contains("--release"), "{line}");
+        let line = shell::describe(&build(&workspace, &package, &EXAMPLES));
+        assert!(line.contains("cargo build") && line.contains("'mutants'"), "{line}");
     }
 }

@@ -5,10 +5,12 @@
 //! lost_bell | door::loom_bell_is_not_lost | the door rings before it pushes
 //! early_free | --test it drop_in_flight | a slot is freed before its last completion
 //! no_cancel | --test it shutdown | a dropped operation is not cancelled | hang
+//! no_heir | --test it --examples replaced | a process that has died is not replaced
 //! ```
 //!
 //! `test` is a filter for the test programs, after an optional `--lib` or `--test NAME` that says
-//! which one to run. A filter whose last part begins with `loom_` is built as a loom model. The
+//! which one to run. With `--examples` the crate's examples have the fault too: the test starts one
+//! of them (as `example` in `crates/shard/tests/it/main.rs` does). A filter whose last part begins with `loom_` is built as a loom model. The
 //! word `hang` in a fourth column lets a test that never ends count as a catch.
 
 use std::collections::BTreeSet;
@@ -29,6 +31,8 @@ pub(super) struct Entry {
     pub(super) name: String,
     /// `--lib`, or `--test` and a name, or nothing for both kinds.
     pub(super) target: Vec<String>,
+    /// Whether its test starts examples.
+    pub(super) examples: bool,
     pub(super) filter: Vec<String>,
     pub(super) breaks: String,
     pub(super) want: Want,
@@ -89,10 +93,11 @@ fn entry(line: &str) -> Result<Entry> {
         Some("--test") => target.extend(words.by_ref().take(2)),
         _ => {}
     }
+    let examples = words.next_if(|word| word == "--examples").is_some();
     let filter: Vec<_> = words.collect();
     ensure!(!filter.is_empty(), "which test must fail? Without a filter any would do");
     let (name, breaks) = ((*name).to_owned(), (*breaks).to_owned());
-    Ok(Entry { name, target, filter, breaks, want })
+    Ok(Entry { name, target, examples, filter, breaks, want })
 }
 
 /// Refuses a fault that no line names, and a line whose fault is not planted.
@@ -116,13 +121,14 @@ mod tests {
 lost_bell | door::loom_bell_is_not_lost | the door rings before it pushes
 early-free | --test it drop_in_flight | a slot is freed too early
 no_cancel  | --lib shutdown --exact     | an orphan is not cancelled | hang
+no_heir    | --test it --examples replaced | the dead are not replaced
 ";
 
     #[test]
     fn a_table_is_read() {
         let entries = parse(TABLE).expect("well formed");
         let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
-        assert_eq!(names, ["lost_bell", "early-free", "no_cancel"]);
+        assert_eq!(names, ["lost_bell", "early-free", "no_cancel", "no_heir"]);
         assert!(entries[0].loom() && !entries[1].loom() && !entries[2].loom());
         assert_eq!(entries[1].target, ["--test", "it"]);
         assert_eq!(entries[1].filter, ["drop_in_flight"]);
@@ -130,6 +136,8 @@ no_cancel  | --lib shutdown --exact     | an orphan is not cancelled | hang
         assert_eq!(entries[2].filter, ["shutdown", "--exact"]);
         assert_eq!(entries[2].want, Want::Hang);
         assert_eq!(entries[0].want, Want::Failure);
+        assert_eq!(entries.iter().filter(|entry| entry.examples).count(), 1);
+        assert_eq!(entries[3].filter, ["replaced"]);
     }
 
     #[test]
