@@ -1,10 +1,10 @@
 //! Programs that measure: ours, the peers and the hand-written floors.
 //!
-//! * `child_*`, `echo_*`, `exec_*`, `file_*`, `lines_*`, `msg_*`, `pool_*`, `sync_*`, `tls_*`,
-//!   `udp_*` are the measured programs: one binary per peer, a fresh process per measurement. What
-//!   they share is here: [`children`], [`exec`], [`files`], [`lines`], [`msg`], [`pools`],
-//!   [`serve`], [`sync`], [`tls`], [`udp`]; [`once`], [`spent`], [`companion`], [`pin`],
-//!   [`uring`].
+//! * `child_*`, `echo_*`, `exec_*`, `file_*`, `http_*`, `lines_*`, `msg_*`, `pool_*`, `sync_*`,
+//!   `tls_*`, `udp_*` are the measured programs: one binary per peer, a fresh process per
+//!   measurement. What they share is here: [`children`], [`exec`], [`files`], [`http`], [`lines`],
+//!   [`msg`], [`pools`], [`serve`], [`sync`], [`tls`], [`udp`]; [`once`], [`spent`],
+//!   [`companion`], [`pin`], [`uring`].
 //! * `compare` drives them in interleaved rounds: [`load`], [`process`], [`usage`], [`noise`],
 //!   [`rounds`], [`stats`], [`environment`], [`report`].
 //! * `workload` does one piece of work under one model of concurrency and measures that:
@@ -17,6 +17,7 @@ pub mod companion;
 pub mod environment;
 pub mod exec;
 pub mod files;
+pub mod http;
 pub mod lines;
 pub mod load;
 pub mod msg;

@@ -31,14 +31,14 @@ pub fn settle(server: SocketAddr, count: usize, before: Before) -> anyhow::Resul
     let mut streams = open(server, count)?;
     for (number, stream) in streams.iter_mut().enumerate() {
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let mut position = Pattern::start(number);
+        let mut position = pattern.start(number);
         for _ in 0..before.messages {
             let sent = pattern.at(position, before.size);
             stream.write_all(sent)?;
             let read = stream.read_exact(&mut echoed);
             read.with_context(|| format!("the echo of connection {number}"))?;
             ensure!(echoed == sent, "connection {number} got back something else");
-            position = Pattern::advance(position, before.size);
+            position = pattern.advance(position, before.size);
         }
     }
     Ok(streams)

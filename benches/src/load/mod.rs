@@ -1,4 +1,5 @@
-//! The load maker for echo servers: one pinned thread, a closed loop per connection.
+//! The load maker for servers that echo or answer requests: one pinned thread, a closed loop per
+//! connection.
 //!
 //! Each connection keeps `depth` messages under way and sends a new one for each that has come back
 //! whole. Every byte is checked. Latency runs from the turn in which the client could first send a
@@ -17,6 +18,7 @@ mod idle;
 mod pattern;
 mod ready;
 mod ring;
+mod script;
 mod session;
 
 use std::net::SocketAddr;
@@ -25,6 +27,7 @@ use std::time::Duration;
 use crate::uring::{Buffers, Parts};
 
 pub use idle::{Before, settle};
+pub use script::Exchange;
 
 /// How the client meets the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -40,8 +43,8 @@ pub enum Client {
 pub struct Plan {
     /// Connections, all open from the start.
     pub connections: usize,
-    /// Bytes of one message.
-    pub size: usize,
+    /// What is asked, and what has to come back.
+    pub exchange: Exchange,
     /// Messages under way on each connection.
     pub depth: usize,
     /// Time before anything is counted.
@@ -78,7 +81,7 @@ pub struct Outcome<P> {
 /// # Errors
 ///
 /// When the server refuses, closes or resets a connection, falls silent for ten seconds, or sends
-/// back anything else than it was sent.
+/// anything else than is due.
 pub fn run<P: Send>(plan: &Plan, probe: impl Fn() -> P + Send) -> anyhow::Result<Outcome<P>> {
     std::thread::scope(|scope| {
         let client = scope.spawn(|| {
@@ -90,11 +93,12 @@ pub fn run<P: Send>(plan: &Plan, probe: impl Fn() -> P + Send) -> anyhow::Result
 }
 
 fn drive<P>(plan: &Plan, probe: impl Fn() -> P) -> anyhow::Result<Outcome<P>> {
-    let burst = plan.size * plan.depth;
+    let (question, answer) = plan.exchange.sizes();
+    let burst = question.max(answer) * plan.depth;
     let buffer = burst.next_power_of_two().clamp(4096, 65536);
-    let pattern = pattern::Pattern::new(burst.max(buffer));
+    let script = script::Script::new(plan.exchange, burst.max(buffer));
     let streams = connection::open(plan.server, plan.connections)?;
-    let mut session = session::Session::new(plan, &pattern, &streams)?;
+    let mut session = session::Session::new(plan, &script, &streams)?;
     match plan.client {
         Client::Epoll => {
             let mut engine = ready::Ready::new(streams.len(), buffer)?;

@@ -1,20 +1,22 @@
-//! The bytes an echo client sends: every position of every connection's stream can be foretold, so
-//! that each byte that comes back can be checked without remembering it.
+//! The bytes that a connection sends or hears: every position of its stream can be foretold, so that
+//! each byte that comes back can be checked without remembering it.
 
-/// Length after which the stream repeats: a prime, so that no message size divides it.
+/// Length after which the echoed stream repeats: a prime, so that no message size divides it.
 const PERIOD: usize = 65521;
 
 /// An endless stream of bytes, and a position in it per connection.
 #[derive(Debug)]
 pub(super) struct Pattern {
+    /// One period, and after it the beginning of the next.
     bytes: Box<[u8]>,
+    period: usize,
 }
 
 impl Pattern {
-    /// A pattern out of which `longest` bytes can be taken at any position in one piece.
+    /// Any bytes, out of which `longest` can be taken at any position in one piece.
     pub(super) fn new(longest: usize) -> Self {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut bytes: Vec<u8> = (0..PERIOD)
+        let bytes: Vec<u8> = (0..PERIOD)
             .map(|_| {
                 // xorshift64: any bytes will do, as long as neighbours differ
                 state ^= state << 13;
@@ -23,19 +25,24 @@ impl Pattern {
                 (state >> 32) as u8
             })
             .collect();
-        (0..longest).for_each(|i| bytes.push(bytes[i]));
-        Self { bytes: bytes.into() }
+        Self::repeated(&bytes, longest)
+    }
+
+    /// `message` again and again.
+    pub(super) fn repeated(message: &[u8], longest: usize) -> Self {
+        let bytes = message.iter().copied().cycle().take(message.len() + longest).collect();
+        Self { bytes, period: message.len() }
     }
 
     /// Where connection `number` begins: apart from its neighbours, so that mixed-up answers show.
-    pub(super) fn start(number: usize) -> usize {
-        number.wrapping_mul(7919) % PERIOD
+    pub(super) fn start(&self, number: usize) -> usize {
+        number.wrapping_mul(7919) % self.period
     }
 
     /// The position `length` bytes after `position`.
     #[inline]
-    pub(super) fn advance(position: usize, length: usize) -> usize {
-        (position + length) % PERIOD
+    pub(super) fn advance(&self, position: usize, length: usize) -> usize {
+        (position + length) % self.period
     }
 
     /// `length` bytes from `position` on.
@@ -54,14 +61,21 @@ mod tests {
         let pattern = Pattern::new(100);
         let across = pattern.at(PERIOD - 10, 60);
         assert_eq!(&across[..10], pattern.at(PERIOD - 10, 10));
-        assert_eq!(&across[10..], pattern.at(Pattern::advance(PERIOD - 10, 10), 50));
+        assert_eq!(&across[10..], pattern.at(pattern.advance(PERIOD - 10, 10), 50));
+    }
+
+    #[test]
+    fn a_message_is_repeated_for_as_long_as_is_asked() {
+        let pattern = Pattern::repeated(b"abc", 8);
+        assert_eq!(pattern.at(2, 8), b"cabcabca");
+        assert_eq!(pattern.advance(2, 8), 1);
     }
 
     #[test]
     fn connections_do_not_share_their_first_message() {
         let pattern = Pattern::new(64);
         let mut first: Vec<_> =
-            (0..4000).map(|number| pattern.at(Pattern::start(number), 64)).collect();
+            (0..4000).map(|number| pattern.at(pattern.start(number), 64)).collect();
         first.sort_unstable();
         first.dedup();
         assert_eq!(first.len(), 4000);

@@ -37,7 +37,7 @@ impl Ready {
     ) -> anyhow::Result<()> {
         while let Some((position, length)) = next {
             let mut stream = &session.streams[number];
-            next = match stream.write(session.pattern.at(position, length)) {
+            next = match stream.write(session.script.asked().at(position, length)) {
                 Ok(sent) => session.sent(number, sent),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
                     self.stuck[number] = Some((position, length));

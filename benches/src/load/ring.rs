@@ -1,5 +1,5 @@
 //! The engine on a bare ring: multishot recv into provided buffers, sends straight from the
-//! pattern.
+//! script.
 
 use std::collections::VecDeque;
 use std::io;
@@ -27,7 +27,7 @@ pub(super) struct Ring<'run> {
 impl<'run> Ring<'run> {
     /// # Safety
     ///
-    /// `buffers`, and the pattern and streams of every session this engine serves, must be dropped
+    /// `buffers`, and the script and streams of every session this engine serves, must be dropped
     /// after the ring behind `parts`.
     pub(super) unsafe fn new(
         mut parts: Parts<'run>,
@@ -57,11 +57,11 @@ impl<'run> Ring<'run> {
     #[inline]
     fn send(&mut self, session: &Session<'_>, number: usize, piece: Piece) -> anyhow::Result<()> {
         let fd = types::Fd(session.streams[number].as_raw_fd());
-        let bytes = session.pattern.at(piece.0, piece.1);
+        let bytes = session.script.asked().at(piece.0, piece.1);
         let entry = opcode::Send::new(fd, bytes.as_ptr(), bytes.len() as u32)
             .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
             .build();
-        // SAFETY: the pattern is never written and outlives the ring.
+        // SAFETY: the script is never written and outlives the ring.
         unsafe { self.parts.push(&entry.user_data((number as u64) << 8 | SEND))? };
         Ok(())
     }

@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use nix::time::{ClockId, clock_gettime};
 
 use super::connection::Connection;
-use super::pattern::Pattern;
+use super::script::Script;
 use super::{Outcome, Plan};
 
 /// Engines look up this often at the latest, so that a silent server is noticed.
@@ -25,14 +25,14 @@ pub(super) trait Engine {
     fn turn(&mut self, session: &mut Session<'_>) -> anyhow::Result<()>;
 }
 
-/// A piece of the pattern: position and length.
+/// A piece of what is asked: position and length.
 pub(super) type Piece = (usize, usize);
 
 /// All connections of one run.
 #[derive(Debug)]
 pub(super) struct Session<'run> {
     pub(super) plan: &'run Plan,
-    pub(super) pattern: &'run Pattern,
+    pub(super) script: &'run Script,
     pub(super) streams: &'run [TcpStream],
     connections: Vec<Connection>,
     latency: Histogram<u64>,
@@ -46,14 +46,16 @@ pub(super) struct Session<'run> {
 impl<'run> Session<'run> {
     pub(super) fn new(
         plan: &'run Plan,
-        pattern: &'run Pattern,
+        script: &'run Script,
         streams: &'run [TcpStream],
     ) -> anyhow::Result<Self> {
         Ok(Self {
             plan,
-            pattern,
+            script,
             streams,
-            connections: (0..streams.len()).map(|n| Connection::new(n, plan.depth)).collect(),
+            connections: (0..streams.len())
+                .map(|number| Connection::new(script, number, plan.depth))
+                .collect(),
             latency: Histogram::new_with_bounds(1, 60_000_000_000, 3)?,
             begin: Instant::now(),
             now: 0,
@@ -105,7 +107,7 @@ impl<'run> Session<'run> {
 
     /// The first piece of a connection.
     pub(super) fn first(&mut self, number: usize) -> Option<Piece> {
-        self.connections[number].ask(self.plan.depth, self.plan.size, self.now)
+        self.connections[number].ask(self.script, self.plan.depth, self.now)
     }
 
     /// Bytes came back. `Some` is what to send for the messages they completed.
@@ -121,19 +123,19 @@ impl<'run> Session<'run> {
         let (now, latency) = (self.now, &mut self.latency);
         let connection = &mut self.connections[number];
         let whole = connection
-            .received(bytes, self.pattern, self.plan.size, |stamp| {
+            .received(self.script, bytes, |stamp| {
                 latency.saturating_record(now - stamp);
             })
             .with_context(|| format!("connection {number}"))?;
         self.requests += whole as u64;
         self.last_progress = now;
-        Ok(connection.ask(whole, self.plan.size, now))
+        Ok(connection.ask(self.script, whole, now))
     }
 
     /// The kernel took `sent` bytes. `Some` is what to send next.
     #[inline]
     pub(super) fn sent(&mut self, number: usize, sent: usize) -> Option<Piece> {
-        self.connections[number].sent(sent, self.plan.size)
+        self.connections[number].sent(self.script, sent)
     }
 }
 

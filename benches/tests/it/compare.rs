@@ -44,6 +44,15 @@ fn echo_servers_are_compared_and_put_on_record() {
 }
 
 #[test]
+fn servers_of_http_are_compared() {
+    let short = ["--connections=5", "--seconds=0.05", "--warm-up=0.02"];
+    let (text, record) = measured(&[&["http", "--servers=ours,tokio"][..], &short].concat());
+    assert!(text.contains("http, 5 connections, keep-alive"), "{text}");
+    let ratios = &record["comparisons"][0]["ratios"]["cpu_ns_per_request"];
+    assert!(ratios["ours / tokio"]["median"].is_f64(), "{record}");
+}
+
+#[test]
 fn one_server_takes_part_twice_with_different_options() {
     let who = "--servers=floor,floor:few";
     let short = ["--connections=5", "--seconds=0.05", "--option=floor:few=--buffers=2"];

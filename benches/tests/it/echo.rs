@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use benches::load::{self, Before, Client, Plan};
+use benches::load::{self, Before, Client, Exchange, Plan};
 
 use crate::{SERVERS, start};
 
@@ -15,7 +15,7 @@ const EPOLL: &str = env!("CARGO_BIN_EXE_echo_epoll");
 fn plan(server: SocketAddr, client: Client) -> Plan {
     Plan {
         connections: 20,
-        size: 100,
+        exchange: Exchange::Echo(100),
         depth: 3,
         warm_up: Duration::from_millis(20),
         duration: Duration::from_millis(80),
@@ -40,12 +40,16 @@ fn every_server_answers_both_load_makers() {
     }
 }
 
+fn large(plan: Plan) -> Plan {
+    Plan { exchange: Exchange::Echo(40_000), depth: 2, ..plan }
+}
+
 #[test]
 fn messages_larger_than_the_servers_buffer_come_back_whole() {
     for program in SERVERS {
         let server = start(program, &["--buffer=1000"]);
-        check(program, &Plan { size: 40_000, depth: 2, ..plan(server.address, Client::Epoll) });
-        check(program, &Plan { size: 40_000, depth: 2, ..plan(server.address, Client::Uring) });
+        check(program, &large(plan(server.address, Client::Epoll)));
+        check(program, &large(plan(server.address, Client::Uring)));
     }
 }
 

@@ -1,9 +1,10 @@
 //! The measured programs do what they say: servers echo every byte in order, also under pressure
-//! and on both load makers; they announce themselves and end when they should; programs that
+//! and on both load makers, or answer every request; they announce themselves and end when they should; programs that
 //! measure themselves measure what they say; `compare` drives them all.
 
 mod compare;
 mod echo;
+mod http;
 mod life;
 mod programs;
 mod workloads;

@@ -2,11 +2,11 @@
 //!
 //! It builds nothing: the programs are those found beside it.
 
-mod echo;
 mod how;
 mod idle;
 mod once;
 mod rows;
+mod servers;
 
 use std::process::ExitCode;
 
@@ -40,7 +40,9 @@ struct Command {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Echo servers: server CPU per request, latency, throughput
-    Echo(echo::Options),
+    Echo(servers::Echo),
+    /// Servers of HTTP/1.1: server CPU per request, latency, throughput
+    Http(servers::Http),
     /// Echo servers: memory of an idle connection
     Idle(idle::Options),
     /// Executors: spawn, yield, timeout, memory of a sleeping task
@@ -80,6 +82,7 @@ impl What {
     fn name(&self) -> &'static str {
         match self {
             What::Echo(_) => "echo",
+            What::Http(_) => "http",
             What::Idle(_) => "idle",
             What::Exec(_) => "exec",
             What::Sync(_) => "sync",
@@ -96,7 +99,7 @@ impl What {
     /// What is measured by programs that do so themselves.
     fn once(&self) -> Option<(once::Kind, &once::Options)> {
         Some(match self {
-            What::Echo(_) | What::Idle(_) => return None,
+            What::Echo(_) | What::Http(_) | What::Idle(_) => return None,
             What::Exec(options) => (once::EXEC, options),
             What::Sync(options) => (once::SYNC, options),
             What::Files(options) => (once::FILES, options),
@@ -112,13 +115,14 @@ impl What {
     fn has_two_sides(&self) -> bool {
         match self.once() {
             Some((kind, _)) => kind.has_two_sides(),
-            None => matches!(self, What::Echo(_)),
+            None => matches!(self, What::Echo(_) | What::Http(_)),
         }
     }
 
     fn compare(&self, run: &mut Run<'_>) -> anyhow::Result<()> {
         match self {
-            What::Echo(options) => echo::compare(options, run),
+            What::Echo(options) => options.compare(run),
+            What::Http(options) => options.compare(run),
             What::Idle(options) => idle::compare(options, run),
             _ => self.once().map_or(Ok(()), |(kind, options)| kind.compare(options, run)),
         }

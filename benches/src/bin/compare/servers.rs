@@ -1,9 +1,10 @@
-//! `compare echo`: the load maker against each echo server in turn, a fresh server every time.
+//! `compare echo` and `compare http`: the load maker against each server in turn, a fresh server
+//! every time.
 
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use benches::load::{self, Client, Plan};
+use benches::load::{self, Client, Exchange, Plan};
 use benches::process::{Metrics, Participant, Server};
 use benches::report::Column;
 use benches::rounds::Comparison;
@@ -13,16 +14,57 @@ use clap::Args;
 use crate::how::{How, Run, against, count, seconds, subjects};
 
 #[derive(Debug, Args)]
-pub(crate) struct Options {
-    /// Servers by name, as in echo_NAME [default: all that are built]
+pub(crate) struct Echo {
+    /// Bytes of a message
+    #[arg(long, default_value_t = 64, value_parser = count)]
+    size: usize,
+    #[command(flatten)]
+    options: Options,
+}
+
+impl Echo {
+    pub(crate) fn compare(&self, run: &mut Run<'_>) -> anyhow::Result<()> {
+        let about = format!("{} bytes", self.size);
+        let echo = Kind { name: "echo", exchange: Exchange::Echo(self.size), about };
+        compare(&echo, &self.options, run)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Http {
+    #[command(flatten)]
+    options: Options,
+}
+
+impl Http {
+    pub(crate) fn compare(&self, run: &mut Run<'_>) -> anyhow::Result<()> {
+        let about = "keep-alive".to_owned();
+        let http = Kind { name: "http", exchange: Exchange::Http, about };
+        compare(&http, &self.options, run)
+    }
+}
+
+/// What is asked of the servers, whose programs are `NAME_*`.
+struct Kind {
+    name: &'static str,
+    exchange: Exchange,
+    about: String,
+}
+
+impl Kind {
+    fn prefix(&self) -> String {
+        format!("{}_", self.name)
+    }
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    /// Servers by name, as in echo_NAME or http_NAME [default: all that are built]
     #[arg(long, value_delimiter = ',')]
     servers: Vec<String>,
     /// Connections; several make several tables
     #[arg(long, value_delimiter = ',', default_value = "50,1000,4000", value_parser = count)]
     connections: Vec<usize>,
-    /// Bytes of a message
-    #[arg(long, default_value_t = 64, value_parser = count)]
-    size: usize,
     /// Messages under way per connection
     #[arg(long, default_value_t = 1, value_parser = count)]
     depth: usize,
@@ -53,30 +95,34 @@ const COLUMNS: [(&str, &str, f64, usize); 7] = [
     ("rss_bytes", "RSS MiB", 1048576.0, 1),
 ];
 
-pub(crate) fn compare(options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
+fn compare(kind: &Kind, options: &Options, run: &mut Run<'_>) -> anyhow::Result<()> {
     let how = run.how;
-    let servers = subjects(&options.servers, "echo_")?;
+    let servers = subjects(&options.servers, &kind.prefix())?;
     check(options, &servers)?;
     let against = against(how, &servers, &["floor", "tokio"])?;
     run.record.begin()?;
     for &connections in &options.connections {
         let title = format!(
-            "echo, {connections} connections, {} bytes, {} deep, {:?} client{}",
-            options.size,
+            "{}, {connections} connections, {}, {} deep, {:?} client{}",
+            kind.name,
+            kind.about,
             options.depth,
             options.client,
             if options.spin { ", spinning" } else { "" }
         );
         let comparison = Comparison::run(title, &servers, how.schedule(), |server| {
-            measure(server, connections, options, how)
+            measure(kind, server, connections, options, how)
         })?
         .against(&against)
         .with([
             ("connections", connections as f64),
-            ("size", options.size as f64),
             ("depth", options.depth as f64),
             ("seconds", options.seconds),
         ]);
+        let comparison = match kind.exchange {
+            Exchange::Echo(size) => comparison.with([("size", size as f64)]),
+            Exchange::Http => comparison,
+        };
         run.done(comparison, &columns())?;
     }
     Ok(())
@@ -113,7 +159,7 @@ fn columns() -> Vec<Column> {
 
 /// Starts the server; `name` may carry a label, as in floor:small, so that one program can take
 /// part twice with different options.
-fn start(name: &str, options: &Options, how: &How) -> anyhow::Result<Server> {
+fn start(kind: &Kind, name: &str, options: &Options, how: &How) -> anyhow::Result<Server> {
     let life = (options.warm_up + options.seconds).ceil() as u32 + 60;
     let mut arguments = vec!["--core".to_owned(), how.core.to_string()];
     arguments.extend(["--life".to_owned(), life.to_string()]);
@@ -122,19 +168,20 @@ fn start(name: &str, options: &Options, how: &How) -> anyhow::Result<Server> {
     }
     let own = options.option.iter().filter_map(|option| option.split_once('='));
     arguments.extend(own.filter(|(of, _)| *of == name).map(|(_, option)| option.to_owned()));
-    Server::start(Participant::named("echo_", name)?, arguments)
+    Server::start(Participant::named(&kind.prefix(), name)?, arguments)
 }
 
 fn measure(
+    kind: &Kind,
     name: &str,
     connections: usize,
     options: &Options,
     how: &How,
 ) -> anyhow::Result<Metrics> {
-    let server = start(name, options, how)?;
+    let server = start(kind, name, options, how)?;
     let plan = Plan {
         connections,
-        size: options.size,
+        exchange: kind.exchange,
         depth: options.depth,
         warm_up: Duration::from_secs_f64(options.warm_up),
         duration: Duration::from_secs_f64(options.seconds),
