@@ -104,8 +104,8 @@ impl Builder {
         self
     }
 
-    /// How long to look for work before parking. It adapts: where looking brings nothing it is
-    /// done rarely. Zero, the default, parks at once.
+    /// How long to look for work before parking, once what was submitted is handed over. It
+    /// adapts: where looking brings nothing it is done rarely. Zero, the default, parks at once.
     pub fn spin(mut self, limit: Duration) -> Self {
         self.spin = limit;
         self

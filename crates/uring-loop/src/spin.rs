@@ -27,6 +27,11 @@ impl Spin {
         Spin { limit, skip: Cell::new(0), penalty: Cell::new(1) }
     }
 
+    /// Whether the next [`until`](Self::until) looks at all.
+    pub(crate) fn is_next(&self) -> bool {
+        !self.limit.is_zero() && self.skip.get() == 0
+    }
+
     /// Looks until `found` or the limit is reached. `true`: found.
     pub(crate) fn until(&self, mut found: impl FnMut() -> bool) -> bool {
         if self.limit.is_zero() {

@@ -21,6 +21,11 @@ impl Core {
         if self.clock.is_virtual() && self.may_jump() {
             return self.enter_or_jump();
         }
+        // What was submitted is handed over before a spin: else that would keep it waiting, and
+        // find nothing.
+        if self.spin.is_next() && self.driver.unsubmitted() && !mutant!("spins-before-it-submits") {
+            return self.enter_kernel(Wait::Poll);
+        }
         if self.spin.until(|| self.driver.glance().any() || self.door.inbox.knocked())
             || !self.door.inbox.try_sleep()
         {

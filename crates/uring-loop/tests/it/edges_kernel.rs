@@ -73,6 +73,19 @@ extern "C" fn on_signal(_: libc::c_int) {
 
 /// A wait that a signal ends is EINTR. It goes on, and nothing turns round it.
 #[test]
+fn what_was_submitted_does_not_wait_for_a_spin() {
+    in_child("edges_kernel::what_was_submitted_does_not_wait_for_a_spin", || {
+        let spin = Duration::from_secs(3600);
+        let mut event_loop = EventLoop::builder().spin(spin).build().expect("a ring");
+        run(&mut event_loop, async {
+            for _ in 0..10 {
+                Driver::current().submit(Nop).await.expect("nothing to fail");
+            }
+        });
+    });
+}
+
+#[test]
 fn signals_that_interrupt_the_wait_are_nothing_but_a_turn() {
     in_child("edges_kernel::signals_that_interrupt_the_wait_are_nothing_but_a_turn", || {
         // SAFETY: the handler only touches an atomic; no SA_RESTART, and the rest is empty.
