@@ -1,0 +1,28 @@
+//! The guide for rustdoc: every block of Rust in a chapter is compiled and run as a test.
+//!
+//! Each chapter is an item of its own, so that a block that fails is named by its chapter. That all
+//! chapters are here is checked by `tests/it/chapters.rs`. There is nothing else in this crate.
+
+macro_rules! chapters {
+    ($($chapter:ident = $file:literal;)*) => {
+        $(
+            #[cfg(doctest)]
+            #[doc = include_str!($file)]
+            pub struct $chapter;
+        )*
+    };
+}
+
+chapters! {
+    Contents = "../README.md";
+    ChoosingAModel = "../choosing-a-model.md";
+    FirstServer = "../first-server.md";
+    Cancellation = "../cancellation.md";
+    Sharding = "../sharding.md";
+    CpuBoundWork = "../cpu-bound-work.md";
+    Testing = "../testing.md";
+    Observability = "../observability.md";
+    Deployment = "../deployment.md";
+    FromAsyncio = "../from-asyncio.md";
+    FromTokio = "../from-tokio.md";
+}
