@@ -1,5 +1,5 @@
-//! Just enough of Markdown: prose without code, links, headings and the anchors that GitHub makes of
-//! them.
+//! Just enough of Markdown: prose without code, links, headings and the anchors that GitHub makes
+//! of them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -111,8 +111,9 @@ fn links_are_found_outside_of_code_alone() {
 
 #[test]
 fn anchors_are_those_of_github() {
-    let text = "# Coming from asyncio\n## Or something else?\n### `a::b`, twice\n## Or something else\n\
-                #no heading\n```sh\n# a comment\n```\n## [0.1.0] - unreleased\n";
+    let text = "# Coming from asyncio\n## Or something else?\n### `a::b`, twice\n\
+                ## Or something else\n#no heading\n```sh\n# a comment\n```\n\
+                ## [0.1.0] - unreleased\n";
     let expected = [
         "coming-from-asyncio",
         "or-something-else",
