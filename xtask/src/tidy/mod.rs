@@ -2,11 +2,13 @@
 //!
 //! Each rule is a small function with a test on a made-up text. What may stand where is in the
 //! tables of `rules.rs`, the place to edit when a new file needs unsafe code; `files.rs` has the
-//! rules about one file, `tree.rs` those about the whole workspace.
+//! rules about one file, `tree.rs` those about the whole workspace, `manifests.rs` those about what
+//! a crate needs to be shipped.
 
 mod files;
 mod layers;
 mod lex;
+mod manifests;
 mod rules;
 mod source;
 mod tree;
@@ -104,6 +106,7 @@ pub(crate) fn check(root: &Path, packages: &[Package]) -> Result<Findings> {
     let mut all: Vec<_> = sources.iter().flat_map(files::check).collect();
     all.extend(sources.iter().flat_map(layers::check));
     all.extend(tree::check(root, packages, &sources)?);
+    all.extend(manifests::check(root, packages)?);
     all.sort();
     Ok(Findings { files: sources.len(), all })
 }

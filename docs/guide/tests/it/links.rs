@@ -1,4 +1,5 @@
-//! Every link between files of the workspace leads to a file, and to a heading in it.
+//! Every link between files of the workspace leads to a file, and to a heading in it; every example
+//! that a page has one run is there.
 
 use std::fs;
 use std::path::Path;
@@ -41,6 +42,42 @@ fn every_link_leads_somewhere() {
     }
     assert!(count > 100, "only {count} links were looked at");
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// The examples that a page names, as `--example NAME`.
+fn examples(text: &str) -> Vec<String> {
+    let behind = text.match_indices("--example").map(|(at, word)| &text[at + word.len()..]);
+    let behind = behind.filter(|rest| rest.starts_with(char::is_whitespace));
+    // The name may stand in the next line.
+    let name = |rest: &str| {
+        let rest = rest.trim_start();
+        rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+    };
+    behind.map(name).filter(|name| !name.is_empty() && name != "NAME").collect()
+}
+
+#[test]
+fn every_example_that_a_page_has_one_run_exists() {
+    let crates = ["uring-loop", "shard", "pool"].map(|name| root().join("crates").join(name));
+    let is_there = |name: &str| {
+        let files = [format!("examples/{name}.rs"), format!("examples/{name}/main.rs")];
+        crates.iter().any(|folder| files.iter().any(|file| folder.join(file).is_file()))
+    };
+    let mut count = 0;
+    for page in pages() {
+        for name in examples(&fs::read_to_string(&page).expect("readable")) {
+            count += 1;
+            assert!(is_there(&name), "{}: there is no example {name}", page.display());
+        }
+    }
+    assert!(count > 20, "only {count} examples were looked at");
+}
+
+#[test]
+fn examples_are_found_over_the_end_of_a_line() {
+    let text =
+        "`cargo run --example\nmillion`, `--example NAME`, `--examples`, `--example 05_tasks`";
+    assert_eq!(examples(text), ["million", "05_tasks"]);
 }
 
 #[test]
