@@ -31,6 +31,8 @@ pub(crate) trait Backing<R>: Send + Sync {
     fn watch(&self, watcher: Watcher) -> Option<Watcher>;
     /// On a worker of the job's own pool, runs it here if it is pending. Returns whether it did.
     fn help(&self) -> bool;
+    /// Panics if this thread may not block for the job: see `process/telling.rs`.
+    fn refuse_to_wait_if_told(&self) {}
 }
 
 /// Where a job is in its life.
@@ -102,6 +104,11 @@ impl<R> Job<R> {
     /// # Errors
     ///
     /// The job's own fate, see [`JobError`].
+    ///
+    /// # Panics
+    ///
+    /// In a function given to [`on_done`](Self::on_done), for another job of the same process pool
+    /// that has not ended.
     pub fn wait(self) -> Result<R, JobError> {
         self.backing.wait(None).expect("a wait without deadline ends with the job")
     }
@@ -143,6 +150,10 @@ impl<R> Job<R> {
     /// ended already. Functions given one after the other are called in that order. `f` should be
     /// short: for a process pool other results wait meanwhile. A panic in it is printed and
     /// dropped.
+    ///
+    /// `f` may submit jobs, kill them, and drop the pool (which then ends by itself, later). It
+    /// cannot wait for another job of the same process pool: its own thread may be the one that
+    /// would bring the result, so such a wait panics.
     ///
     /// The state says whether it was cancelled; the result stays in the job.
     ///

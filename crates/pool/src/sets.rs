@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::JobError;
 use crate::job::{Job, JobState};
+use crate::process::is_telling_some;
 use crate::stream::{ResultStream, Source};
 use crate::watch::{self, Arrivals};
 
@@ -64,6 +65,7 @@ pub fn wait<R>(
 ) -> Waited<R> {
     let jobs: Vec<Job<R>> = jobs.into_iter().collect();
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    refuse_if_told(jobs.iter());
     let arrivals = watch_all(&jobs);
     let (mut left, mut next) = (jobs.len(), 0);
     let enough = |number: usize| match until {
@@ -87,6 +89,13 @@ pub fn wait<R>(
     let over = |job: &Job<R>| matches!(job.state(), JobState::Done | JobState::Cancelled);
     let (done, pending) = jobs.into_iter().partition(over);
     Waited { done, pending }
+}
+
+/// Before blocking for some of them.
+fn refuse_if_told<'a, R: 'a>(jobs: impl Iterator<Item = &'a Job<R>>) {
+    if is_telling_some() {
+        jobs.for_each(|job| job.backing().refuse_to_wait_if_told());
+    }
 }
 
 fn watch_all<R>(jobs: &[Job<R>]) -> Arc<Arrivals> {
@@ -192,6 +201,7 @@ impl<R> AsCompleted<R> {
         }
         let unfinished = Unfinished { left: self.left, total: self.jobs.len() };
         let deadline = Instant::now().checked_add(limit);
+        refuse_if_told(self.jobs.iter().flatten());
         let number = self.arrivals.take(deadline).ok_or(unfinished)?;
         Ok(Some(self.give(number)))
     }
@@ -222,6 +232,7 @@ impl<R> Iterator for AsCompleted<R> {
         let number = match self.arrivals.try_take() {
             Some(number) => number,
             None => {
+                refuse_if_told(self.jobs.iter().flatten());
                 self.help();
                 self.arrivals.take(None).expect("a wait without deadline ends with a job")
             }

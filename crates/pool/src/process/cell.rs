@@ -27,6 +27,7 @@ use super::hub::Hub;
 use super::page::Page;
 use super::reapers::Waiter;
 use super::shared;
+use super::telling;
 use crate::error::{JobError, Limit, Poisoned, WorkerDeath};
 use crate::job::{Backing, JobState, Outcome, TAKEN};
 use crate::options::{JobOptions, Label};
@@ -180,11 +181,15 @@ impl Cell {
             self.hub.reapers.no_longer_awaited();
         }
         let kick = waiter.is_some_and(|waiter| waiter.finish());
-        if let Some(waker) = waker {
-            // A waker that panics is not to cost the others theirs.
-            let _ = panics::catch(|| waker.wake());
+        if waker.is_some() || !watchers.is_empty() {
+            telling::tell(self.hub.id, || {
+                if let Some(waker) = waker {
+                    // A waker that panics is not to cost the others theirs.
+                    let _ = panics::catch(|| waker.wake());
+                }
+                watchers.tell(state);
+            });
         }
-        watchers.tell(state);
         kick
     }
 
@@ -320,6 +325,7 @@ impl Cell {
             if let Some(outcome) = slot.take() {
                 return Some(outcome);
             }
+            telling::refuse_to_wait(self.hub.id);
             let waiter = Arc::new(Waiter::default());
             slot.waiter = Some(Arc::clone(&waiter));
             waiter
@@ -422,6 +428,10 @@ impl<R> Backing<R> for Remote<R> {
 
     fn help(&self) -> bool {
         false
+    }
+
+    fn refuse_to_wait_if_told(&self) {
+        telling::refuse_to_wait(self.cell.hub.id);
     }
 }
 

@@ -28,6 +28,7 @@ use super::link::{Sentence, Worker};
 #[cfg(doc)]
 use super::page::DEPTH;
 use super::reapers::{Reapers, Waiter};
+use super::telling;
 use crate::deadlines::Deadlines;
 use crate::error::JobError;
 use crate::job::Outcome;
@@ -384,9 +385,12 @@ impl Hub {
         drop(over.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Whether the caller is one of the pool's threads: a waker may run anything, even drop the
-    /// pool, and a thread cannot wait for itself.
+    /// Whether the caller keeps one of the threads that bring the pool to its end: a waker may run
+    /// anything, even drop the pool, and a thread cannot wait for itself.
     fn on_own_thread(&self) -> bool {
+        if telling::is_telling(self.id) {
+            return true;
+        }
         let here = std::thread::current().id();
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         threads.iter().any(|handle| handle.thread().id() == here)

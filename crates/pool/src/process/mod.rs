@@ -1,10 +1,10 @@
 //! `ProcessPool`: an executor whose workers are processes.
 //!
 //! Parent's side: `hub` (queue, replies), `dispatch` (who gets what), `link` (one worker's line),
-//! `receive` (what it answers), `call` and `cell` (one job), `reapers` (who collects), `doorbell`,
-//! `supervisor`, `spawn`, `statistics`. Worker's side: `init`, `worker`, `limits`. Both: `ship` and
-//! `image` (functions), `codec` and `wire` (bytes), `claim`, `diary`, `ring` and `page` (shared
-//! memory), `sys`.
+//! `receive` (what it answers), `call` and `cell` (one job), `reapers` (who collects), `telling`
+//! (who hears of it), `doorbell`, `supervisor`, `spawn`, `statistics`. Worker's side: `init`,
+//! `worker`, `limits`. Both: `ship` and `image` (functions), `codec` and `wire` (bytes), `claim`,
+//! `diary`, `ring` and `page` (shared memory), `sys`.
 
 mod builder;
 mod call;
@@ -33,6 +33,7 @@ mod spawn;
 mod statistics;
 mod supervisor;
 mod sys;
+mod telling;
 mod wire;
 mod worker;
 
@@ -50,6 +51,7 @@ use hub::Hub;
 pub use init::init;
 pub use shared::{SharedBuf, SharedBufMut};
 pub use statistics::{PoolState, Statistics, WorkerState, WorkerStatistics};
+pub(crate) use telling::is_telling_some;
 
 use crate::error::JobError;
 use crate::executor::{Executor, Task, Wire};
@@ -70,11 +72,14 @@ use crate::options::JobOptions;
 /// with the environment and working directory the parent has then, but with none of its memory:
 /// what the parent's globals hold they do not see. Handing over a job costs some microseconds, and
 /// waking a sleeping worker more, so let a job take longer, or use [`map`](ProcessPool::map), which
-/// sends items in chunks.
+/// sends items in chunks. Bytes by the megabyte go in a [`SharedBuf`]: they are not encoded.
 ///
 /// Dropping the pool is `shutdown(true, false)`: it waits for the jobs that were submitted. (While
 /// a panic unwinds it cancels those no worker has started.) Workers do not outlive the parent,
 /// however that ends.
+///
+/// A program that forks itself, into the background say, makes its pools afterwards: a pool's
+/// threads and workers stay with the process that made it.
 ///
 /// # Examples
 ///

@@ -8,7 +8,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use pool::{Doorbell, JobError, JobState, ProcessPool, ThreadPool};
+use pool::{
+    Doorbell, JobError, JobState, ProcessPool, ThreadPool, WaitUntil, WorkerState, as_completed,
+    wait,
+};
 
 use crate::support::{
     Flag, block_on, collectors_of, death_of, eventually, processes, raise_then_wait,
@@ -27,6 +30,9 @@ crate::tests![
     an_awaited_job_can_be_dropped_and_awaited_again,
     a_waker_may_submit_and_cancel,
     a_death_wakes_those_who_wait_and_await,
+    what_is_told_of_an_end_cannot_wait_for_another,
+    what_is_told_of_an_end_can_take_what_has_ended,
+    a_pool_dropped_by_what_is_told_of_an_end_ends,
 ];
 
 fn square(n: u64) -> u64 {
@@ -271,5 +277,82 @@ fn a_death_wakes_those_who_wait_and_await() {
         let dead: Result<(), JobError> = block_on(job);
         death_of(dead);
         drop(bell);
+    }
+}
+
+/// The message of a panic, if `f` panics.
+fn panic_in<T>(f: impl FnOnce() -> T) -> Option<String> {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
+    caught.err().map(|payload| match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => payload.downcast::<&str>().unwrap().to_string(),
+    })
+}
+
+fn what_is_told_of_an_end_cannot_wait_for_another() {
+    let pool = Arc::new(processes(2));
+    // It waits by itself, in a set, and in the order of their ends; on whatever thread it is told:
+    // one that waits, the collector, the supervisor.
+    for case in 0..6 {
+        let (started, go_on) = (Flag::new("told-started"), Flag::new("told-go-on"));
+        let other = pool.submit(raise_then_wait, (started.0.clone(), go_on.0.clone()));
+        let (tell, told) = std::sync::mpsc::channel();
+        let job = match case {
+            5 => pool.submit(|| std::process::abort(), ()),
+            _ => pool.submit(|| std::thread::sleep(Duration::from_millis(20)), ()),
+        };
+        job.on_done(move |_| {
+            let message = panic_in(|| match case % 3 {
+                0 => drop(other.wait()),
+                1 => drop(wait([other], WaitUntil::AllCompleted, None)),
+                _ => drop(as_completed([other]).next()),
+            });
+            tell.send(message).unwrap();
+        });
+        if case < 3 {
+            job.wait().unwrap();
+        } else {
+            drop(job);
+        }
+        let message = told.recv().unwrap().expect("it panics");
+        assert!(message.contains("same process pool"), "{case}: {message}");
+        go_on.raise();
+        eventually("the other one ends", || {
+            pool.statistics().workers.iter().all(|worker| worker.state == WorkerState::Idle)
+        });
+    }
+    assert_eq!(pool.submit(square, (3,)).wait(), Ok(9));
+}
+
+fn what_is_told_of_an_end_can_take_what_has_ended() {
+    let (pool, elsewhere) = (processes(1), ThreadPool::new());
+    let first = pool.submit(square, (2,));
+    let (tell, told) = std::sync::mpsc::channel();
+    let second = pool.submit(square, (3,));
+    let near = elsewhere.spawn(|| std::thread::sleep(Duration::from_millis(20)));
+    second.on_done(move |_| {
+        // One worker: the first has ended. And jobs of another pool are somebody else's to bring.
+        tell.send((first.wait(), near.wait())).unwrap();
+    });
+    assert_eq!(told.recv().unwrap(), (Ok(4), Ok(())));
+    assert_eq!(second.wait(), Ok(9));
+}
+
+fn a_pool_dropped_by_what_is_told_of_an_end_ends() {
+    let slow = |milliseconds: u64| std::thread::sleep(Duration::from_millis(milliseconds));
+    for waits in [true, false] {
+        let pool = Arc::new(processes(2));
+        let other = pool.submit(slow, (200,));
+        let job = pool.submit(slow, (20,));
+        let (tell, told) = std::sync::mpsc::channel();
+        job.on_done(move |_| {
+            drop(pool);
+            tell.send(()).unwrap();
+        });
+        if waits {
+            assert_eq!(job.wait(), Ok(()));
+        }
+        told.recv().unwrap();
+        assert_eq!(other.wait(), Ok(()));
     }
 }
