@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::wire::MAX_PAYLOAD;
+use super::wire::{self, MAX_PAYLOAD};
 use crate::error::{JobError, Panic};
 use crate::job::Outcome;
 use crate::map::Chunk;
@@ -60,9 +60,7 @@ pub(crate) fn append<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), S
     });
     let problem = match written {
         Ok(Ok(())) if out.len() <= MAX_PAYLOAD => return Ok(()),
-        Ok(Ok(())) => {
-            format!("it takes {} bytes, more than the limit of {MAX_PAYLOAD}", out.len() - before)
-        }
+        Ok(Ok(())) => wire::too_large(out.len() - before),
         Ok(Err(error)) => error,
         Err(caught) => format!("its Serialize panicked: {}", caught.message),
     };

@@ -170,6 +170,7 @@ impl SharedBufMut {
     ///
     /// What keeps the system from making it: too many descriptors, or no room for a mapping of this
     /// size. (Memory is taken as it is written to.)
+    #[doc(alias = "alloc")]
     pub fn new(length: usize) -> io::Result<SharedBufMut> {
         let memory = Memory::create(length).map_err(|error| {
             io::Error::new(
@@ -227,6 +228,7 @@ impl SharedBuf {
     /// # Errors
     ///
     /// As [`SharedBufMut::new`] and [`SharedBufMut::freeze`].
+    #[doc(alias = "share")]
     pub fn copy_of(bytes: &[u8]) -> io::Result<SharedBuf> {
         let mut buffer = SharedBufMut::new(bytes.len())?;
         buffer.copy_from_slice(bytes);

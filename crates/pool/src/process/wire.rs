@@ -19,6 +19,15 @@ use std::ops::Range;
 pub(crate) const HEADER: usize = 24;
 /// Largest arguments or result, in bytes: a sane bound to check, not a memory limit.
 pub(crate) const MAX_PAYLOAD: usize = 1 << 30;
+
+/// What to say of so many bytes, which are more than [`MAX_PAYLOAD`].
+pub(crate) fn too_large(bytes: usize) -> String {
+    format!(
+        "it takes {bytes} bytes, more than the limit of {MAX_PAYLOAD}: a SharedBuf can hold as \
+         many as there is memory for, and is not copied"
+    )
+}
+
 /// First word of the handshake: "uPool" and the version of this protocol.
 pub(crate) const GREETING: u64 = u64::from_le_bytes(*b"uPool\0\0\x03");
 /// The most payload, in bytes, that goes by a ring.

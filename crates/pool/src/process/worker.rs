@@ -27,7 +27,7 @@ use super::shared::{self, Memory};
 use super::ship::{self, Desk};
 use super::spawn::Hello;
 use super::sys::{self, Arrived};
-use super::wire::{GREETING, Header, Inbox, Kind, MAX_PAYLOAD, TIMED};
+use super::wire::{self, GREETING, Header, Inbox, Kind, MAX_PAYLOAD, TIMED};
 use crate::error::Panic;
 use crate::panics;
 
@@ -258,8 +258,7 @@ fn call(entry: u64, arguments: &[u8], out: &mut Vec<u8>, desk: &dyn Desk) -> Kin
     if out.len() <= MAX_PAYLOAD {
         return kind;
     }
-    let text = format!("it takes {} bytes, more than the limit of {MAX_PAYLOAD}", out.len());
-    *out = text.into_bytes();
+    *out = wire::too_large(out.len()).into_bytes();
     Kind::ResultRefused
 }
 
