@@ -100,6 +100,8 @@ pub use thread::{Scope, ScopedJob, ThreadPool, ThreadPoolBuilder};
 
 /// A `main` that calls [`init`] first.
 ///
+/// One that is `async` keeps the attribute of its runtime: `init` is called before that starts.
+///
 /// # Examples
 ///
 /// ```
@@ -111,8 +113,27 @@ pub use thread::{Scope, ScopedJob, ThreadPool, ThreadPoolBuilder};
 ///     }
 /// }
 /// ```
+///
+/// ```
+/// pool::main! {
+///     #[tokio::main(flavor = "current_thread")]
+///     async fn main() -> std::io::Result<()> {
+///         let pool = pool::ProcessPool::new()?;
+///         assert_eq!(pool.submit(|n: u32| n + 1, (1,)).await, Ok(2));
+///         Ok(())
+///     }
+/// }
+/// ```
 #[macro_export]
 macro_rules! main {
+    ($(#[$attribute:meta])* async fn main() $(-> $output:ty)? $body:block) => {
+        fn main() $(-> $output)? {
+            $crate::init();
+            $(#[$attribute])*
+            async fn __main_after_init() $(-> $output)? $body
+            __main_after_init()
+        }
+    };
     ($(#[$attribute:meta])* fn main() $(-> $output:ty)? $body:block) => {
         $(#[$attribute])*
         fn main() $(-> $output)? {
