@@ -147,6 +147,12 @@ const RUNNABLE: &[Runnable] = &[
     },
     Runnable {
         package: "pool",
+        name: "gzip_folder",
+        args: &["crates/pool/tests/data", "target/gzip_folder"],
+        says: &["crates/pool/tests/data/s000_primes.txt"],
+    },
+    Runnable {
+        package: "pool",
         name: "misfits",
         args: &["2000"],
         says: &["2000 of 2000 other jobs finished with the right answer", "5 workers died"],

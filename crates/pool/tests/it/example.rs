@@ -1,7 +1,8 @@
 //! The examples: the golden output of `primes`, with every flag, and numbers that are hard to
-//! check; what `misfits` and `checksums` say.
+//! check; what `misfits`, `checksums` and `gzip_folder` say and write.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
@@ -12,6 +13,8 @@ crate::tests![
     primes_counts_with_progress,
     misfits_cost_themselves_only,
     checksums_are_those_of_gzip,
+    compressed_files_are_good_for_gzip,
+    what_cannot_be_compressed_is_named,
 ];
 
 const GOLDEN: &str = include_str!("../data/s000_primes.txt");
@@ -97,10 +100,13 @@ fn primes_refuses_unknown_flags() {
 fn primes_counts_with_progress() {
     for flag in ["--threads", "--processes=2"] {
         let mut args: Vec<&str> = flag.split('=').collect();
-        args.extend(["--upto", "100000"]);
+        args.extend(["--upto", "1000000"]);
         let output = primes(&args);
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), "9592 primes up to 100000\n");
-        assert!(String::from_utf8(output.stderr).unwrap().contains("\r100 % of 100000 numbers"));
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "78498 primes up to 1000000\n");
+        let shown = String::from_utf8(output.stderr).unwrap();
+        assert!(shown.contains("\r100 % of 1000000 numbers"), "{shown}");
+        // In between, too.
+        assert!(shown.matches('\r').count() > 20, "{shown}");
     }
 }
 
@@ -122,16 +128,91 @@ fn misfits_cost_themselves_only() {
     }
 }
 
+/// A folder with files of many kinds, and their names.
+struct Folder {
+    path: PathBuf,
+    names: Vec<&'static str>,
+}
+
+impl Folder {
+    fn with_files(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("pool-{name}-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        let lines: String = (0..150_000).map(|n| format!("line {n} of some text\n")).collect();
+        let mut state = 1u64;
+        let noise = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 56) as u8
+        });
+        // Several blocks, nothing, a whole one, and what only grows when it is compressed.
+        fs::write(path.join("text"), lines).unwrap();
+        fs::write(path.join("empty"), "").unwrap();
+        fs::write(path.join("block of zeros"), vec![0; 1 << 20]).unwrap();
+        fs::write(path.join("noise"), noise.take(1_500_000).collect::<Vec<u8>>()).unwrap();
+        fs::create_dir(path.join("not a file")).unwrap();
+        Folder { path, names: vec!["block of zeros", "empty", "noise", "text"] }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+fn gzip(flag: &str, file: &Path) -> Vec<u8> {
+    let output = Command::new("gzip").arg(flag).arg(file).output().unwrap();
+    assert!(output.status.success(), "gzip {flag} {}: {output:?}", file.display());
+    output.stdout
+}
+
 fn checksums_are_those_of_gzip() {
-    let folder = std::env::temp_dir().join(format!("pool-checksums-{}", std::process::id()));
-    std::fs::create_dir(&folder).unwrap();
-    // The check value of CRC-32, and nothing.
-    std::fs::write(folder.join("digits"), "123456789").unwrap();
-    std::fs::write(folder.join("empty"), "").unwrap();
-    std::fs::create_dir(folder.join("not a file")).unwrap();
-    let output = Command::new(program("checksums")).arg(&folder).output().unwrap();
+    let folder = Folder::with_files("checksums");
+    // The check value of CRC-32.
+    fs::write(folder.path.join("digits"), "123456789").unwrap();
+    let output = Command::new(program("checksums")).arg(&folder.path).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    let path = folder.display();
-    std::fs::remove_dir_all(&folder).unwrap();
-    assert_eq!(said, format!("cbf43926  {path}/digits\n00000000  {path}/empty\n"));
+    assert!(said.contains(&format!("cbf43926  {}/digits\n", folder.path.display())), "{said}");
+    for name in &folder.names {
+        let file = folder.path.join(name);
+        // The last eight bytes of a gzip file are this sum and a length, least byte first.
+        let packed = gzip("-c", &file);
+        let sum: [u8; 4] = packed[packed.len() - 8..][..4].try_into().unwrap();
+        let line = format!("{:08x}  {}\n", u32::from_le_bytes(sum), file.display());
+        assert!(said.contains(&line), "{line} is not in {said}");
+    }
+    assert_eq!(said.lines().count(), folder.names.len() + 1);
+}
+
+fn compressed_files_are_good_for_gzip() {
+    let folder = Folder::with_files("gzip");
+    let packed = folder.path.join("deep/packed");
+    let mut command = Command::new(program("gzip_folder"));
+    let output = command.arg(&folder.path).arg(&packed).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    for name in &folder.names {
+        let (plain, packed) = (folder.path.join(name), packed.join(format!("{name}.gz")));
+        gzip("-t", &packed);
+        assert!(gzip("-dc", &packed) == fs::read(&plain).unwrap(), "{name} is another");
+    }
+    let size = |path: PathBuf| fs::metadata(path).unwrap().len();
+    assert!(size(packed.join("text.gz")) * 3 < size(folder.path.join("text")));
+    assert_eq!(fs::read_dir(&packed).unwrap().count(), folder.names.len());
+}
+
+fn what_cannot_be_compressed_is_named() {
+    let folder = Folder::with_files("refused");
+    // It opens, and has nothing to read at its begin.
+    std::os::unix::fs::symlink("/proc/self/mem", folder.path.join("memory")).unwrap();
+    let packed = folder.path.join("packed");
+    let cases = [
+        (Path::new("/nowhere"), packed.as_path(), "gzip_folder: /nowhere: "),
+        (&folder.path, Path::new("/proc/nowhere"), "gzip_folder: /proc/nowhere: "),
+        (&folder.path, &packed, "/memory: Input/output error"),
+    ];
+    for (from, to, expected) in cases {
+        let output = Command::new(program("gzip_folder")).args([from, to]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(expected), "{expected}: {said}");
+    }
 }
