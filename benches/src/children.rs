@@ -3,12 +3,11 @@
 //! A child has the core of its parent: what is counted as time is the work of both, one after the
 //! other, and CPU time is the parent's alone.
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 
-use crate::once::{self, Length};
-use crate::pin;
+use crate::once::OnOneCore;
 use crate::process::print_metrics;
-use crate::spent::Spent;
+use crate::spent::{Begin, Spent};
 
 /// One way to run children. Every function builds its runtime, and tells what its children took.
 #[derive(Debug, Clone, Copy)]
@@ -30,18 +29,6 @@ pub const SPEAKER: (&str, &str) = ("/bin/echo", "hello");
 /// What it says.
 pub const SPEECH: &[u8] = b"hello\n";
 
-/// Measures starting children and waiting for them, and prints one line of JSON.
-#[derive(Debug, Parser)]
-struct Options {
-    #[command(subcommand)]
-    what: What,
-    #[command(flatten)]
-    length: Length,
-    /// Core to run on
-    #[arg(long, default_value_t = 0, global = true)]
-    core: usize,
-}
-
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum What {
     /// One child after the other
@@ -52,15 +39,29 @@ enum What {
     Output,
 }
 
+/// Does something with a child, `count` times, one after the other.
+///
+/// # Cancel safety
+///
+/// None: the child it was about would be left to whoever runs it.
+pub async fn one_by_one<F>(count: u64, child: impl Fn() -> F) -> Spent
+where
+    F: Future<Output = ()>,
+{
+    let begin = Begin::now();
+    for _ in 0..count {
+        child().await;
+    }
+    begin.spent()
+}
+
 /// The whole of a `child_*` program.
 ///
 /// # Errors
 ///
 /// When pinning is refused.
 pub fn main(peer: Peer) -> anyhow::Result<()> {
-    let options = Options::parse();
-    once::limit_life();
-    pin::to_core(options.core)?;
+    let options = OnOneCore::begin()?;
     let way = match options.what {
         What::One => peer.one,
         What::Many => peer.many,

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 
-use crate::once::{self, Length};
+use crate::once::OnOneCore;
 use crate::process::print_metrics;
-use crate::{pin, usage};
+use crate::usage;
 
 /// One executor. Every function builds its own, on the calling thread, which is pinned already, and
 /// does its work in a spawned task: the future given to `block_on` is a special case in some.
@@ -94,18 +94,6 @@ pub fn count_asleep() -> usize {
     ASLEEP.load(Ordering::Relaxed)
 }
 
-/// Measures one thing about an executor and prints one line of JSON.
-#[derive(Debug, Parser)]
-struct Options {
-    #[command(subcommand)]
-    what: What,
-    #[command(flatten)]
-    length: Length,
-    /// Core to run on
-    #[arg(long, default_value_t = 0, global = true)]
-    core: usize,
-}
-
 #[derive(Debug, Subcommand)]
 enum What {
     /// Spawn and join a task, one after the other
@@ -136,9 +124,7 @@ enum What {
 ///
 /// When pinning or reading the memory is refused.
 pub fn main(peer: Peer) -> anyhow::Result<()> {
-    let options = Options::parse();
-    once::limit_life();
-    pin::to_core(options.core)?;
+    let options = OnOneCore::begin()?;
     match options.what {
         What::Spawn => print_metrics([("ns", options.length.nanoseconds_per_unit(peer.spawn))]),
         What::SpawnMany => {

@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::companion::Companion;
-use crate::once::{self, Length};
+use crate::once::{self, Length, TwoCores};
 use crate::pin;
 use crate::process::print_metrics;
 use crate::spent::Spent;
@@ -96,12 +96,8 @@ struct Options {
     what: What,
     #[command(flatten)]
     duration: Length,
-    /// Core to run on
-    #[arg(long, default_value_t = 0, global = true)]
-    core: usize,
-    /// Core of the other side
-    #[arg(long, default_value_t = 1, global = true)]
-    other_core: usize,
+    #[command(flatten)]
+    cores: TwoCores,
     /// Bytes of a line, its end included
     #[arg(
         long,
@@ -138,7 +134,7 @@ pub fn main(peer: Peer) -> anyhow::Result<()> {
         What::ReadLine => Some(peer.read_line),
         What::Lines => peer.lines,
         What::OtherWrites => {
-            pin::to_core(options.other_core)?;
+            pin::to_core(options.cores.other_core)?;
             return write(options.unix, line);
         }
     };
@@ -146,7 +142,7 @@ pub fn main(peer: Peer) -> anyhow::Result<()> {
         print_metrics([]);
         return Ok(());
     };
-    pin::to_core(options.core)?;
+    pin::to_core(options.cores.core)?;
     let per_unit = options.duration.spent_per_unit(|count| {
         let mut other = other_side(&options)?;
         let address = other.line()?;
@@ -165,7 +161,7 @@ pub fn main(peer: Peer) -> anyhow::Result<()> {
 fn other_side(options: &Options) -> anyhow::Result<Companion> {
     let words = [
         "other-writes".to_owned(),
-        format!("--other-core={}", options.other_core),
+        format!("--other-core={}", options.cores.other_core),
         format!("--length={}", options.length),
     ];
     let unix = options.unix.then(|| "--unix".to_owned());

@@ -3,6 +3,7 @@
 //! A program gives up to four functions over a pair of cores and calls [`main`]: "loops" are two
 //! executors on two threads, each pinned to its core; floors are two bare threads.
 
+pub mod channel;
 pub mod ours;
 pub mod processes;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::once::{self, Length};
+use crate::once::{self, Length, TwoCores};
 use crate::process::print_metrics;
 
 /// The cores of the two sides; the first asks or sends.
@@ -53,12 +54,8 @@ struct Options {
     what: What,
     #[command(flatten)]
     length: Length,
-    /// Core of the side that asks
-    #[arg(long, default_value_t = 0, global = true)]
-    core: usize,
-    /// Core of the other side
-    #[arg(long, default_value_t = 1, global = true)]
-    other_core: usize,
+    #[command(flatten)]
+    cores: TwoCores,
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]
@@ -81,7 +78,7 @@ enum What {
 pub fn main(peer: Peer) -> anyhow::Result<()> {
     let options = Options::parse();
     once::limit_life();
-    let cores = (options.core, options.other_core);
+    let cores = (options.cores.core, options.cores.other_core);
     let measured = match options.what {
         What::RoundTrip => Some(peer.round_trip),
         What::OneWay => peer.one_way,

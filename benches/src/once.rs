@@ -3,7 +3,51 @@
 
 use std::time::Duration;
 
+use clap::{Parser, Subcommand};
+
+use crate::pin;
 use crate::spent::Spent;
+
+/// The flags of a program that runs on one core and needs no others.
+#[derive(Debug, Parser)]
+#[command(about = "Measures one thing and prints one line of JSON")]
+pub struct OnOneCore<What: Subcommand> {
+    /// What to measure.
+    #[command(subcommand)]
+    pub what: What,
+    /// For how long.
+    #[command(flatten)]
+    pub length: Length,
+    /// Core to run on
+    #[arg(long, default_value_t = 0, global = true)]
+    core: usize,
+}
+
+impl<What: Subcommand> OnOneCore<What> {
+    /// Reads the flags, pins this thread and [limits](limit_life) the process. Ends it when called
+    /// wrongly, or for help.
+    ///
+    /// # Errors
+    ///
+    /// When pinning is refused.
+    pub fn begin() -> anyhow::Result<Self> {
+        let options = Self::parse();
+        limit_life();
+        pin::to_core(options.core)?;
+        Ok(options)
+    }
+}
+
+/// The cores of a program that has two sides.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct TwoCores {
+    /// Core of the measured side, or of the one that asks
+    #[arg(long, default_value_t = 0, global = true)]
+    pub core: usize,
+    /// Core of the other side
+    #[arg(long, default_value_t = 1, global = true)]
+    pub other_core: usize,
+}
 
 /// How long to measure.
 #[derive(Debug, Clone, Copy, clap::Args)]

@@ -5,10 +5,9 @@
 
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 
-use crate::once::{self, Length};
-use crate::pin;
+use crate::once::OnOneCore;
 use crate::process::print_metrics;
 
 /// One set of primitives. Every function builds its executor, does its work in a spawned task and
@@ -41,18 +40,6 @@ pub const ROOM: usize = 64;
 /// Tasks that are gathered.
 pub const MANY: u64 = 1000;
 
-/// Measures locks, queues or gathering and prints one line of JSON.
-#[derive(Debug, Parser)]
-struct Options {
-    #[command(subcommand)]
-    what: What,
-    #[command(flatten)]
-    length: Length,
-    /// Core to run on
-    #[arg(long, default_value_t = 0, global = true)]
-    core: usize,
-}
-
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum What {
     /// A lock that is free
@@ -75,9 +62,7 @@ enum What {
 ///
 /// When pinning is refused.
 pub fn main(peer: Peer) -> anyhow::Result<()> {
-    let options = Options::parse();
-    once::limit_life();
-    pin::to_core(options.core)?;
+    let options = OnOneCore::begin()?;
     let measured = match options.what {
         What::Lock => Some(peer.lock),
         What::LockContended => Some(peer.lock_contended),

@@ -7,13 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 use tls::rustls::client::Resumption;
 use tls::rustls::pki_types::PrivateKeyDer;
 use tls::rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::ring};
 
-use crate::once::{self, Length};
-use crate::pin;
+use crate::once::OnOneCore;
 use crate::process::print_metrics;
 
 /// One way to carry TLS. Every function builds its executor, does its work in a spawned task and
@@ -44,18 +43,6 @@ pub const MESSAGE: usize = 100;
 /// Bytes of a piece of a long stream.
 pub const PIECE: usize = 64 << 10;
 
-/// Measures TLS and prints one line of JSON.
-#[derive(Debug, Parser)]
-struct Options {
-    #[command(subcommand)]
-    what: What,
-    #[command(flatten)]
-    length: Length,
-    /// Core to run on
-    #[arg(long, default_value_t = 0, global = true)]
-    core: usize,
-}
-
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum What {
     /// Connections with a whole handshake
@@ -74,9 +61,7 @@ enum What {
 ///
 /// When pinning is refused, or no certificate can be made.
 pub fn main(peer: Peer) -> anyhow::Result<()> {
-    let options = Options::parse();
-    once::limit_life();
-    pin::to_core(options.core)?;
+    let options = OnOneCore::begin()?;
     let (way, resumes) = match options.what {
         What::Handshake => (peer.handshake, false),
         What::Resumed => (peer.handshake, true),

@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 pub use batch::Batch;
 
 use crate::companion::Companion;
-use crate::once::{self, Length};
+use crate::once::{self, Length, TwoCores};
 use crate::pin;
 use crate::process::print_metrics;
 use crate::spent::Spent;
@@ -91,12 +91,8 @@ struct Options {
     what: What,
     #[command(flatten)]
     length: Length,
-    /// Core to run on
-    #[arg(long, default_value_t = 0, global = true)]
-    core: usize,
-    /// Core of the other side
-    #[arg(long, default_value_t = 1, global = true)]
-    other_core: usize,
+    #[command(flatten)]
+    cores: TwoCores,
     /// Bytes of a datagram
     #[arg(
         long,
@@ -144,19 +140,19 @@ pub fn main(peer: Peer) -> anyhow::Result<()> {
     let (size, depth) = (options.size.into(), options.depth.into());
     match options.what {
         What::Answer | What::AnswerByTasks | What::Receive | What::Send => {
-            pin::to_core(options.core)?;
+            pin::to_core(options.cores.core)?;
             measure(peer, &options)
         }
         What::OtherAsks { to } => {
-            pin::to_core(options.other_core)?;
+            pin::to_core(options.cores.other_core)?;
             other::ask(to, size, depth)
         }
         What::OtherFloods { to } => {
-            pin::to_core(options.other_core)?;
+            pin::to_core(options.cores.other_core)?;
             other::flood(to, size)
         }
         What::OtherSwallows => {
-            pin::to_core(options.other_core)?;
+            pin::to_core(options.cores.other_core)?;
             other::swallow(size)
         }
     }
@@ -201,7 +197,7 @@ fn job(options: &Options, socket: UdpSocket, count: u64) -> Job {
 fn other_side(options: &Options, what: &[String]) -> anyhow::Result<Companion> {
     let number = |name: &str, number: usize| [format!("--{name}"), number.to_string()];
     let numbers = [
-        number("other-core", options.other_core),
+        number("other-core", options.cores.other_core),
         number("size", options.size.into()),
         number("depth", options.depth.into()),
     ];

@@ -9,6 +9,8 @@ use uring_loop::process::Command;
 use uring_loop::{gather, spawn};
 
 fn main() -> anyhow::Result<()> {
+    let one = |count| run(children::one_by_one(count, child));
+    let output = |count| run(children::one_by_one(count, speaker));
     children::main(Peer { one, many, output })
 }
 
@@ -22,14 +24,10 @@ async fn child() {
     assert!(status.success(), "{status}");
 }
 
-fn one(count: u64) -> Spent {
-    run(async move {
-        let begin = Begin::now();
-        for _ in 0..count {
-            child().await;
-        }
-        begin.spent()
-    })
+async fn speaker() {
+    let (program, argument) = SPEAKER;
+    let output = Command::new(program).arg(argument).output().await.expect("a child");
+    assert_eq!(output.stdout, SPEECH);
 }
 
 fn many(count: u64) -> Spent {
@@ -45,18 +43,6 @@ fn many(count: u64) -> Spent {
             })
         });
         gather(tasks).await.expect("no panic");
-        begin.spent()
-    })
-}
-
-fn output(count: u64) -> Spent {
-    run(async move {
-        let (program, argument) = SPEAKER;
-        let begin = Begin::now();
-        for _ in 0..count {
-            let output = Command::new(program).arg(argument).output().await.expect("a child");
-            assert_eq!(output.stdout, SPEECH);
-        }
         begin.spent()
     })
 }

@@ -1,27 +1,15 @@
 //! Peer: tokio's `BufReader` as in `lines_tokio`, with lines as bytes, as ours are.
 
-use benches::lines::{self, Address, Job, Peer};
+#[path = "../lines/tokio.rs"]
+mod connection;
+
+use benches::lines::{self, Job, Peer};
 use benches::spent::{Begin, Spent};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::spawn;
+use connection::{connect, run};
+use tokio::io::AsyncBufReadExt as _;
 
 fn main() -> anyhow::Result<()> {
     lines::main(Peer { read_line, lines: Some(lines) })
-}
-
-fn run(future: impl Future<Output = Spent> + Send + 'static) -> Spent {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-    let runtime = runtime.expect("a tokio runtime");
-    runtime.block_on(async { spawn(future).await.expect("no panic") })
-}
-
-/// Boxed: an indirect call for each 8 KiB.
-async fn connect(from: Address) -> BufReader<Box<dyn AsyncRead + Send + Unpin>> {
-    BufReader::new(match from {
-        Address::Tcp(address) => Box::new(TcpStream::connect(address).await.expect("it listens")),
-        Address::Unix(path) => Box::new(UnixStream::connect(path).await.expect("it listens")),
-    })
 }
 
 fn read_line(job: Job) -> Spent {

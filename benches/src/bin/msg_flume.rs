@@ -1,53 +1,32 @@
 //! Peer: flume's bounded channel, awaited on two of tokio's current_thread runtimes.
 
-use std::time::{Duration, Instant};
+use benches::msg::channel::{self, Channel};
+use benches::msg::{self, ROOM};
 
-use benches::msg::{self, Cores, Peer, ROOM};
-use flume::bounded;
+struct Flume;
+
+impl Channel for Flume {
+    type Sender = flume::Sender<u64>;
+    type Receiver = flume::Receiver<u64>;
+
+    fn bounded() -> (Self::Sender, Self::Receiver) {
+        flume::bounded(ROOM)
+    }
+
+    async fn send(sender: &mut Self::Sender, number: u64) {
+        sender.send_async(number).await.expect("the other side listens");
+    }
+
+    async fn receive(receiver: &mut Self::Receiver) -> Option<u64> {
+        receiver.recv_async().await.ok()
+    }
+
+    fn run<T>(side: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a tokio runtime").block_on(side)
+    }
+}
 
 fn main() -> anyhow::Result<()> {
-    msg::main(Peer { one_way: Some(one_way), ..Peer::new(round_trip) })
-}
-
-fn run<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a tokio runtime").block_on(future)
-}
-
-fn round_trip(cores: Cores, count: u64) -> Duration {
-    let (ask, asked) = bounded(ROOM);
-    let (reply, replied) = bounded(ROOM);
-    let first = async move {
-        let begin = Instant::now();
-        for number in 0..count {
-            ask.send_async(number).await.expect("the other side listens");
-            assert_eq!(replied.recv_async().await.ok(), Some(number));
-        }
-        begin.elapsed()
-    };
-    let second = async move {
-        while let Ok(number) = asked.recv_async().await {
-            reply.send_async(number).await.expect("the other side listens");
-        }
-        Duration::ZERO
-    };
-    msg::pair(cores, || run(first), || run(second))
-}
-
-fn one_way(cores: Cores, count: u64) -> Duration {
-    let (send, receive) = bounded(ROOM);
-    let first = async move {
-        for number in 0..count {
-            send.send_async(number).await.expect("the other side listens");
-        }
-        Duration::ZERO
-    };
-    let second = async move {
-        let begin = Instant::now();
-        for number in 0..count {
-            assert_eq!(receive.recv_async().await.ok(), Some(number));
-        }
-        begin.elapsed()
-    };
-    msg::pair(cores, || run(first), || run(second))
+    msg::main(channel::peer::<Flume>())
 }

@@ -3,60 +3,42 @@
 
 use std::time::{Duration, Instant};
 
+use benches::msg::channel::{self, Channel};
 use benches::msg::{self, BATCH, BATCHES_TAKEN, Cores, Peer, ROOM};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc::channel, oneshot};
+use tokio::sync::{mpsc, oneshot};
+
+struct Tokio;
+
+impl Channel for Tokio {
+    type Sender = mpsc::Sender<u64>;
+    type Receiver = mpsc::Receiver<u64>;
+
+    fn bounded() -> (Self::Sender, Self::Receiver) {
+        mpsc::channel(ROOM)
+    }
+
+    async fn send(sender: &mut Self::Sender, number: u64) {
+        sender.send(number).await.expect("the other side listens");
+    }
+
+    async fn receive(receiver: &mut Self::Receiver) -> Option<u64> {
+        receiver.recv().await
+    }
+
+    fn run<T>(side: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a tokio runtime").block_on(side)
+    }
+}
 
 fn main() -> anyhow::Result<()> {
-    let (one_way, batched, call) = (Some(one_way as _), Some(batched as _), Some(call as _));
-    msg::main(Peer { round_trip, one_way, batched, call })
-}
-
-fn run<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a tokio runtime").block_on(future)
-}
-
-fn round_trip(cores: Cores, count: u64) -> Duration {
-    let (ask, mut asked) = channel(ROOM);
-    let (reply, mut replied) = channel(ROOM);
-    let first = async move {
-        let begin = Instant::now();
-        for number in 0..count {
-            ask.send(number).await.expect("the other side listens");
-            assert_eq!(replied.recv().await, Some(number));
-        }
-        begin.elapsed()
-    };
-    let second = async move {
-        while let Some(number) = asked.recv().await {
-            reply.send(number).await.expect("the other side listens");
-        }
-        Duration::ZERO
-    };
-    msg::pair(cores, || run(first), || run(second))
-}
-
-fn one_way(cores: Cores, count: u64) -> Duration {
-    let (send, mut receive) = channel(ROOM);
-    let first = async move {
-        for number in 0..count {
-            send.send(number).await.expect("the other side listens");
-        }
-        Duration::ZERO
-    };
-    let second = async move {
-        let begin = Instant::now();
-        for number in 0..count {
-            assert_eq!(receive.recv().await, Some(number));
-        }
-        begin.elapsed()
-    };
-    msg::pair(cores, || run(first), || run(second))
+    let (batched, call) = (Some(batched as _), Some(call as _));
+    msg::main(Peer { batched, call, ..channel::peer::<Tokio>() })
 }
 
 fn batched(cores: Cores, count: u64) -> Duration {
-    let (send, mut receive) = channel(ROOM);
+    let (send, mut receive) = Tokio::bounded();
     let first = async move {
         let mut numbers = 0..count;
         while !numbers.is_empty() {
@@ -75,7 +57,7 @@ fn batched(cores: Cores, count: u64) -> Duration {
         assert!(numbers.is_empty(), "{numbers:?} never came");
         begin.elapsed()
     };
-    msg::pair(cores, || run(first), || run(second))
+    msg::pair(cores, || Tokio::run(first), || Tokio::run(second))
 }
 
 fn call(cores: Cores, count: u64) -> Duration {
@@ -97,5 +79,5 @@ fn call(cores: Cores, count: u64) -> Duration {
         assert!(ended.await.is_err());
         Duration::ZERO
     };
-    msg::pair(cores, || run(first), || run(second))
+    msg::pair(cores, || Tokio::run(first), || Tokio::run(second))
 }
