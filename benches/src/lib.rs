@@ -4,7 +4,7 @@
 //!   `tls_*`, `udp_*` are the measured programs: one binary per peer, a fresh process per
 //!   measurement. What they share is here: [`children`], [`exec`], [`files`], [`http`], [`lines`],
 //!   [`msg`], [`pools`], [`serve`], [`sync`], [`tls`], [`udp`]; [`once`], [`spent`],
-//!   [`companion`], [`pin`], [`uring`].
+//!   [`companion`], [`pin`], [`uring`], [`word`].
 //! * `compare` drives them in interleaved rounds: [`load`], [`process`], [`usage`], [`noise`],
 //!   [`rounds`], [`stats`], [`environment`], [`report`].
 //! * `workload` does one piece of work under one model of concurrency and measures that:
@@ -36,4 +36,5 @@ pub mod tls;
 pub mod udp;
 pub mod uring;
 pub mod usage;
+pub mod word;
 pub mod workloads;

@@ -1,8 +1,12 @@
-//! The interface of the thread pool comparison programs (`pool_*`).
+//! The interface of the programs that compare pools (`pool_*`), of threads and of processes.
 //!
 //! A program implements [`Pool`] and calls [`main`]. Tasks are trivial: what is measured is getting
-//! them there and knowing that they are done.
+//! them there and knowing that they are done. `cpython` runs the same rows in Python.
 
+pub mod cpython;
+pub mod lives;
+
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::Thread;
@@ -10,12 +14,14 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 
+use self::lives::Killed;
 use crate::once::{self, Length};
 use crate::process::print_metrics;
+use crate::usage;
 
-/// One pool of threads, alive from `new` until dropped.
+/// One pool, alive from `new` until dropped. What a pool has not it leaves out.
 pub trait Pool {
-    /// Starts so many workers.
+    /// Makes a pool of so many workers.
     fn new(workers: usize) -> Self;
 
     /// Has a worker double `number`, and waits for the result.
@@ -23,24 +29,45 @@ pub trait Pool {
 
     /// Submits `count` trivial tasks without waiting for any; the time until all are submitted, and
     /// the time until the last has run. Where tasks are closures this is [`count_down`].
-    fn submissions(&mut self, count: u64) -> (Duration, Duration);
+    fn submissions(&mut self, _count: u64) -> Option<(Duration, Duration)> {
+        None
+    }
 
-    /// Doubles every item, in chunks of [`CHUNK`]; `None` when the pool has no such thing.
-    fn map(&mut self, items: &[u64]) -> Option<Vec<u64>>;
+    /// Doubles every item, in chunks of [`CHUNK`].
+    fn map(&mut self, _items: &[u64]) -> Option<Vec<u64>> {
+        None
+    }
+
+    /// Kills the worker process that runs a job, by [`lives::Sign`]; then has another job run.
+    fn kill(&mut self) -> Option<Killed> {
+        None
+    }
+
+    /// Has a worker process [`look`] at so many bytes, `count` times; the time that took, without
+    /// the making of the bytes.
+    fn payload(&mut self, _length: usize, _count: u64) -> Option<Duration> {
+        None
+    }
 }
 
 /// Items of one chunk in [`Pool::map`].
 pub const CHUNK: usize = 1000;
 const MAP_ITEMS: u64 = 1_000_000;
 
-/// Measures one thing about a pool of threads and prints one line of JSON.
+/// How far apart the bytes are that [`look`] looks at.
+const PAGE: usize = 4096;
+
+/// After its last job a pool is left alone for so long before it counts as idle.
+const SETTLING: Duration = Duration::from_millis(100);
+
+/// Measures one thing about a pool and prints one line of JSON.
 #[derive(Debug, Parser)]
 struct Options {
     #[command(subcommand)]
     what: What,
     #[command(flatten)]
     length: Length,
-    /// Threads of the pool
+    /// Workers of the pool
     #[arg(long, default_value_t = 2, global = true)]
     workers: usize,
 }
@@ -48,48 +75,113 @@ struct Options {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Submit one task and wait for its result
-    RoundTrip,
+    RoundTrip {
+        /// Microseconds to sleep before each, not counted: the workers go to sleep, too
+        #[arg(long, default_value_t = 0)]
+        pause: u64,
+    },
     /// Submit many: the time to submit, and until all are done, per task
     Submit,
     /// Map over a million items in chunks, per item
     Map,
+    /// Make a pool of one worker and wait for its first result
+    Start,
+    /// Kill the one worker process under its job: until that has ended, until another has run
+    Kill,
+    /// Have a worker process look at a byte of each page of a large payload
+    Payload {
+        /// MiB of it
+        #[arg(long, default_value_t = 1024)]
+        mib: usize,
+    },
+    /// CPU time of a pool that has nothing to do, of all its threads and processes, per second
+    Idle,
 }
 
-/// The whole of a `pool_*` program. One that has no map prints an empty object for it.
+/// The whole of a `pool_*` program. For what its pool has not it prints an empty object.
 ///
 /// # Errors
 ///
-/// None yet; `Result` for what a program may come to need.
+/// When what the kernel tells of processes cannot be read.
 pub fn main<P: Pool>() -> anyhow::Result<()> {
-    let options = Options::parse();
+    let Options { what, length, workers } = Options::parse();
     once::limit_life();
-    let mut pool = P::new(options.workers);
-    match options.what {
-        What::RoundTrip => {
-            let ns = options.length.nanoseconds_per_unit(|count| round_trips(&mut pool, count));
+    let pool = || P::new(workers);
+    match what {
+        What::RoundTrip { pause } => {
+            let mut pool = pool();
+            let pause = Duration::from_micros(pause);
+            let ns = length.nanoseconds_per_unit(|count| round_trips(&mut pool, count, pause));
             print_metrics([("ns", ns)]);
         }
         What::Submit => {
-            let mut submitting = Duration::ZERO;
-            let mut tasks = 1;
-            let done = options.length.nanoseconds_per_unit(|count| {
-                tasks = count;
-                let (submitted, done) = pool.submissions(count);
-                submitting = submitted;
-                done
-            });
-            let submit = submitting.as_nanos() as f64 / tasks as f64;
-            print_metrics([("submit_ns", submit), ("ns", done)]);
+            let mut pool = pool();
+            let ns = two_times(length, |count| pool.submissions(count));
+            print_metrics(
+                ns.into_iter().flat_map(|(submit, done)| [("submit_ns", submit), ("ns", done)]),
+            );
         }
-        What::Map => print_metrics(map(&mut pool, options.length).map(|ns| ("ns", ns))),
+        What::Map => print_metrics(map(&mut pool(), length).map(|ns| ("ns", ns))),
+        What::Start => print_metrics([("ns", length.nanoseconds_per_unit(starts::<P>))]),
+        What::Kill => {
+            let mut pool = P::new(1);
+            let ns = two_times(length, |count| kills(&mut pool, count));
+            print_metrics(
+                ns.into_iter()
+                    .flat_map(|(noticed, replaced)| [("noticed_ns", noticed), ("ns", replaced)]),
+            );
+        }
+        What::Payload { mib } => {
+            let mut pool = P::new(1);
+            let ns = optional(length, |count| pool.payload(mib << 20, count));
+            print_metrics(ns.map(|ns| ("ns", ns)));
+        }
+        What::Idle => {
+            let per_second = idle(&mut pool(), Duration::from_millis(length.milliseconds()))?;
+            print_metrics([("cpu_ns_per_s", per_second)]);
+        }
     }
     Ok(())
 }
 
-fn round_trips(pool: &mut impl Pool, count: u64) -> Duration {
-    let begin = Instant::now();
-    (0..count).for_each(|number| assert_eq!(pool.double(number), 2 * number));
-    begin.elapsed()
+/// Nanoseconds per unit of what a pool may not have.
+fn optional(length: Length, mut work: impl FnMut(u64) -> Option<Duration>) -> Option<f64> {
+    two_times(length, |count| work(count).map(|time| (Duration::ZERO, time))).map(|(_, ns)| ns)
+}
+
+/// The same of work that is timed twice: until a first moment, and in all.
+fn two_times(
+    length: Length,
+    mut work: impl FnMut(u64) -> Option<(Duration, Duration)>,
+) -> Option<(f64, f64)> {
+    let (first, missing) = (Cell::new(0.0), Cell::new(false));
+    let ns = length.nanoseconds_per_unit(|count| match work(count) {
+        Some((until, whole)) => {
+            first.set(until.as_nanos() as f64 / count as f64);
+            whole
+        }
+        None => {
+            missing.set(true);
+            Duration::MAX
+        }
+    });
+    (!missing.get()).then(|| (first.get(), ns))
+}
+
+fn round_trips(pool: &mut impl Pool, count: u64, pause: Duration) -> Duration {
+    let mut one = |number| assert_eq!(pool.double(number), 2 * number);
+    if pause.is_zero() {
+        let begin = Instant::now();
+        (0..count).for_each(one);
+        return begin.elapsed();
+    }
+    let timed = (0..count).map(|number| {
+        std::thread::sleep(pause);
+        let begin = Instant::now();
+        one(number);
+        begin.elapsed()
+    });
+    timed.sum()
 }
 
 /// Counts tasks down and wakes the submitter at the last one.
@@ -139,4 +231,49 @@ fn map(pool: &mut impl Pool, length: Length) -> Option<f64> {
         begin.elapsed()
     });
     Some(per_map / MAP_ITEMS as f64)
+}
+
+fn starts<P: Pool>(count: u64) -> Duration {
+    let timed = (0..count).map(|number| {
+        let begin = Instant::now();
+        let mut pool = P::new(1);
+        assert_eq!(pool.double(number), 2 * number);
+        // How long the pool takes to end does not count.
+        begin.elapsed()
+    });
+    timed.sum()
+}
+
+fn kills(pool: &mut impl Pool, count: u64) -> Option<(Duration, Duration)> {
+    let (mut noticed, mut replaced) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..count {
+        let killed = pool.kill()?;
+        noticed += killed.noticed;
+        replaced += killed.replaced;
+    }
+    Some((noticed, replaced))
+}
+
+/// What a worker does with a payload: a byte of each page, added up.
+#[must_use]
+pub fn look(bytes: &[u8]) -> u64 {
+    bytes.iter().step_by(PAGE).map(|&byte| u64::from(byte)).sum()
+}
+
+/// What [`look`] gives for a payload of so many bytes that are all 1.
+#[must_use]
+pub fn seen(length: usize) -> u64 {
+    length.div_ceil(PAGE) as u64
+}
+
+/// Nanoseconds of CPU time that a pool takes in a second in which it has nothing to do.
+fn idle(pool: &mut impl Pool, time: Duration) -> anyhow::Result<f64> {
+    // All workers are there, and have worked.
+    (0..100).for_each(|number| assert_eq!(pool.double(number), 2 * number));
+    std::thread::sleep(SETTLING);
+    let before = usage::cpu_of_all_but_main()?;
+    let begin = Instant::now();
+    std::thread::sleep(time);
+    let (after, slept) = (usage::cpu_of_all_but_main()?, begin.elapsed());
+    Ok(after.saturating_sub(before).as_nanos() as f64 / slept.as_secs_f64())
 }

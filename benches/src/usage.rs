@@ -28,10 +28,57 @@ pub struct Usage {
 ///
 /// When the process is gone or its files cannot be read.
 pub fn of(pid: u32) -> anyhow::Result<Usage> {
-    let mut usage = Usage { resident: resident(pid)?, ..Usage::default() };
+    let threads = threads(pid, |_| true)?;
+    Ok(Usage { resident: resident(pid)?, ..threads })
+}
+
+/// CPU time of all threads of this process but the main one, and of all processes that descend from
+/// it and are alive.
+///
+/// # Errors
+///
+/// As [`of`].
+pub fn cpu_of_all_but_main() -> anyhow::Result<Duration> {
+    let own = std::process::id();
+    let mut cpu = threads(own, |thread| thread != own.to_string().as_str())?.cpu;
+    for pid in descendants(own)? {
+        // One that has ended meanwhile is no error: then it is none that is alive.
+        cpu += threads(pid, |_| true).map_or(Duration::ZERO, |usage| usage.cpu);
+    }
+    Ok(cpu)
+}
+
+/// The processes that `ancestor` has started, and those that they have.
+fn descendants(ancestor: u32) -> anyhow::Result<Vec<u32>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc").context("listing /proc")? {
+        let entry = entry?;
+        let pid: Option<u32> = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+        if let (Some(pid), Some(parent)) = (pid, field(&status, "PPid:")) {
+            parents.push((pid, u32::try_from(parent)?));
+        }
+    }
+    let mut found = vec![ancestor];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    found.remove(0);
+    Ok(found)
+}
+
+/// All but the memory, of those threads of a process whose ids are wanted.
+fn threads(pid: u32, wanted: impl Fn(&str) -> bool) -> anyhow::Result<Usage> {
+    let mut usage = Usage::default();
     let tasks = format!("/proc/{pid}/task");
     for task in fs::read_dir(&tasks).with_context(|| format!("listing {tasks}"))? {
-        match thread(&task?.path()) {
+        let task = task?;
+        if !task.file_name().to_str().is_some_and(&wanted) {
+            continue;
+        }
+        match thread(&task.path()) {
             // A thread that ended between the listing and the reading is no error.
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             one => {
@@ -87,6 +134,26 @@ mod tests {
             (0..100_000_u64).for_each(|i| sum = std::hint::black_box(sum ^ i));
         }
         assert!(before.resident > 100_000, "{before:?}");
+    }
+
+    #[test]
+    fn descendants_are_children_and_theirs() {
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "sleep 100 & echo $!; wait"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let said = shell.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut io::BufReader::new(said), &mut line).unwrap();
+        let sleeper: u32 = line.trim().parse().unwrap();
+        let found = descendants(std::process::id()).unwrap();
+        let sleeps = nix::unistd::Pid::from_raw(sleeper as i32);
+        nix::sys::signal::kill(sleeps, nix::sys::signal::Signal::SIGKILL).unwrap();
+        let shell_was = shell.id();
+        shell.wait().unwrap();
+        assert!(found.contains(&shell_was) && found.contains(&sleeper), "{found:?}");
+        assert!(!found.contains(&std::process::id()) && !found.contains(&1), "{found:?}");
     }
 
     #[test]

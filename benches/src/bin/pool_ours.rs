@@ -16,8 +16,8 @@ impl Pool for Ours {
         self.0.spawn(move || 2 * number).wait().expect("no panic")
     }
 
-    fn submissions(&mut self, count: u64) -> (Duration, Duration) {
-        pools::count_down(count, |task| drop(self.0.spawn(|| task.run())))
+    fn submissions(&mut self, count: u64) -> Option<(Duration, Duration)> {
+        Some(pools::count_down(count, |task| drop(self.0.spawn(|| task.run()))))
     }
 
     fn map(&mut self, items: &[u64]) -> Option<Vec<u64>> {

@@ -17,8 +17,8 @@ impl Pool for Rayon {
         self.0.install(move || 2 * number)
     }
 
-    fn submissions(&mut self, count: u64) -> (Duration, Duration) {
-        pools::count_down(count, |task| self.0.spawn(|| task.run()))
+    fn submissions(&mut self, count: u64) -> Option<(Duration, Duration)> {
+        Some(pools::count_down(count, |task| self.0.spawn(|| task.run())))
     }
 
     fn map(&mut self, items: &[u64]) -> Option<Vec<u64>> {

@@ -91,9 +91,9 @@ fn executors_and_messages_are_compared_in_the_rows_asked_for() {
 #[test]
 fn what_cannot_be_measured_is_refused_at_once_and_in_words() {
     let cases: [(&[&str], &str); 15] = [
-        (&["pools", "--programs=nope"], "no program pool_nope; built are crossbeam, ours"),
+        (&["pools", "--programs=nope"], "no program pool_nope; built are cpython_processes"),
         (&["pools", "--programs=ours,ours"], "ours is named twice"),
-        (&["pools", "--against=floor"], "--against floor: it takes no part"),
+        (&["pools", "--against=echo"], "--against echo: it takes no part"),
         (&["exec", "--rows=spawn,nope"], "no row nope; there are spawn, spawn-many"),
         (&["exec", "--core=4096"], "--core 4096: this process may use only the cores"),
         (&["exec", "--rounds=0"], "at least 1"),
@@ -113,6 +113,20 @@ fn what_cannot_be_measured_is_refused_at_once_and_in_words() {
         assert!(!output.status.success() && text.contains(said), "{arguments:?}: {text}");
         assert!(!text.contains("backtrace"), "{text}");
     }
+}
+
+#[test]
+fn processes_are_compared_with_processes_and_floors() {
+    let who = "--programs=ours,ours_process,procspawn,floor";
+    let (text, record) = measured(&["pools", "--rows=kill,idle", who]);
+    assert!(text.contains("| ours_process") && text.contains("/ procspawn"), "{text}");
+    assert!(text.contains("CPU us per s"), "{text}");
+    // A thread cannot be killed; all pools can be idle.
+    let metric = |row: usize, metric: &str, of: &str| {
+        record["comparisons"][row]["summaries"][metric][of]["median"].as_f64()
+    };
+    assert!(metric(0, "ns", "procspawn").is_some() && metric(0, "ns", "ours").is_none());
+    assert!(metric(1, "cpu_ns_per_s", "ours").is_some(), "{text}");
 }
 
 #[test]

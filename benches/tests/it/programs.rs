@@ -76,17 +76,6 @@ fn fio_measures_or_is_said_not_to_be_installed() {
 }
 
 #[test]
-fn without_fio_its_programs_say_so() {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_file_fio"))
-        .arg("sequential")
-        .env("PATH", "/nowhere")
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && text.contains(NOT_INSTALLED), "{text}");
-}
-
-#[test]
 fn datagrams_are_answered_received_and_sent() {
     let programs = [
         env!("CARGO_BIN_EXE_udp_floor"),
@@ -162,16 +151,92 @@ fn messages_pass_in_every_row_that_a_program_has() {
 
 #[test]
 fn pools_run_all_their_tasks() {
+    // With those of the rows `submit`, `map` and `kill` that they have.
     let programs = [
-        (env!("CARGO_BIN_EXE_pool_crossbeam"), false),
-        (env!("CARGO_BIN_EXE_pool_ours"), true),
-        (env!("CARGO_BIN_EXE_pool_ours_process"), true),
-        (env!("CARGO_BIN_EXE_pool_rayon"), true),
-        (env!("CARGO_BIN_EXE_pool_tokio"), false),
+        (env!("CARGO_BIN_EXE_pool_crossbeam"), [true, false, false]),
+        (env!("CARGO_BIN_EXE_pool_floor"), [false, false, false]),
+        (env!("CARGO_BIN_EXE_pool_ours"), [true, true, false]),
+        (env!("CARGO_BIN_EXE_pool_ours_process"), [true, true, true]),
+        (env!("CARGO_BIN_EXE_pool_procspawn"), [true, false, true]),
+        (env!("CARGO_BIN_EXE_pool_rayon"), [true, true, false]),
+        (env!("CARGO_BIN_EXE_pool_threadpool"), [true, false, false]),
+        (env!("CARGO_BIN_EXE_pool_tokio"), [true, false, false]),
     ];
-    for (program, maps) in programs {
-        assert!(has(program, "round-trip") && has(program, "submit"), "{program}");
-        assert_eq!(has(program, "map"), maps, "{program}");
+    for (program, expected) in programs {
+        assert!(has(program, "round-trip") && has(program, "start"), "{program}");
+        let found = ["submit", "map", "kill"].map(|row| has(program, row));
+        assert_eq!(found, expected, "{program}");
+    }
+}
+
+#[test]
+fn payloads_reach_the_worker_whole() {
+    let programs = [
+        (env!("CARGO_BIN_EXE_pool_floor"), true),
+        (env!("CARGO_BIN_EXE_pool_ours"), false),
+        (env!("CARGO_BIN_EXE_pool_ours_process"), true),
+        (env!("CARGO_BIN_EXE_pool_procspawn"), true),
+    ];
+    for (program, expected) in programs {
+        let metrics = measure_once(Path::new(program), ["payload", "--mib=3", SHORT]).unwrap();
+        assert_eq!(metrics.contains_key("ns"), expected, "{program}");
+    }
+}
+
+#[test]
+fn pools_rest_and_are_asked_after_a_rest() {
+    for program in [
+        env!("CARGO_BIN_EXE_pool_floor"),
+        env!("CARGO_BIN_EXE_pool_ours"),
+        env!("CARGO_BIN_EXE_pool_ours_process"),
+    ] {
+        let pause = ["round-trip", "--pause=100", SHORT];
+        assert!(measure_once(Path::new(program), pause).unwrap()["ns"] > 0.0, "{program}");
+        // It may well be nothing at all.
+        let idle = measure_once(Path::new(program), ["idle", "--milliseconds=50"]).unwrap();
+        assert!((0.0..1e10).contains(&idle["cpu_ns_per_s"]), "{program} {idle:?}");
+    }
+}
+
+#[test]
+fn cpython_measures_or_is_said_not_to_be_installed() {
+    let programs = [
+        (env!("CARGO_BIN_EXE_pool_cpython_threads"), false),
+        (env!("CARGO_BIN_EXE_pool_cpython_processes"), true),
+    ];
+    let rows: [(&[&str], bool); 7] = [
+        (&["round-trip"], true),
+        (&["round-trip", "--pause=100"], true),
+        (&["submit"], true),
+        (&["map"], true),
+        (&["start"], true),
+        (&["kill"], false),
+        (&["payload", "--mib=3"], false),
+    ];
+    for (program, processes) in programs {
+        for (row, of_all) in rows {
+            let arguments = row.iter().copied().chain([SHORT]);
+            let metrics = measure_once(Path::new(program), arguments).unwrap();
+            let figures = metrics.get("ns").is_some_and(|&ns| ns.is_finite() && ns > 0.0);
+            let missing = metrics.contains_key(NOT_INSTALLED);
+            assert!(missing || figures == (of_all || processes), "{program} {row:?} {metrics:?}");
+        }
+        let idle = measure_once(Path::new(program), ["idle", "--milliseconds=50"]).unwrap();
+        assert_eq!(idle.len(), 1, "{program} {idle:?}");
+    }
+}
+
+#[test]
+fn what_is_not_installed_is_said_by_the_programs_that_need_it() {
+    let programs = [
+        (env!("CARGO_BIN_EXE_file_fio"), "sequential"),
+        (env!("CARGO_BIN_EXE_pool_cpython_threads"), "round-trip"),
+    ];
+    for (program, row) in programs {
+        let output =
+            std::process::Command::new(program).arg(row).env("PATH", "/nowhere").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains(NOT_INSTALLED), "{program} {text}");
     }
 }
 

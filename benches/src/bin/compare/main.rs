@@ -69,7 +69,7 @@ enum What {
     /// Messages between two cores: round trip, stream, batches, calls
     #[command(after_help = rows(once::MESSAGES))]
     Messages(once::Options),
-    /// Pools of two workers: round trip, submission, map
+    /// Pools of threads and of processes: round trip, submission, map, the life of workers
     #[command(after_help = rows(once::POOLS))]
     Pools(once::Options),
 }

@@ -57,7 +57,7 @@ pub(crate) const CHILDREN: Kind = kind("child_", rows::CHILDREN, &["std", "tokio
 pub(crate) const MESSAGES: Kind =
     kind("msg_", rows::MESSAGES, &["spin", "futex", "tokio"], Cores::Two);
 pub(crate) const POOLS: Kind =
-    kind("pool_", rows::POOLS, &["crossbeam", "rayon", "tokio"], Cores::Any);
+    kind("pool_", rows::POOLS, &["floor", "crossbeam", "rayon", "tokio", "procspawn"], Cores::Any);
 
 impl Kind {
     /// Whether a program has two sides, each on its core.

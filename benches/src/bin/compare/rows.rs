@@ -172,8 +172,17 @@ pub(crate) const MESSAGES: &[Row] = &[
     row("call", "a closure run on another core's loop, and its result", &["call"], US),
 ];
 
+/// What took so long that it is told in milliseconds.
+const MS: Shown = &[("ns", "ms", 1e6, 3)];
+
 pub(crate) const POOLS: &[Row] = &[
-    row("round-trip", "pool of 2, round trip of a task", &["round-trip"], US),
+    row("round-trip", "pool of 2, round trip of a task, one after the other", &["round-trip"], US),
+    row(
+        "round-trip-parked",
+        "pool of 2, round trip of a task, each after half a millisecond of sleep",
+        &["round-trip", "--pause=500"],
+        US,
+    ),
     row(
         "submit",
         "pool of 2, many tasks",
@@ -181,4 +190,16 @@ pub(crate) const POOLS: &[Row] = &[
         &[("submit_ns", "submit ns", 1.0, 0), ("ns", "until done ns", 1.0, 0)],
     ),
     row("map", "pool of 2, map in chunks of 1000, per item", &["map"], &[("ns", "ns", 1.0, 2)]),
+    row("start", "pool of 1, made, to its first result", &["start"], MS),
+    row(
+        "kill",
+        "a worker process killed under its job",
+        &["kill"],
+        &[("noticed_ns", "job ended ms", 1e6, 3), ("ns", "next job done ms", 1e6, 3)],
+    ),
+    row("payload", "1 GiB for a worker process that looks at each page", &["payload"], MS),
+    Row {
+        also: &[("cpu_ns_per_s", "CPU us per s", 1000.0, 1)],
+        ..row("idle", "pool of 2 that has nothing to do", &["idle", "--milliseconds=2000"], &[])
+    },
 ];
