@@ -454,7 +454,11 @@ fn level(workers: &mut [Worker]) -> Option<Arc<Cell>> {
     if !workers.iter().any(Worker::is_idle) {
         return None;
     }
-    workers.iter_mut().filter(|w| w.load() >= 2).max_by_key(|w| w.load())?.recall_newest()
+    // Not by load: that counts calls that were taken back before, of which there is no more to
+    // take.
+    let behind = |worker: &Worker| worker.jobs().count().saturating_sub(1);
+    let queues = workers.iter_mut().filter(|worker| behind(worker) > 0);
+    queues.max_by_key(|worker| behind(worker))?.recall_newest()
 }
 
 impl State {

@@ -21,6 +21,7 @@ crate::tests![
     many_large_results_pass_while_nobody_waits,
     a_queued_job_can_be_cancelled_and_a_running_one_not,
     jobs_behind_a_long_one_go_to_an_idle_worker,
+    jobs_behind_long_ones_are_found_although_others_were_taken_back_before,
     an_idle_worker_is_used_before_another_is_started,
     a_timed_wait_gives_the_job_back,
     map_keeps_the_order,
@@ -219,6 +220,20 @@ fn jobs_behind_a_long_one_go_to_an_idle_worker() {
     assert_eq!(long.state(), JobState::Running);
     go_on.raise();
     long.wait().unwrap();
+}
+
+fn jobs_behind_long_ones_are_found_although_others_were_taken_back_before() {
+    let pool = processes(6);
+    let go_on = Flag::new("found-go-on");
+    let started: Vec<_> = (0..6).map(|n| Flag::new(&format!("found-{n}"))).collect();
+    let submit = |flag: &Flag| pool.submit(raise_then_wait, (flag.0.clone(), go_on.0.clone()));
+    // The first worker is given all of these, and most are taken back for those that come later.
+    let mut jobs: Vec<_> = started[..4].iter().map(submit).collect();
+    eventually("four run", || started[..4].iter().all(Flag::is_raised));
+    jobs.extend(started[4..].iter().map(submit));
+    eventually("the others run, too", || started.iter().all(Flag::is_raised));
+    go_on.raise();
+    jobs.into_iter().for_each(|job| assert!(job.wait().is_ok()));
 }
 
 fn an_idle_worker_is_used_before_another_is_started() {
