@@ -34,6 +34,11 @@ pub enum JobError {
     PoolShutdown,
     /// The pool can run nothing any more: its workers cannot be started or initialised.
     Broken(Box<Broken>),
+    /// A machine would not run the job: it has not run. For pools past one machine only.
+    Refused(Box<Refused>),
+    /// The machine that had the job was lost with it: it may have run, and is not run again. For
+    /// pools past one machine only.
+    Lost(Box<Lost>),
 }
 
 /// A panic, carried out of the worker.
@@ -90,6 +95,8 @@ pub struct TimedOut {
     pub limit: Limit,
     /// Whether a worker had started it.
     pub started: bool,
+    /// What the pool knows of the reason: that there is nobody to run it, for instance.
+    pub note: Option<String>,
 }
 
 /// A limit on the time of a job.
@@ -123,6 +130,26 @@ pub struct CodecFailure {
     pub message: String,
 }
 
+/// A job that a machine would not run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Refused {
+    /// The name of the job.
+    pub task: String,
+    /// Who would not run it, why, and what to do about it.
+    pub reason: String,
+}
+
+/// A job that was lost with the machine that had it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Lost {
+    /// The name of the job.
+    pub task: String,
+    /// Who had it, and how it was lost.
+    pub reason: String,
+}
+
 /// Why a pool can run nothing any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -137,7 +164,16 @@ impl JobError {
     }
 
     pub(crate) fn timed_out(task: &str, limit: Limit, started: bool) -> JobError {
-        JobError::TimedOut(Box::new(TimedOut { task: task.to_owned(), limit, started }))
+        JobError::TimedOut(Box::new(TimedOut { task: task.to_owned(), limit, started, note: None }))
+    }
+
+    /// What a job ends with whose worker died in its last attempt; all `deaths`, the first one
+    /// first.
+    pub(crate) fn deaths(task: &str, mut deaths: Vec<WorkerDeath>) -> JobError {
+        match deaths.len() {
+            1 => JobError::WorkerDied(Box::new(deaths.remove(0))),
+            _ => JobError::Poisoned(Box::new(Poisoned { task: task.to_owned(), deaths })),
+        }
     }
 
     pub(crate) fn encode(task: &str, message: impl Into<String>) -> JobError {
@@ -218,6 +254,10 @@ impl fmt::Display for JobError {
             }
             JobError::PoolShutdown => write!(f, "job was submitted after the pool was shut down"),
             JobError::Broken(broken) => write!(f, "pool is broken: {}", broken.reason),
+            JobError::Refused(refused) => {
+                write!(f, "job {} was refused: {}", refused.task, refused.reason)
+            }
+            JobError::Lost(lost) => write!(f, "job {} was lost: {}", lost.task, lost.reason),
         }
     }
 }
@@ -233,7 +273,8 @@ impl fmt::Display for TimedOut {
             (Limit::Deadline(limit), false) => {
                 write!(f, "job {task} was not started within {limit:?} of its submission")
             }
-        }
+        }?;
+        self.note.as_ref().map_or(Ok(()), |note| write!(f, "; {note}"))
     }
 }
 

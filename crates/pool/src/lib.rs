@@ -70,6 +70,7 @@ mod cores;
 mod deadlines;
 mod error;
 mod executor;
+pub mod foreign;
 mod job;
 mod map;
 mod options;
@@ -81,12 +82,13 @@ mod thread;
 mod watch;
 
 pub use error::{
-    Broken, CodecFailure, Exit, JobError, Limit, Panic, Poisoned, TimedOut, WorkerDeath,
+    Broken, CodecFailure, Exit, JobError, Limit, Lost, Panic, Poisoned, Refused, TimedOut,
+    WorkerDeath,
 };
 pub use executor::{CallOnce, Executor, Task, Wire};
 pub use job::{Job, JobState};
 pub use map::{Map, Progress, Unordered};
-pub use options::JobOptions;
+pub use options::{JobOptions, Settings};
 #[cfg(any(test, fuzz))]
 #[doc(hidden)]
 pub use process::fuzzing;

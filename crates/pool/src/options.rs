@@ -81,6 +81,12 @@ impl JobOptions {
         self
     }
 
+    /// What was asked for: for those who write an executor of their own.
+    pub fn settings(&self) -> Settings {
+        let JobOptions { timeout, deadline, retries, name, priority } = self.clone();
+        Settings { timeout, deadline, retries, name, priority }
+    }
+
     pub(crate) fn label(&mut self, task: &'static str) -> Label {
         self.name.take().map_or(Cow::Borrowed(task), Cow::Owned)
     }
@@ -90,4 +96,20 @@ impl JobOptions {
         let limit = self.deadline?;
         Some((Instant::now().checked_add(limit)?, limit))
     }
+}
+
+/// What [`JobOptions`] ask for; made by [`JobOptions::settings`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// See [`JobOptions::timeout`].
+    pub timeout: Option<Duration>,
+    /// See [`JobOptions::deadline`].
+    pub deadline: Option<Duration>,
+    /// See [`JobOptions::retries`].
+    pub retries: u32,
+    /// See [`JobOptions::name`].
+    pub name: Option<String>,
+    /// See [`JobOptions::priority`].
+    pub priority: i32,
 }

@@ -44,7 +44,7 @@ impl<I: Iterator, R> Feed<I, R> {
             over_at: None,
             chunking,
             most: usize::MAX,
-            sizes: Sizes::automatic(),
+            sizes: Sizes::automatic(Sizes::TARGET),
             window: workers.saturating_mul(4),
             counter: Arc::default(),
         }

@@ -27,7 +27,7 @@ use crate::stream::{ResultStream, Source};
 
 /// The results of one chunk, and how long the worker took for them.
 #[derive(Debug)]
-pub(crate) struct Chunk<R> {
+pub struct Chunk<R> {
     pub(crate) results: Vec<Outcome<R>>,
     pub(crate) took: Duration,
 }
@@ -84,6 +84,12 @@ impl<I: Iterator, R> Map<I, R> {
             flying: Flying(VecDeque::new()),
             landed: Vec::new().into_iter(),
         }
+    }
+
+    /// Groups are sized to take about that long.
+    pub(crate) fn towards(mut self, target: Duration) -> Self {
+        self.feed.sizes = Sizes::automatic(target);
+        self
     }
 
     /// Sends items in groups of exactly `size` (the last may be smaller) instead of sizing the

@@ -2,27 +2,28 @@
 
 use std::time::Duration;
 
-/// How large the next chunk is: fixed, or steered so that one takes about [`Sizes::TARGET`].
+/// How large the next chunk is: fixed, or steered so that one takes about as long as it should.
 #[derive(Debug)]
 pub(super) struct Sizes {
     size: usize,
-    fixed: bool,
+    /// What a chunk should take; `None` for a fixed size.
+    target: Option<Duration>,
 }
 
 impl Sizes {
     /// Long against what handing over a chunk costs (some us), short against what a human or a
     /// balanced load notices.
-    const TARGET: Duration = Duration::from_micros(100);
+    pub(super) const TARGET: Duration = Duration::from_micros(100);
     /// A chunk and its results stay in the cache, and below what the allocator maps afresh for
     /// each: by then handing over costs less than a tenth of a nanosecond per item.
     const LARGEST: usize = 4096;
 
-    pub(super) fn automatic() -> Sizes {
-        Sizes { size: 1, fixed: false }
+    pub(super) fn automatic(target: Duration) -> Sizes {
+        Sizes { size: 1, target: Some(target) }
     }
 
     pub(super) fn fixed(size: usize) -> Sizes {
-        Sizes { size, fixed: true }
+        Sizes { size, target: None }
     }
 
     pub(super) fn next(&self) -> usize {
@@ -31,11 +32,9 @@ impl Sizes {
 
     /// Grows at most fourfold at a time (one fast item says little), shrinks at once.
     pub(super) fn learn(&mut self, items: usize, took: Duration) {
-        if self.fixed || items == 0 {
-            return;
-        }
+        let Some(target) = self.target.filter(|_| items > 0) else { return };
         let per_item = (took.as_nanos() / items as u128).max(1);
-        let ideal = usize::try_from(Self::TARGET.as_nanos() / per_item).unwrap_or(usize::MAX);
+        let ideal = usize::try_from(target.as_nanos() / per_item).unwrap_or(usize::MAX);
         self.size = ideal.min(self.size.saturating_mul(4)).clamp(1, Self::LARGEST);
     }
 }
@@ -45,7 +44,7 @@ mod tests {
     use super::*;
 
     fn settle(per_item: Duration) -> usize {
-        let mut sizes = Sizes::automatic();
+        let mut sizes = Sizes::automatic(Sizes::TARGET);
         for _ in 0..20 {
             let size = sizes.next();
             sizes.learn(size, per_item * size as u32);
@@ -63,7 +62,7 @@ mod tests {
 
     #[test]
     fn growth_is_gradual_and_shrinking_is_at_once() {
-        let mut sizes = Sizes::automatic();
+        let mut sizes = Sizes::automatic(Sizes::TARGET);
         sizes.learn(1, Duration::ZERO);
         assert_eq!(sizes.next(), 4);
         sizes.learn(4, Duration::ZERO);

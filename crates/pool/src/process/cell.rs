@@ -28,7 +28,7 @@ use super::page::Page;
 use super::reapers::Waiter;
 use super::shared;
 use super::telling;
-use crate::error::{JobError, Limit, Poisoned, WorkerDeath};
+use crate::error::{JobError, Limit, WorkerDeath};
 use crate::job::{Backing, JobState, Outcome, TAKEN};
 use crate::options::{JobOptions, Label};
 use crate::panics;
@@ -253,11 +253,7 @@ impl Cell {
         if deaths.len() <= self.retries as usize {
             return None;
         }
-        let mut deaths = mem::take(deaths);
-        Some(match deaths.len() {
-            1 => JobError::WorkerDied(Box::new(deaths.remove(0))),
-            _ => JobError::Poisoned(Box::new(Poisoned { task: self.task.to_string(), deaths })),
-        })
+        Some(JobError::deaths(&self.task, mem::take(deaths)))
     }
 
     /// Cancels the job if no worker has started it. Returns whether it is cancelled.

@@ -4,13 +4,13 @@
 //! `receive` (what it answers), `call` and `cell` (one job), `reapers` (who collects), `telling`
 //! (who hears of it), `doorbell`, `supervisor`, `spawn`, `statistics`. Worker's side: `init`,
 //! `worker`, `limits`. Both: `ship` and `image` (functions), `codec` and `wire` (bytes), `claim`,
-//! `diary`, `ring` and `page` (shared memory), `sys`.
+//! `diary`, `ring` and `page` (shared memory), `sys`. `raw` takes calls as bytes.
 
 mod builder;
 mod call;
 mod cell;
 mod claim;
-mod codec;
+pub(crate) mod codec;
 mod diary;
 mod dispatch;
 mod doorbell;
@@ -24,6 +24,7 @@ mod limits;
 mod line;
 mod link;
 mod page;
+pub(crate) mod raw;
 mod reapers;
 mod receive;
 mod ring;
@@ -206,7 +207,7 @@ impl ProcessPool {
         let submit = move |options: JobOptions, chunk: Vec<T>| -> (Job<Chunk<R>>, usize) {
             let timed = options.timeout.is_some();
             let items: Vec<(T,)> = chunk.into_iter().map(|item| (item,)).collect();
-            let call = ship::chunked(f).and_then(|entry| {
+            let call = ship::chunked::<F, (T,), R>(f).and_then(|entry| {
                 let (arguments, memory) = shared::sending(|| codec::chunk_of_items(&items));
                 let arguments = arguments.map_err(|why| JobError::encode(task, why))?;
                 let before = Answer::default();

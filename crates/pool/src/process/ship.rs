@@ -40,13 +40,13 @@ where
 }
 
 /// The offset of the entry that calls `F` for each item of a chunk.
-pub(crate) fn chunked<F, T, R>(_: F) -> Result<u64, JobError>
+pub(crate) fn chunked<F, A, R>(_: F) -> Result<u64, JobError>
 where
-    F: Task<(T,), Output = R>,
-    T: Wire,
+    F: Task<A, Output = R>,
+    A: Wire,
     R: Wire,
 {
-    offset::<F>(many::<F, T, R>)
+    offset::<F>(many::<F, A, R>)
 }
 
 /// The offset of the entry that calls `F` with nothing, for its effects.
@@ -99,10 +99,10 @@ where
     kind
 }
 
-fn many<F, T, R>(input: &[u8], out: &mut Vec<u8>, desk: &dyn Desk) -> Kind
+fn many<F, A, R>(input: &[u8], out: &mut Vec<u8>, desk: &dyn Desk) -> Kind
 where
-    F: Task<(T,), Output = R>,
-    T: Wire,
+    F: Task<A, Output = R>,
+    A: Wire,
     R: Wire,
 {
     let begun = Instant::now();
@@ -112,7 +112,7 @@ where
         let record = out.len();
         codec::append_record(out, Tag::ResultRefused, |out| {
             let problem = match tag {
-                Tag::Value => match run::<F, (T,), R>(item, out) {
+                Tag::Value => match run::<F, A, R>(item, out) {
                     Ok(()) => return Ok(Tag::Value),
                     Err(problem) => problem,
                 },
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn in_a_chunk_a_panic_costs_its_own_item_only() {
         panics::install_hook();
-        let entry = entry_at(chunked(quarter).unwrap()).unwrap();
+        let entry = entry_at(chunked::<_, (u32,), _>(quarter).unwrap()).unwrap();
         let mut out = Vec::new();
         let items = codec::chunk_of_items(&[(8u32,), (9,), (12,)]).unwrap();
         assert_eq!(entry(&items, &mut out, &NoDesk), Kind::Done);
