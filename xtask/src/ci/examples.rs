@@ -179,6 +179,11 @@ const RUNNABLE: &[Runnable] = &[
 
 const NOT_RUN: &[NotRun] = &[
     NotRun {
+        package: "pool-nats",
+        name: "primes_cluster",
+        reason: "needs a nats-server and an agent: the crate's tests start them, and run it",
+    },
+    NotRun {
         package: "shard",
         name: "messages",
         reason: "measures, for half a minute, on two cores that nobody else uses",

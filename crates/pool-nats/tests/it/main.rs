@@ -1,0 +1,33 @@
+//! The tests of the pool past one machine: against a real `nats-server`, one for each test, with
+//! agents that are processes of their own. A program of its own (`harness = false`), for the
+//! workers of the agents are this very program.
+//!
+//! Without `nats-server` the tests print that they are skipped, and pass; where the variable `CI`
+//! is set they fail.
+
+mod away;
+mod example;
+mod faults;
+mod jobs;
+mod partition;
+mod refusals;
+mod roles;
+#[path = "../../../pool/tests/it/runner.rs"]
+mod runner;
+mod server;
+mod support;
+mod work;
+
+fn main() -> std::process::ExitCode {
+    pool::init();
+    if let Some(code) = roles::play() {
+        return code;
+    }
+    runner::main(&all())
+}
+
+fn all() -> Vec<runner::Test> {
+    // The slowest first: two run at a time.
+    [partition::TESTS, faults::TESTS, away::TESTS, jobs::TESTS, refusals::TESTS, example::TESTS]
+        .concat()
+}
