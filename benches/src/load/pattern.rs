@@ -1,5 +1,5 @@
-//! The bytes that a connection sends or hears: every position of its stream can be foretold, so that
-//! each byte that comes back can be checked without remembering it.
+//! The bytes that a connection sends or hears: every position of its stream can be foretold, so
+//! that each byte that comes back can be checked without remembering it.
 
 /// Length after which the echoed stream repeats: a prime, so that no message size divides it.
 const PERIOD: usize = 65521;

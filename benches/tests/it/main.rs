@@ -1,6 +1,6 @@
 //! The measured programs do what they say: servers echo every byte in order, also under pressure
-//! and on both load makers, or answer every request; they announce themselves and end when they should; programs that
-//! measure themselves measure what they say; `compare` drives them all.
+//! and on both load makers, or answer every request; they announce themselves and end when they
+//! should; programs that measure themselves measure what they say; `compare` drives them all.
 
 mod compare;
 mod echo;

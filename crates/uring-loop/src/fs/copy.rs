@@ -96,8 +96,7 @@ impl Visited {
         if sync::metadata(to).is_ok_and(|there| !there.is_file()) {
             return Ok(None);
         }
-        // Without O_NONBLOCK a pipe that nobody writes to would keep the thread.
-        let source = sync::File::options().read(true).custom_flags(libc::O_NONBLOCK).open(from)?;
+        let source = file::open_without_waiting(from)?;
         let metadata = source.metadata()?;
         check_source(metadata.is_file())?;
         let mut options = sync::File::options();

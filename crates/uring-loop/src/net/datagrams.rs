@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::task::{Context, Poll};
 
-use socket2::{SockAddr, SockRef};
+use socket2::SockAddr;
 
 use crate::context;
 use crate::driver::buf::{IoBuf, IoBufMut, fill};
@@ -21,6 +21,7 @@ use crate::ops::control::Control;
 use crate::ops::message::{RecvMessage, SendMessage};
 use crate::ops::net::{Connect, Send};
 use crate::ops::ring::PollAdd;
+use crate::sys;
 use crate::turn::Core;
 
 /// A datagram socket. Dropping it cancels what is in flight and closes it.
@@ -139,19 +140,12 @@ impl DatagramSocket {
 
     /// Sends one datagram by a call of its own. `None`: it should be an operation, or has to wait.
     fn send_at_once(&self, bytes: &[u8], to: Option<&SockAddr>) -> Option<io::Result<()>> {
-        const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         if !self.would_enter_alone() || !context::take_budget() {
             return None;
         }
-        let socket = SockRef::from(self);
-        let sent = match to {
-            Some(to) => socket.send_to_with_flags(bytes, to, FLAGS),
-            None => socket.send_with_flags(bytes, FLAGS),
-        };
-        match sent.map_err(|error| (error.kind(), error)) {
-            Err((io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted, _)) => None,
-            Err((_, error)) => Some(Err(error)),
-            Ok(_) => Some(Ok(())),
+        match sys::socket::send_without_waiting(self, bytes, to) {
+            Err(error) if has_to_wait(&error) => None,
+            sent => Some(sent.map(drop)),
         }
     }
 
@@ -174,6 +168,11 @@ impl DatagramSocket {
     async fn run<T: Op>(&self, op: T) -> T::Output {
         self.fd.driver().submit(op).await
     }
+}
+
+/// Whether another attempt may do better.
+fn has_to_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 impl AsFd for DatagramSocket {

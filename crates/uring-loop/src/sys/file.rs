@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use super::check;
 
@@ -11,6 +13,12 @@ pub(crate) fn share_blocks(from: &File, to: &File) -> io::Result<()> {
     // SAFETY: FICLONE takes a descriptor as its argument and touches no memory of ours.
     let result = unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE, from.as_raw_fd()) };
     check(result.into()).map(drop)
+}
+
+/// Opens a file to be read. A pipe that nobody writes to is open at once, too (`O_NONBLOCK`, which
+/// means nothing to files).
+pub(crate) fn open_without_waiting(path: &Path) -> io::Result<File> {
+    File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 /// Has the kernel copy up to `most` bytes, at the same offset in both, and answers how many it were

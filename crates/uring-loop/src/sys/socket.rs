@@ -8,13 +8,27 @@ use std::ffi::OsStr;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::SocketAddr as UnixName;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+/// Sends a datagram now or not at all.
+pub(crate) fn send_without_waiting(
+    socket: &impl AsFd,
+    bytes: &[u8],
+    to: Option<&SockAddr>,
+) -> io::Result<usize> {
+    const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let socket = SockRef::from(socket);
+    match to {
+        Some(to) => socket.send_to_with_flags(bytes, to, FLAGS),
+        None => socket.send_with_flags(bytes, FLAGS),
+    }
+}
 
 /// A new TCP socket.
 pub(crate) fn tcp(address: &SocketAddr) -> io::Result<RawFd> {

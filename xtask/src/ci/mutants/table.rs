@@ -10,8 +10,9 @@
 //!
 //! `test` is a filter for the test programs, after an optional `--lib` or `--test NAME` that says
 //! which one to run. With `--examples` the crate's examples have the fault too: the test starts one
-//! of them (as `example` in `crates/shard/tests/it/main.rs` does). A filter whose last part begins with `loom_` is built as a loom model. The
-//! word `hang` in a fourth column lets a test that never ends count as a catch.
+//! of them (as `example` in `crates/shard/tests/it/main.rs` does). A filter whose last part begins
+//! with `loom_` is built as a loom model. The word `hang` in a fourth column lets a test that never
+//! ends count as a catch.
 
 use std::collections::BTreeSet;
 
