@@ -84,8 +84,8 @@ impl Pool for Floor {
     fn new(_: usize) -> Self {
         let ways = Arc::new((Way::default(), Way::default()));
         let own = ways.clone();
-        // Each side on a core of its own, or they would look in turns. Asked for once: a thread that
-        // is tied to a core sees no other.
+        // Each side on a core of its own, or they would look in turns. Asked for once: a thread
+        // that is tied to a core sees no other.
         static CORES: OnceLock<Vec<CoreId>> = OnceLock::new();
         let cores = CORES.get_or_init(|| core_affinity::get_core_ids().unwrap_or_default());
         let stay_on = |core: Option<&CoreId>| core.is_some_and(|&core| set_for_current(core));
