@@ -84,24 +84,23 @@ fn a_client_that_is_started_anew_is_not_disturbed_by_its_old_jobs() {
 
 fn results_that_nobody_was_there_to_hear_are_said_again() {
     let Some(mut server) = server("results_that_nobody_was_there_to_hear") else { return };
+    let path = server.path("notes");
     let mut agent = an_agent(&server);
-    let mut client = part(&[], "role-client", &[&server.url(), "1000"]);
-    let mut said = BufReader::new(client.0.stdout.take().unwrap());
-    let mut line = String::new();
-    said.read_line(&mut line).unwrap();
-    eventually("its jobs are in the queue", || queued(&server) > 200);
-    // It is stopped, the connection of both is lost, and only the agent makes it again.
+    // Once it runs, its result is nowhere but at the agent.
+    let mut client = part(&[], "role-client-of-one", &[&server.url(), &path, "1500"]);
+    eventually("it runs", || lines(&path, "begin") == 1);
+    // The client is stopped, the connection of both is lost, and only the agent makes it again.
     client.signal(Signal::SIGSTOP);
     server.kill();
     server.start_again();
-    // The agent goes when it has told all it has to tell: it must not.
+    eventually("it is done", || lines(&path, "end") == 1);
+    // The agent is to go when it has told all there is to tell.
     agent.signal(Signal::SIGTERM);
-    std::thread::sleep(Duration::from_secs(1));
+    std::thread::sleep(Duration::from_millis(500));
     assert!(agent.0.try_wait().unwrap().is_none(), "it has left without having been heard");
-    let _other = an_agent(&server);
     client.signal(Signal::SIGCONT);
     let mut text = String::new();
-    said.read_to_string(&mut text).unwrap();
-    assert_eq!(text, "1000 right of 1000\n");
+    client.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "Ok(1)\n");
     assert!(agent.0.wait().unwrap().success());
 }

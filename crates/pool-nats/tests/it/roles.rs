@@ -37,6 +37,7 @@ pub(crate) fn play() -> Option<ExitCode> {
     let play = match words.get(1).map(String::as_str) {
         Some("role-agent") => agent,
         Some("role-client") => client,
+        Some("role-client-of-one") => client_of_one,
         Some("role-server") => server,
         _ => return None,
     };
@@ -89,6 +90,15 @@ fn client(words: &[String]) -> ExitCode {
     }
     let right = results.iter().filter(|(n, square)| **square == **n * **n).count();
     println!("{right} right of {}", results.len());
+    ExitCode::SUCCESS
+}
+
+/// Has a line noted, once, and prints what became of it.
+fn client_of_one(words: &[String]) -> ExitCode {
+    let [url, path, millis] = words else { return ExitCode::from(9) };
+    let pool = RemotePool::connect(queue(url, 1000, "file"), work::functions()).unwrap();
+    let job = pool.submit(work::note_once, (path.clone(), 1, millis.parse().unwrap()));
+    println!("{:?}", job.wait());
     ExitCode::SUCCESS
 }
 
