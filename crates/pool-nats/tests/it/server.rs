@@ -35,8 +35,8 @@ fn program() -> Option<&'static str> {
 pub(crate) fn is_there(test: &str) -> bool {
     let there = program().is_some();
     assert!(
-        there || std::env::var_os("CI").is_none(),
-        "nats-server is missing (apt-get install nats-server), and CI must have it"
+        there || std::env::var_os("SERVERS_REQUIRED").is_none(),
+        "nats-server is missing (apt-get install nats-server), and SERVERS_REQUIRED is set"
     );
     if !there {
         println!("skipped: {test}: it needs nats-server (apt-get install nats-server)");
