@@ -2,14 +2,13 @@
 //! word for a while before it sleeps on it. A payload is copied, and looked at where it is.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use benches::pools::{self, Pool};
 use benches::word::Word;
-use core_affinity::{CoreId, set_for_current};
 
 /// For how long a side looks.
 const LOOK: Duration = Duration::from_micros(50);
@@ -56,6 +55,9 @@ impl Way {
                 }
                 std::hint::spin_loop();
             }
+            // Both may be on one core: where a thread runs is the kernel's choice, as with the
+            // pools, and for a sleeper one core is the quicker place.
+            std::thread::yield_now();
         }
         false
     }
@@ -84,16 +86,7 @@ impl Pool for Floor {
     fn new(_: usize) -> Self {
         let ways = Arc::new((Way::default(), Way::default()));
         let own = ways.clone();
-        // Each side on a core of its own, or they would look in turns. Asked for once: a thread
-        // that is tied to a core sees no other.
-        static CORES: OnceLock<Vec<CoreId>> = OnceLock::new();
-        let cores = CORES.get_or_init(|| core_affinity::get_core_ids().unwrap_or_default());
-        let stay_on = |core: Option<&CoreId>| core.is_some_and(|&core| set_for_current(core));
-        stay_on(cores.first());
-        let worker = Some(std::thread::spawn(move || {
-            stay_on(cores.last());
-            work(&own);
-        }));
+        let worker = Some(std::thread::spawn(move || work(&own)));
         Self { ways, worker, count: 0, last: Instant::now() }
     }
 
