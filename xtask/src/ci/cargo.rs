@@ -39,9 +39,13 @@ pub(super) fn features(workspace: &Workspace) -> Result<Report> {
     Ok(Report::default())
 }
 
+/// How all tests are built.
+pub(super) const TEST: &[&str] = &["test", "--all-features"];
+/// Those that are programs.
+pub(super) const TARGETS: &[&str] = &["--lib", "--bins", "--tests", "--examples"];
+
 pub(super) fn test(workspace: &Workspace) -> Result<Report> {
-    let what = ["--lib", "--bins", "--tests", "--examples"];
-    tests(workspace, &what)
+    tests(workspace, TARGETS)
 }
 
 pub(super) fn doctest(workspace: &Workspace) -> Result<Report> {
@@ -49,8 +53,8 @@ pub(super) fn doctest(workspace: &Workspace) -> Result<Report> {
 }
 
 fn tests(workspace: &Workspace, what: &[&str]) -> Result<Report> {
-    let command = ["test", "--all-features", "--no-fail-fast"];
-    let command = workspace.cargo(command.into_iter().chain(what.iter().copied()));
+    let words = TEST.iter().chain(&["--no-fail-fast"]).chain(what);
+    let command = workspace.cargo(words.copied());
     let line = shell::describe(&command);
     let ran = shell::run(command, Echo::Live, None)?;
     let passed = libtest::tests(&ran.text)

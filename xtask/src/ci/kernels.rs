@@ -31,10 +31,10 @@ const TESTS: &[&str] = &[
 ];
 
 pub(super) fn section(workspace: &Workspace) -> Result<Report> {
-    let build = ["test", "--no-run", "--test", "it", "--package", "uring-loop", "--all-features"];
-    let program = libtest::executables(workspace.cargo(build))?.into_iter().next_back();
-    let program = program.context("cargo built no tests")?.path;
     let home = workspace.root.join("crates/uring-loop");
+    let mut programs = libtest::of_package(workspace, &home)?.into_iter();
+    let program = programs.find(|program| program.target == "it");
+    let program = program.context("cargo built no tests")?.path;
     let (mut passed, mut failed, mut last_words) = (0, false, Vec::new());
     for (kernel, what) in KERNELS {
         anstream::eprintln!("---- as on {kernel}: {what}");

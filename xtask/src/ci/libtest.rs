@@ -1,12 +1,13 @@
 //! Reading what cargo's test programs print: which tests ran, and how each ended.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::shell;
+use crate::workspace::Workspace;
 
 /// How one test ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Executable {
     /// "lib", "test", "example", …
     pub(crate) kind: String,
     pub(crate) path: PathBuf,
+    /// That of the package.
+    pub(crate) folder: PathBuf,
 }
 
 /// Every test that the output tells the end of.
@@ -72,6 +75,15 @@ pub(crate) fn executables(mut command: Command) -> Result<Vec<Executable>> {
     built(&shell::capture(command)?)
 }
 
+/// The test programs of a package, as the section `test` has built them: a build of the package
+/// alone would have other features, and build much of it anew.
+pub(super) fn of_package(workspace: &Workspace, folder: &Path) -> Result<Vec<Executable>> {
+    let words = super::cargo::TEST.iter().chain(super::cargo::TARGETS).chain(&["--no-run"]);
+    let built = executables(workspace.cargo(words.copied()))?;
+    let tests = built.into_iter().filter(|program| program.folder == folder);
+    Ok(tests.filter(|program| matches!(&*program.kind, "lib" | "test")).collect())
+}
+
 fn built(messages: &str) -> Result<Vec<Executable>> {
     let mut found = Vec::new();
     for line in messages.lines() {
@@ -83,6 +95,10 @@ fn built(messages: &str) -> Result<Vec<Executable>> {
             target: target["name"].as_str().unwrap_or_default().to_owned(),
             kind: target["kind"][0].as_str().unwrap_or_default().to_owned(),
             path: path.into(),
+            folder: PathBuf::from(message["manifest_path"].as_str().unwrap_or_default())
+                .parent()
+                .map(PathBuf::from)
+                .unwrap_or_default(),
         });
     }
     Ok(found)
@@ -145,9 +161,10 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
     fn programs_are_read_from_cargos_messages() {
         let messages = r#"
 {"reason":"compiler-artifact","target":{"name":"a","kind":["lib"]},"executable":null}
-{"reason":"compiler-artifact","target":{"name":"it","kind":["test"]},"executable":"/t/it-1"}
+{"reason":"compiler-artifact","manifest_path":"/a/Cargo.toml","target":{"name":"it","kind":["test"]},"executable":"/t/it-1"}
 {"reason":"build-finished","success":true}"#;
-        let it = Executable { target: "it".into(), kind: "test".into(), path: "/t/it-1".into() };
+        let (target, kind) = ("it".into(), "test".into());
+        let it = Executable { target, kind, path: "/t/it-1".into(), folder: "/a".into() };
         assert_eq!(built(messages.trim_start()).expect("well formed"), [it]);
         assert!(built("warning: not JSON").is_err());
     }

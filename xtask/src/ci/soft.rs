@@ -19,15 +19,12 @@ const OF_THE_KERNEL: &[(&str, &str)] = &[
 ];
 
 pub(super) fn section(workspace: &Workspace) -> Result<Report> {
-    let package = ["--package", "uring-loop", "--all-features"];
-    let build = ["build", "--example", "deny_io_uring"].into_iter().chain(package);
+    let build = ["build", "--all-features", "--example", "deny_io_uring"];
     let denier = libtest::executables(workspace.cargo(build))?.into_iter();
     let denier = denier.last().context("cargo built no deny_io_uring")?.path;
-    let build = ["test", "--no-run", "--lib", "--tests"].into_iter().chain(package);
-    let programs = libtest::executables(workspace.cargo(build))?;
     let home = workspace.root.join("crates/uring-loop");
     let (mut passed, mut failed, mut last_words) = (0, false, Vec::new());
-    for program in programs.iter().filter(|program| program.kind != "example") {
+    for program in libtest::of_package(workspace, &home)? {
         let mut command = std::process::Command::new(&denier);
         command.arg(&program.path).current_dir(&home).env("CARGO_MANIFEST_DIR", &home);
         command.env_remove("URING_LOOP_RING");
