@@ -32,6 +32,8 @@ const UNHEARD: Duration = Duration::from_secs(5);
 const LOOKED_FOR: usize = 32;
 /// Messages on their way to the server at a time.
 const UNCONFIRMED: usize = 256;
+/// How long the end waits for what is on its way: the server may be away.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Reports that are answered with one message.
 const TOGETHER: usize = 256;
 /// The first pause after the server did not take a job, and the longest.
@@ -100,15 +102,22 @@ pub(super) async fn serve(hub: Arc<Hub>, mut link: Link, mut ears: Ears) {
                     tokio::spawn(publish(hub, place, Arc::clone(&permits), id, attempt));
                 }
                 Errand::Delete(sequence) => {
-                    tokio::spawn(delete(link.place.clone(), sequence));
+                    let (place, permits) = (link.place.clone(), Arc::clone(&permits));
+                    tokio::spawn(async move {
+                        let _permit = permits.acquire_owned().await;
+                        delete(place, sequence).await;
+                    });
                 }
                 Errand::Drop(id) => say(&hub, &link, What::Drop(vec![id])),
                 Errand::Stop => break,
             },
         }
     }
+    // What is on its way to the queue is taken off again; agents may have the rest.
+    let settled = permits.acquire_many(UNCONFIRMED as u32);
+    let _ = tokio::time::timeout(FAREWELL, settled).await;
     say(&hub, &link, What::Leaving);
-    link.outbox.flush(Duration::from_secs(1)).await;
+    link.outbox.flush(FAREWELL).await;
 }
 
 fn say(hub: &Hub, link: &Link, what: What) {
