@@ -161,7 +161,7 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
     fn programs_are_read_from_cargos_messages() {
         let messages = r#"
 {"reason":"compiler-artifact","target":{"name":"a","kind":["lib"]},"executable":null}
-{"reason":"compiler-artifact","manifest_path":"/a/Cargo.toml","target":{"name":"it","kind":["test"]},"executable":"/t/it-1"}
+{"manifest_path":"/a/Cargo.toml","target":{"name":"it","kind":["test"]},"executable":"/t/it-1"}
 {"reason":"build-finished","success":true}"#;
         let (target, kind) = ("it".into(), "test".into());
         let it = Executable { target, kind, path: "/t/it-1".into(), folder: "/a".into() };
