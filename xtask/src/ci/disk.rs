@@ -28,7 +28,11 @@ fn free(path: &Path) -> Option<u64> {
 /// Removes what the section of this name has built into a folder of its own, if it has one. What
 /// else is kept there stays: inputs that a fuzzer found, say.
 pub(super) fn sweep(workspace: &Workspace, section: &str) {
-    let Ok(entries) = fs::read_dir(workspace.target_dir(section)) else { return };
+    sweep_folder(Path::new(&workspace.target_dir(section)));
+}
+
+fn sweep_folder(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let host = name.to_string_lossy().contains("-linux-");
@@ -45,17 +49,16 @@ mod tests {
 
     #[test]
     fn what_a_section_alone_has_built_goes_and_the_rest_stays() {
-        let root = tempfile::tempdir().unwrap();
-        let workspace = Workspace { root: root.path().to_owned(), packages: Vec::new() };
-        let target = root.path().join("target");
+        let target = tempfile::tempdir().unwrap();
+        let at = |folder: &str| target.path().join(folder);
         let folders =
             ["fuzz/x86_64-unknown-linux-gnu", "fuzz/release/deps", "fuzz/failures", "debug"];
         for folder in folders {
-            fs::create_dir_all(target.join(folder)).unwrap();
+            fs::create_dir_all(at(folder)).unwrap();
         }
-        sweep(&workspace, "fuzz");
-        sweep(&workspace, "clippy");
-        assert_eq!(folders.map(|folder| target.join(folder).exists()), [false, false, true, true]);
+        sweep_folder(&at("fuzz"));
+        sweep_folder(&at("clippy"));
+        assert_eq!(folders.map(|folder| at(folder).exists()), [false, false, true, true]);
     }
 
     #[test]
