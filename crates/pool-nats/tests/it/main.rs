@@ -2,8 +2,8 @@
 //! agents that are processes of their own. A program of its own (`harness = false`), for the
 //! workers of the agents are this very program.
 //!
-//! Without `nats-server` the tests print that they are skipped, and pass; where the variable `CI`
-//! is set they fail.
+//! Without `nats-server` the tests print that they are skipped, and pass; with the variable
+//! `SERVERS_REQUIRED` set they fail.
 
 mod away;
 mod example;
