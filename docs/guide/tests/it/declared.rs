@@ -83,7 +83,7 @@ fn alias(line: &str) -> Option<(String, String)> {
 }
 
 fn is_crate(name: &str) -> bool {
-    ["uring_loop", "shard", "pool", "tls"].contains(&name)
+    ["uring_loop", "shard", "pool", "pool_nats", "tls"].contains(&name)
 }
 
 fn sources() -> Vec<PathBuf> {
