@@ -29,7 +29,7 @@ use crate::workspace::{Package, Workspace, rust_files};
 /// A test that takes longer than this is stuck.
 const LIMIT: Duration = Duration::from_secs(300);
 /// The same where being stuck is what the table expects: each such fault costs this much.
-const HANG_LIMIT: Duration = Duration::from_secs(30);
+const HANG_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) fn section(workspace: &Workspace) -> Result<Report> {
     let mut caught = 0;
