@@ -57,7 +57,7 @@ pub(super) fn section(workspace: &Workspace) -> Result<Report> {
 
 /// A fault shows itself at once, or in a test that waits in vain: most of the time is waiting, so
 /// more of them run at a time than there are cores.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 /// Runs the tests of all faults, many at a time. What takes long comes first.
 fn judge_all<'a>(
