@@ -4,6 +4,7 @@
 //! written. What the programs are, and what their output means, is elsewhere.
 
 use std::io::{self, BufRead as _, BufReader, PipeReader, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 /// How long the pipe is read on after the child itself has ended. A grandchild that outlives it
 /// holds the pipe open, and must not hold us.
@@ -48,11 +51,15 @@ impl Ran {
 
 /// Runs `command` with nothing on stdin; with a `limit`, kills it when that has passed.
 ///
-/// The limit kills the child alone and not what it started: give limits to programs, not to cargo.
+/// The limit kills what the child has started, too: it has a process group of its own. (So Ctrl+C
+/// does not reach it: give limits to programs that end soon.)
 pub(crate) fn run(mut command: Command, echo: Echo, limit: Option<Duration>) -> Result<Ran> {
     let line = describe(&command);
     let (reader, writer) = io::pipe().context("making a pipe")?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    if limit.is_some() {
+        command.process_group(0);
+    }
     let mut child = command.spawn().with_context(|| format!("starting `{line}`"))?;
     // The command keeps its end of the pipe open for as long as it lives.
     drop(command);
@@ -130,7 +137,8 @@ fn wait(child: &mut Child, limit: Option<Duration>) -> io::Result<Option<ExitSta
         }
         thread::sleep(Duration::from_millis(20));
     }
-    child.kill()?;
+    // Not reaped yet, so the group is still its own.
+    killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL)?;
     child.wait()?;
     Ok(None)
 }
@@ -171,6 +179,23 @@ mod tests {
     fn colours_are_kept_out_of_the_text() {
         let ran = run(sh(r"printf '\033[32mok\033[0m\n'"), Echo::Silent, None).expect("sh runs");
         assert_eq!(ran.text, "ok\n");
+    }
+
+    #[test]
+    fn what_a_child_past_its_limit_has_started_is_killed_too() {
+        let limit = Some(Duration::from_millis(200));
+        let ran = run(sh("sleep 600 & echo $!; wait"), Echo::Silent, limit).expect("sh runs");
+        let grandchild = Pid::from_raw(ran.text.trim().parse().expect("a number"));
+        let start = Instant::now();
+        // Who inherits it may take a moment to bury it.
+        while nix::sys::signal::kill(grandchild, None).is_ok() {
+            let state = std::fs::read_to_string(format!("/proc/{grandchild}/stat"));
+            if state.is_ok_and(|state| state.contains(") Z ")) {
+                break;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "it lives on");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     #[test]
