@@ -9,6 +9,13 @@
 //! last frees it, and with it a result nobody took. All steps are made under one mutex, held for a
 //! few instructions and never while the user's code runs: the closure is taken out to run or to be
 //! dropped, the waker is taken out to be woken.
+//!
+//! # Size
+//!
+//! The cell is made on one thread and freed on another. glibc's malloc takes back what is up to
+//! 120 bytes without a lock (its fast bins), and anything larger under the lock of the heap it came
+//! from, which the submitting thread needs for its next job: so what few jobs have is kept apart,
+//! in one box (`Rare`).
 
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -18,7 +25,6 @@ use std::time::{Duration, Instant};
 use super::timer::{Expire, Timer};
 use crate::error::{JobError, Limit};
 use crate::job::{Backing, JobState, Outcome, TAKEN};
-use crate::options::Label;
 use crate::panics;
 use crate::watch::{Watcher, Watchers};
 
@@ -32,7 +38,8 @@ pub(crate) trait Run: Send + Sync {
 
 pub(crate) struct Call<F, R> {
     pool: u64,
-    task: Label,
+    /// What it is called unless it was given a name.
+    task: fn() -> &'static str,
     slot: Mutex<Slot<F, R>>,
     ended: Condvar,
 }
@@ -40,11 +47,21 @@ pub(crate) struct Call<F, R> {
 struct Slot<F, R> {
     stage: Stage<F, R>,
     waker: Option<Waker>,
-    watchers: Watchers,
-    limits: Option<Box<Limits>>,
+    rare: Option<Box<Rare>>,
     /// How many threads sleep on `ended`: waking nobody would still be a system call.
     sleepers: u32,
 }
+
+/// What few jobs have.
+#[derive(Default)]
+pub(crate) struct Rare {
+    pub(crate) name: Option<String>,
+    pub(crate) limits: Option<Limits>,
+    pub(crate) watchers: Watchers,
+}
+
+// With its two counts, and a closure that captures three words.
+const _: () = assert!(size_of::<Call<[usize; 3], ()>>() + 2 * size_of::<usize>() <= 120);
 
 /// The limits of a job that has some.
 pub(crate) struct Limits {
@@ -76,10 +93,14 @@ enum Stage<F, R> {
 }
 
 impl<F, R> Call<F, R> {
-    /// A job of the pool `pool`, shown in errors as `task`.
-    pub(crate) fn new(pool: u64, task: Label, limits: Option<Box<Limits>>, f: F) -> Call<F, R> {
-        let stage = Stage::Pending(f);
-        let slot = Slot { stage, waker: None, watchers: Watchers::default(), limits, sleepers: 0 };
+    /// A job of the pool `pool`, shown in errors as `task` unless `rare` has a name.
+    pub(crate) fn new(
+        pool: u64,
+        task: fn() -> &'static str,
+        rare: Option<Box<Rare>>,
+        f: F,
+    ) -> Call<F, R> {
+        let slot = Slot { stage: Stage::Pending(f), waker: None, rare, sleepers: 0 };
         Call { pool, task, slot: Mutex::new(slot), ended: Condvar::new() }
     }
 
@@ -93,7 +114,7 @@ impl<F, R> Call<F, R> {
         let mut slot = self.lock();
         match slot.stage {
             Stage::Pending(_) => match mem::replace(&mut slot.stage, next) {
-                Stage::Pending(f) => Some((f, slot.limits.is_some())),
+                Stage::Pending(f) => Some((f, slot.limits().is_some())),
                 _ => unreachable!("the stage was pending a line ago, under the same lock"),
             },
             _ => None,
@@ -120,8 +141,9 @@ impl<F, R> Call<F, R> {
         if limited {
             self.start_clock();
         }
-        let outcome = panics::catch(f).map_err(|caught| caught.into_error(&self.task));
+        let outcome = panics::catch(f);
         let mut slot = self.lock();
+        let outcome = outcome.map_err(|caught| caught.into_error(slot.label(self.task)));
         if matches!(slot.stage, Stage::Running) {
             slot.stage = Stage::Done(outcome);
             self.announce(slot);
@@ -136,7 +158,7 @@ impl<F, R> Call<F, R> {
     /// The job has started: from now on its time-out counts.
     fn start_clock(&self) {
         let mut slot = self.lock();
-        let Some(limits) = &mut slot.limits else { return };
+        let Some(limits) = slot.limits() else { return };
         let Some(at) = limits.timeout.and_then(|limit| Instant::now().checked_add(limit)) else {
             return;
         };
@@ -149,7 +171,7 @@ impl<F, R> Call<F, R> {
     /// Wakes whoever waits for a job that has just reached `Done`.
     fn announce(&self, mut slot: MutexGuard<'_, Slot<F, R>>) {
         let waker = slot.waker.take();
-        let watchers = mem::take(&mut slot.watchers);
+        let watchers = slot.rare.as_mut().map(|rare| mem::take(&mut rare.watchers));
         let state = slot.state();
         let asleep = slot.sleepers > 0;
         drop(slot);
@@ -159,7 +181,9 @@ impl<F, R> Call<F, R> {
         if let Some(waker) = waker {
             waker.wake();
         }
-        watchers.tell(state);
+        if let Some(watchers) = watchers {
+            watchers.tell(state);
+        }
     }
 
     fn end_unstarted(&self, error: JobError) -> bool {
@@ -172,6 +196,15 @@ impl<F, R> Call<F, R> {
 }
 
 impl<F, R> Slot<F, R> {
+    fn limits(&mut self) -> Option<&mut Limits> {
+        self.rare.as_mut()?.limits.as_mut()
+    }
+
+    fn label(&self, task: fn() -> &'static str) -> &str {
+        let name = self.rare.as_ref().and_then(|rare| rare.name.as_deref());
+        name.unwrap_or(task())
+    }
+
     fn state(&self) -> JobState {
         match self.stage {
             Stage::Pending(_) => JobState::Pending,
@@ -274,7 +307,9 @@ where
     fn watch(&self, watcher: Watcher) -> Option<Watcher> {
         let mut slot = self.lock();
         match slot.stage {
-            Stage::Pending(_) | Stage::Running => slot.watchers.add(watcher),
+            Stage::Pending(_) | Stage::Running => {
+                slot.rare.get_or_insert_default().watchers.add(watcher);
+            }
             Stage::Done(_) | Stage::Taken => return Some(watcher),
         }
         None
@@ -295,23 +330,24 @@ where
         if matches!(slot.stage, Stage::Done(_) | Stage::Taken) {
             return None;
         }
-        let limits = slot.limits.as_ref()?;
+        let limits = slot.limits()?;
         let Some(limit) = limits.exceeded(now) else {
             // Looked at too early: for the other limit, or before the start.
             let deadline = limits.deadline.map(|(at, _)| at);
             return limits.over_at.into_iter().chain(deadline).min();
         };
-        let late = |started| JobError::timed_out(&self.task, limit, started);
+        let started = matches!(slot.stage, Stage::Running);
+        let late = JobError::timed_out(slot.label(self.task), limit, started);
         match slot.stage {
             Stage::Pending(_) => {
                 drop(slot);
-                self.end_unstarted(late(false));
+                self.end_unstarted(late);
                 // If it was started this very moment, its deadline ends it now.
                 (self.state() == JobState::Running).then_some(now)
             }
             Stage::Running if mutant!("threads-have-all-the-time") => None,
             Stage::Running => {
-                slot.stage = Stage::Done(Err(late(true)));
+                slot.stage = Stage::Done(Err(late));
                 self.announce(slot);
                 None
             }

@@ -10,7 +10,7 @@ mod ranks;
 mod scope;
 mod timer;
 
-use std::borrow::Cow;
+use std::any::type_name;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 pub use builder::ThreadPoolBuilder;
-use call::{Call, Limits};
+use call::{Call, Limits, Rare};
 use crew::Crew;
 pub(crate) use crew::current_pool;
 pub use scope::{Scope, ScopedJob};
@@ -102,7 +102,7 @@ impl ThreadPool {
         A: Send + 'static,
         R: Send + 'static,
     {
-        enqueue(&self.crew, std::any::type_name::<F>(), move || f.call_once(args))
+        enqueue(&self.crew, type_name::<F>, move || f.call_once(args))
     }
 
     /// [`submit`](Self::submit) with a timeout, a deadline, a name or a priority.
@@ -112,8 +112,7 @@ impl ThreadPool {
         A: Send + 'static,
         R: Send + 'static,
     {
-        let task = std::any::type_name::<F>();
-        enqueue_with(&self.crew, options, task, move || f.call_once(args))
+        enqueue_with(&self.crew, options, type_name::<F>, move || f.call_once(args))
     }
 
     /// [`submit`](Self::submit) for a closure that brings its arguments along.
@@ -122,7 +121,7 @@ impl ThreadPool {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        enqueue(&self.crew, std::any::type_name::<F>(), f)
+        enqueue(&self.crew, type_name::<F>, f)
     }
 
     /// Applies `f` to every item, on all threads at once; results come in the order of the items.
@@ -143,15 +142,14 @@ impl ThreadPool {
         T: Send + 'static,
         R: Send + 'static,
     {
-        let task = std::any::type_name::<F>();
         let f = Arc::new(f);
         let crew = Arc::clone(&self.crew);
         let chunking = Chunking::ItemsShareLimits;
         let submit = move |options: JobOptions, chunk: Vec<T>| {
             let f = Arc::clone(&f);
             let name = options.name.clone();
-            let run = move || run_chunk(name.as_deref().unwrap_or(task), &*f, chunk);
-            (enqueue_with(&crew, options, task, run), usize::MAX)
+            let run = move || run_chunk(name.as_deref().unwrap_or(type_name::<F>()), &*f, chunk);
+            (enqueue_with(&crew, options, type_name::<F>, run), usize::MAX)
         };
         Map::new(items.into_iter(), self.crew.threads, chunking, submit)
     }
@@ -177,40 +175,42 @@ impl ThreadPool {
 }
 
 #[inline]
-fn enqueue<F, R>(crew: &Arc<Crew>, task: &'static str, f: F) -> Job<R>
+fn enqueue<F, R>(crew: &Arc<Crew>, task: fn() -> &'static str, f: F) -> Job<R>
 where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    let call = Arc::new(Call::new(crew.id, Cow::Borrowed(task), None, f));
+    let call = Arc::new(Call::new(crew.id, task, None, f));
     let job = Job::new(Arc::clone(&call) as _);
     crew.submit(0, call);
     job
 }
 
-fn enqueue_with<F, R>(crew: &Arc<Crew>, mut options: JobOptions, task: &'static str, f: F) -> Job<R>
+fn enqueue_with<F, R>(
+    crew: &Arc<Crew>,
+    options: JobOptions,
+    task: fn() -> &'static str,
+    f: F,
+) -> Job<R>
 where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    let label = options.label(task);
     let deadline = options.deadline_at();
-    let unlimited = options.timeout.is_none() && deadline.is_none();
-    if unlimited {
-        let call = Arc::new(Call::new(crew.id, label, None, f));
-        crew.submit(options.priority, Arc::clone(&call) as _);
+    let JobOptions { timeout, name, priority, .. } = options;
+    let named = |name, limits| Some(Box::new(Rare { name, limits, ..Rare::default() }));
+    if timeout.is_none() && deadline.is_none() {
+        let rare = name.and_then(|name| named(Some(name), None));
+        let call = Arc::new(Call::new(crew.id, task, rare, f));
+        crew.submit(priority, Arc::clone(&call) as _);
         return Job::new(call);
     }
     let timer = crew.start_timer();
     let call = Arc::new_cyclic(|me: &Weak<Call<F, R>>| {
-        let limits = Limits {
-            timeout: options.timeout,
-            deadline,
-            over_at: None,
-            timer: Arc::clone(&crew.timer),
-            job: Weak::clone(me) as _,
-        };
-        Call::new(crew.id, label, Some(Box::new(limits)), f)
+        let job = Weak::clone(me) as _;
+        let timer = Arc::clone(&crew.timer);
+        let limits = Limits { timeout, deadline, over_at: None, timer, job };
+        Call::new(crew.id, task, named(name, Some(limits)), f)
     });
     let job = Job::new(Arc::clone(&call) as _);
     if let Err(error) = timer {
@@ -220,7 +220,7 @@ where
     if let Some((at, _)) = deadline {
         crew.timer.add(at, Arc::downgrade(&call) as _);
     }
-    crew.submit(options.priority, call);
+    crew.submit(priority, call);
     job
 }
 
@@ -246,7 +246,7 @@ impl Executor for ThreadPool {
         A: Wire,
         R: Wire,
     {
-        enqueue(&self.crew, std::any::type_name::<F>(), move || f.call(args))
+        enqueue(&self.crew, type_name::<F>, move || f.call(args))
     }
 
     fn submit_with<F, A, R>(&self, options: JobOptions, f: F, args: A) -> Job<R>
@@ -255,7 +255,7 @@ impl Executor for ThreadPool {
         A: Wire,
         R: Wire,
     {
-        enqueue_with(&self.crew, options, std::any::type_name::<F>(), move || f.call(args))
+        enqueue_with(&self.crew, options, type_name::<F>, move || f.call(args))
     }
 
     fn map<F, T, R, I>(&self, f: F, items: I) -> Map<I::IntoIter, R>
