@@ -13,7 +13,7 @@ use super::wire::{self, MAX_PAYLOAD};
 use crate::error::{JobError, Panic};
 use crate::job::Outcome;
 use crate::map::Chunk;
-use crate::panics;
+use crate::panics::{self, Caught};
 
 /// What a record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,17 +55,28 @@ impl Tag {
 /// A sentence: what `Serialize` said (or how it panicked), or that the value is too large.
 pub(crate) fn append<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), String> {
     let before = out.len();
-    let written = panics::catch(|| {
-        postcard::serialize_with_flavor::<T, _, ()>(value, Extend(out)).map_err(|e| e.to_string())
-    });
+    panics::catch(|| write(value, out)).unwrap_or_else(|caught| {
+        out.truncate(before);
+        Err(unwritable(&caught))
+    })
+}
+
+/// [`append`] for one who catches the panics of `Serialize`, and then cuts `out` off.
+pub(crate) fn write<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), String> {
+    let before = out.len();
+    let written = postcard::serialize_with_flavor::<T, _, ()>(value, Extend(out));
     let problem = match written {
-        Ok(Ok(())) if out.len() <= MAX_PAYLOAD => return Ok(()),
-        Ok(Ok(())) => wire::too_large(out.len() - before),
-        Ok(Err(error)) => error,
-        Err(caught) => format!("its Serialize panicked: {}", caught.message),
+        Ok(()) if out.len() <= MAX_PAYLOAD => return Ok(()),
+        Ok(()) => wire::too_large(out.len() - before),
+        Err(error) => error.to_string(),
     };
     out.truncate(before);
     Err(problem)
+}
+
+/// What to say of a value whose `Serialize` panicked.
+pub(crate) fn unwritable(caught: &Caught) -> String {
+    format!("its Serialize panicked: {}", caught.message)
 }
 
 /// Writes to the end of a borrowed vector (postcard's own flavor wants to own it).
@@ -93,12 +104,21 @@ impl postcard::ser_flavors::Flavor for Extend<'_> {
 
 /// Reads a value; all bytes must be used.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    match panics::catch(|| postcard::take_from_bytes::<T>(bytes)) {
-        Ok(Ok((value, []))) => Ok(value),
-        Ok(Ok((_, rest))) => Err(format!("{} bytes are left over", rest.len())),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(caught) => Err(format!("its Deserialize panicked: {}", caught.message)),
+    panics::catch(|| parse(bytes)).unwrap_or_else(|caught| Err(unreadable(&caught)))
+}
+
+/// [`read`] for one who catches the panics of `Deserialize`.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    match postcard::take_from_bytes::<T>(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, rest)) => Err(format!("{} bytes are left over", rest.len())),
+        Err(error) => Err(error.to_string()),
     }
+}
+
+/// What to say of bytes over which `Deserialize` panicked.
+pub(crate) fn unreadable(caught: &Caught) -> String {
+    format!("its Deserialize panicked: {}", caught.message)
 }
 
 /// Appends a record whose bytes `write` appends; if that fails, a record of `otherwise` with the
@@ -115,6 +135,11 @@ pub(crate) fn append_record(
         out.extend_from_slice(problem.as_bytes());
         otherwise
     });
+    seal(out, start, tag);
+}
+
+/// Ends the record that begins at `start`.
+pub(crate) fn seal(out: &mut [u8], start: usize, tag: Tag) {
     let length = (out.len() - start - 5) as u32;
     out[start] = tag as u8;
     out[start + 1..start + 5].copy_from_slice(&length.to_le_bytes());
@@ -156,8 +181,17 @@ pub(crate) fn joined(before: &[u8], last: &[u8]) -> Vec<u8> {
 /// That they are too large together.
 pub(crate) fn chunk_of_items<T: Serialize>(items: &[(T,)]) -> Result<Vec<u8>, String> {
     let mut out = Vec::with_capacity(items.len() * (5 + size_of::<T>()));
-    for item in items {
-        append_record(&mut out, Tag::Unsent, |out| append(item, out).map(|()| Tag::Value));
+    let mut items = items.iter();
+    let mut begun = 0;
+    // One `catch` for all of them as long as nothing panics: it is not free per item.
+    while let Err(caught) = panics::catch(|| {
+        for item in items.by_ref() {
+            begun = out.len();
+            append_record(&mut out, Tag::Unsent, |out| write(item, out).map(|()| Tag::Value));
+        }
+    }) {
+        out.truncate(begun);
+        append_record(&mut out, Tag::Unsent, |_| Err(unwritable(&caught)));
     }
     match out.len() {
         0..=MAX_PAYLOAD => Ok(out),
@@ -171,18 +205,28 @@ pub(crate) fn chunk_of_items<T: Serialize>(items: &[(T,)]) -> Result<Vec<u8>, St
 
 /// Parent: the result of a call.
 pub(crate) fn result<R: DeserializeOwned>(task: &str, bytes: &[u8]) -> Outcome<R> {
-    read(bytes).map_err(|why| JobError::decode(task, format!("decoding its result failed: {why}")))
+    read(bytes).map_err(|why| undecodable(task, &why))
+}
+
+fn undecodable(task: &str, why: &str) -> JobError {
+    JobError::decode(task, format!("decoding its result failed: {why}"))
 }
 
 /// Parent: the results of a chunk.
 pub(crate) fn chunk_of_results<R: DeserializeOwned>(task: &str, bytes: &[u8]) -> Outcome<Chunk<R>> {
     let short = || JobError::decode(task, "decoding its results failed: no time given");
     let (nanos, bytes) = bytes.split_first_chunk().ok_or_else(short)?;
-    let results = records(bytes).map(|(tag, record)| match tag {
-        Tag::Value => result(task, record),
+    let one = |(tag, record)| match tag {
+        Tag::Value => parse(record).map_err(|why| undecodable(task, &why)),
         other => Err(error_of(task, other, record)),
-    });
-    Ok(Chunk { results: results.collect(), took: Duration::from_nanos(u64::from_le_bytes(*nanos)) })
+    };
+    let mut results = Vec::with_capacity(records(bytes).count());
+    let mut records = records(bytes);
+    // As with the items: one `catch`.
+    while let Err(caught) = panics::catch(|| results.extend(records.by_ref().map(one))) {
+        results.push(Err(undecodable(task, &unreadable(&caught))));
+    }
+    Ok(Chunk { results, took: Duration::from_nanos(u64::from_le_bytes(*nanos)) })
 }
 
 /// Parent: the error a record (or a whole reply) stands for.

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::lead::{SHORT, WATCH};
-use super::page::Page;
+use super::page::{Page, RESERVED};
 use super::ring::{Reader, Writer};
 use super::shared::Memory;
 use super::sys::{self, Arrived};
-use super::wire::{Header, INLINE, Inbox, Kind};
+use super::wire::{Header, INLINE, Inbox, Kind, ROOMY};
 use super::worker::give_up;
 
 pub(super) struct Line {
@@ -67,8 +67,6 @@ impl Line {
         if !self.by_socket {
             return (header, Vec::new());
         }
-        // One huge payload must not stay allocated for ever.
-        self.payload.shrink_to(INLINE);
         let header = loop {
             match self.inbox.next() {
                 Ok(Some((frame, _))) if frame.kind == Kind::Look => {}
@@ -133,9 +131,8 @@ impl Line {
         by_socket: bool,
     ) {
         let ring = self.page.answers();
-        if payload.len() <= INLINE && memory.is_empty() && !by_socket {
-            let header = Header::new(kind, ticket, 0, payload.len());
-            self.put(header, payload);
+        let header = Header::new(kind, ticket, 0, payload.len());
+        if memory.is_empty() && !by_socket && self.put(header, payload) {
             if ring.ring() {
                 look(&self.socket);
             }
@@ -147,10 +144,17 @@ impl Line {
         }
     }
 
-    fn put(&mut self, header: Header, payload: &[u8]) {
-        if !self.answers.push(self.page.answers(), header, payload) {
+    /// Puts a frame on the ring. `false`: it has to go by the socket.
+    fn put(&mut self, header: Header, payload: &[u8]) -> bool {
+        let ring = self.page.answers();
+        if payload.len() > INLINE {
+            let roomy = payload.len() <= ROOMY;
+            return roomy && self.answers.push_beside(RESERVED, ring, header, payload);
+        }
+        if !self.answers.push(ring, header, payload) {
             give_up("its parent asked for more than there is room for answers");
         }
+        true
     }
 }
 

@@ -8,11 +8,12 @@
 //!
 //! # Ring and socket
 //!
-//! Small frames go by the rings of the page, which costs no system call while the other side is
-//! awake; large ones, and those with descriptors, by the socket. The ring has the order: for a
-//! frame on the socket there is one on the ring that says so, and whoever reads it goes on with the
-//! socket. Only what a worker sends of an unfinished chunk has none; the rest of that chunk's
-//! answer then comes by the socket too, behind it.
+//! Frames go by the rings of the page, which costs no system call while the other side is awake:
+//! small ones always; larger ones, as those of a map are, if they leave room for all the small ones
+//! that may come. The others, and those with descriptors, go by the socket. The ring has the order:
+//! for a frame on the socket there is one on the ring that says so, and whoever reads it goes on
+//! with the socket. Only what a worker sends of an unfinished chunk has none; the rest of that
+//! chunk's answer then comes by the socket too, behind it.
 //!
 //! The bell of the answers' ring is armed except while a thread looks at the ring over and over
 //! (`Hub::watch`). So whoever sleeps on the socket, be it poll or epoll, hears of everything.
@@ -28,11 +29,11 @@ use super::call::{Answer, Call};
 use super::cell::Cell;
 use super::codec;
 use super::hub::Life;
-use super::page::{DEPTH, Diary, NAME_WORDS, Page};
+use super::page::{DEPTH, Diary, NAME_WORDS, Page, RESERVED};
 use super::ring::{Reader, Writer};
 use super::shared::Memory;
 use super::sys::{self, Arrived};
-use super::wire::{Header, INLINE, Inbox, Kind, TIMED};
+use super::wire::{Header, INLINE, Inbox, Kind, ROOMY, TIMED};
 use crate::error::{Limit, Panic};
 
 /// Bytes of a name the kernel keeps: proc_pid_comm(5).
@@ -241,22 +242,30 @@ impl Worker {
     }
 
     fn send(&mut self, header: Header, payload: &[u8], memory: &[Arc<Memory>]) {
-        let ring = self.page.calls();
-        if payload.len() <= INLINE && memory.is_empty() {
-            // No room is refused to what the worker's own answers have made room for: a ring that
-            // is full all the same is none.
-            self.lost |= !self.calls.push(ring, header, payload);
+        if memory.is_empty() && self.put(header, payload) {
             // What waits to be sent wakes the worker, too.
-            if ring.ring() && self.outbox.is_empty() {
+            if self.page.calls().ring() && self.outbox.is_empty() {
                 self.send_bytes(Header::new(Kind::Look, 0, 0, 0), &[], &[]);
             }
         } else {
-            let follows = Header::new(Kind::Follows, header.ticket, 0, 0);
-            self.lost |= !self.calls.push(ring, follows, &[]);
+            self.put(Header::new(Kind::Follows, header.ticket, 0, 0), &[]);
             // The frame itself wakes it.
-            ring.ring();
+            self.page.calls().ring();
             self.send_bytes(header, payload, memory);
         }
+    }
+
+    /// Puts a frame on the ring. `false`: it has to go by the socket.
+    fn put(&mut self, header: Header, payload: &[u8]) -> bool {
+        let ring = self.page.calls();
+        if payload.len() <= INLINE {
+            // No room is refused to what the worker's own answers have made room for: a ring that
+            // is full all the same is none.
+            self.lost |= !self.calls.push(ring, header, payload);
+            return true;
+        }
+        let others = if mutant!("larger-ones-take-all-the-room") { 0 } else { RESERVED };
+        payload.len() <= ROOMY && self.calls.push_beside(others, ring, header, payload)
     }
 
     fn send_bytes(&mut self, header: Header, payload: &[u8], memory: &[Arc<Memory>]) {

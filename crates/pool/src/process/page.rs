@@ -29,7 +29,7 @@ use super::claim::Claim;
 use super::diary::{Marks, Progress};
 use super::ring::{self, Ring};
 use super::sys;
-use super::wire::INLINE;
+use super::wire::{INLINE, ROOMY};
 
 /// How many calls may be under way at one worker: the one it runs and those that wait in its
 /// queue, so that it need not wait for the parent between two. As each can be taken back until the
@@ -37,7 +37,11 @@ use super::wire::INLINE;
 /// at a time.
 pub(crate) const DEPTH: usize = 64;
 /// Words of a ring.
-const LINE: usize = 4608;
+const LINE: usize = 16 * 1024;
+/// Words of a ring that only small frames may take. What is under way always has room: a call (and
+/// its name) or an answer each, and the word to stop.
+pub(super) const RESERVED: usize =
+    DEPTH * (ring::words_of(INLINE) + ring::words_of(8 * NAME_WORDS)) + ring::words_of(0);
 /// Words of payload of a call's name.
 pub(super) const NAME_WORDS: usize = 2;
 /// Calls to a worker, or answers from it.
@@ -46,7 +50,7 @@ pub(super) type Frames = Ring<LINE>;
 /// Room for the results of a chunk, before they must be sent.
 const SHELF: usize = 64 * 1024;
 /// What is left of whole pages.
-const SPARE: usize = (80 * 1024usize).saturating_sub(2 * size_of::<Frames>());
+const SPARE: usize = (260 * 1024usize).saturating_sub(2 * size_of::<Frames>());
 /// Room for last words.
 const WORDS: usize = 16 * 1024 - size_of::<Layout>();
 
@@ -79,11 +83,9 @@ pub(crate) struct Diary {
     pub(crate) shelf: Vec<u8>,
 }
 
-const _: () = assert!(cfg!(loom) || size_of::<Whole>() == 160 * 1024);
-// What is under way always has room: a call (and its name) or an answer each, and the word to stop.
-const _: () = assert!(
-    DEPTH * (ring::words_of(INLINE) + ring::words_of(8 * NAME_WORDS)) + ring::words_of(0) <= LINE
-);
+const _: () = assert!(cfg!(loom) || size_of::<Whole>() == 340 * 1024);
+// As many of the larger ones as a map has under way at a worker, unless they are the largest.
+const _: () = assert!(RESERVED + 2 * ring::words_of(ROOMY) <= LINE);
 
 #[derive(Debug)]
 pub(crate) struct Page {

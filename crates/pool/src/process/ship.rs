@@ -15,7 +15,7 @@ use super::image::Image;
 use super::wire::Kind;
 use crate::error::JobError;
 use crate::executor::{Task, Wire};
-use crate::panics;
+use crate::panics::{self, Caught};
 
 /// What a worker calls: arguments in, result out, and what kind of reply that is.
 pub(crate) type Entry = fn(&[u8], &mut Vec<u8>, &dyn Desk) -> Kind;
@@ -83,20 +83,29 @@ fn conjure<F: Copy + Send + Sync + 'static>() -> F {
     unsafe { NonNull::<F>::dangling().read() }
 }
 
+/// What became of a value that is not to be had: the tag of its record, and the bytes.
+type Problem = (Tag, Vec<u8>);
+
 fn one<F, A, R>(input: &[u8], out: &mut Vec<u8>, _: &dyn Desk) -> Kind
 where
     F: Task<A, Output = R>,
     A: Wire,
     R: Wire,
 {
-    let (kind, problem) = match run::<F, A, R>(input, out) {
-        Ok(()) => return Kind::Done,
-        Err((Tag::Panicked, bytes)) => (Kind::Panicked, bytes),
-        Err((Tag::ArgumentsRefused, bytes)) => (Kind::ArgumentsRefused, bytes),
-        Err((_, bytes)) => (Kind::ResultRefused, bytes),
-    };
+    let (before, mut step) = (out.len(), Step::Reading);
+    let ran = panics::catch(|| run::<F, A, R>(input, out, &mut step)).unwrap_or_else(|caught| {
+        step.blamed::<F>(caught).map_or(Ok(()), |problem| {
+            out.truncate(before);
+            Err(problem)
+        })
+    });
+    let Err((tag, problem)) = ran else { return Kind::Done };
     out.extend_from_slice(&problem);
-    kind
+    match tag {
+        Tag::Panicked => Kind::Panicked,
+        Tag::ArgumentsRefused => Kind::ArgumentsRefused,
+        _ => Kind::ResultRefused,
+    }
 }
 
 fn many<F, A, R>(input: &[u8], out: &mut Vec<u8>, desk: &dyn Desk) -> Kind
@@ -107,21 +116,27 @@ where
 {
     let begun = Instant::now();
     out.extend_from_slice(&[0; 8]);
-    for (number, (tag, item)) in (0..).zip(codec::records(input)) {
-        desk.begin(number);
-        let record = out.len();
-        codec::append_record(out, Tag::ResultRefused, |out| {
-            let problem = match tag {
-                Tag::Value => match run::<F, A, R>(item, out) {
-                    Ok(()) => return Ok(Tag::Value),
-                    Err(problem) => problem,
-                },
-                // Not encoded by the parent: its text goes back to the item's place.
-                tag => (tag, item.to_vec()),
-            };
-            out.extend_from_slice(&problem.1);
-            Ok(problem.0)
-        });
+    let mut items = (0..).zip(codec::records(input));
+    let (mut number, mut record, mut step) = (0, 0, Step::Reading);
+    // One `catch` for all items as long as none panics: it is not free per item.
+    while let Err(caught) = panics::catch(|| {
+        for item in items.by_ref() {
+            (number, record) = (item.0, out.len());
+            desk.begin(number);
+            append_result::<F, A, R>(item.1, out, &mut step);
+            desk.done(number, out, record);
+        }
+    }) {
+        match step.blamed::<F>(caught) {
+            None => codec::seal(out, record, Tag::Value),
+            Some((tag, bytes)) => {
+                out.truncate(record);
+                codec::append_record(out, tag, |out| {
+                    out.extend_from_slice(&bytes);
+                    Ok(tag)
+                });
+            }
+        }
         desk.done(number, out, record);
     }
     let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -129,22 +144,69 @@ where
     Kind::Done
 }
 
-/// Decodes, calls, appends the result; on failure `out` is as it was.
-fn run<F, A, R>(input: &[u8], out: &mut Vec<u8>) -> Result<(), (Tag, Vec<u8>)>
+/// Appends the record of an item's result.
+fn append_result<F, A, R>((tag, item): (Tag, &[u8]), out: &mut Vec<u8>, step: &mut Step)
+where
+    F: Task<A, Output = R>,
+    A: Wire,
+    R: Wire,
+{
+    codec::append_record(out, Tag::ResultRefused, |out| {
+        let problem = match tag {
+            Tag::Value => match run::<F, A, R>(item, out, step) {
+                Ok(()) => return Ok(Tag::Value),
+                Err(problem) => problem,
+            },
+            // Not encoded by the parent: its text goes back to the item's place.
+            tag => (tag, item.to_vec()),
+        };
+        out.extend_from_slice(&problem.1);
+        Ok(problem.0)
+    });
+}
+
+/// What a call is about: whose panic it is.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Reading,
+    Running,
+    Writing,
+    /// The result is written, and its destructor runs: the job's code too, but not its outcome.
+    Dropping,
+}
+
+impl Step {
+    /// What a panic in this step makes of the call; `None`: nothing, it has its result.
+    fn blamed<F>(self, caught: Caught) -> Option<Problem> {
+        match self {
+            Step::Reading => Some((Tag::ArgumentsRefused, codec::unreadable(&caught).into_bytes())),
+            Step::Running => {
+                let panic = caught.into_panic(type_name::<F>());
+                let bytes = postcard::to_stdvec(&panic).expect("strings can always be encoded");
+                Some((Tag::Panicked, bytes))
+            }
+            Step::Writing => Some((Tag::ResultRefused, codec::unwritable(&caught).into_bytes())),
+            Step::Dropping => None,
+        }
+    }
+}
+
+/// Decodes, calls, appends the result; on failure `out` is as it was. Panics go on to the caller.
+fn run<F, A, R>(input: &[u8], out: &mut Vec<u8>, step: &mut Step) -> Result<(), Problem>
 where
     F: Task<A, Output = R>,
     A: Wire,
     R: Wire,
 {
     let f = conjure::<F>();
-    let args: A = codec::read(input).map_err(|why| (Tag::ArgumentsRefused, why.into_bytes()))?;
-    let result = panics::catch(|| f.call(args)).map_err(|caught| {
-        let panic = caught.into_panic(type_name::<F>());
-        (Tag::Panicked, postcard::to_stdvec(&panic).expect("strings can always be encoded"))
-    })?;
-    codec::append(&result, out).map_err(|why| (Tag::ResultRefused, why.into_bytes()))?;
-    // Its destructor is the job's code too.
-    let _ = panics::catch(|| drop(result));
+    *step = Step::Reading;
+    let args: A = codec::parse(input).map_err(|why| (Tag::ArgumentsRefused, why.into_bytes()))?;
+    *step = Step::Running;
+    let result = f.call(args);
+    *step = Step::Writing;
+    codec::write(&result, out).map_err(|why| (Tag::ResultRefused, why.into_bytes()))?;
+    *step = Step::Dropping;
+    drop(result);
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 //! Frames between parent and worker: pure, no I/O. Small ones go by the rings of the worker's page,
-//! all others by its socket.
+//! larger ones too if there is room to spare, all others by its socket.
 //!
 //! A frame is a header of 24 bytes, little endian, and a payload:
 //!
@@ -30,8 +30,10 @@ pub(crate) fn too_large(bytes: usize) -> String {
 
 /// First word of the handshake: "uPool" and the version of this protocol.
 pub(crate) const GREETING: u64 = u64::from_le_bytes(*b"uPool\0\0\x03");
-/// The most payload, in bytes, that goes by a ring.
+/// The most payload, in bytes, that a ring has room for at any time.
 pub(crate) const INLINE: usize = 480;
+/// The most payload, in bytes, that goes by a ring if that has room to spare.
+pub(crate) const ROOMY: usize = 32 * 1024;
 /// Added to a function's offset: its items' times are to be noted.
 pub(crate) const TIMED: u64 = 1 << 63;
 

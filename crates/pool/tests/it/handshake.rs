@@ -50,7 +50,7 @@ fn greet(socket: &UnixStream, build: &[u8], parent: u32) {
     let bytes = frame(&postcard::to_stdvec(&hello).unwrap());
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let memory = memfd_create(c"test", flags).unwrap();
-    nix::unistd::ftruncate(&memory, 160 * 1024).unwrap();
+    nix::unistd::ftruncate(&memory, 340 * 1024).unwrap();
     let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
     fcntl(memory.as_fd(), FcntlArg::F_ADD_SEALS(seals)).unwrap();
     let rights = [memory.as_raw_fd()];

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use pool::{Executor, Exit, JobError, JobOptions, Limit, ProcessPool, ThreadPool};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::support::{Flag, block_on, death_of, panic_of, processes};
 
@@ -24,6 +25,7 @@ crate::tests![
     a_stream_of_a_map_runs_on_a_worker_of_its_own_pool,
     progress_counts_items,
     an_error_does_not_end_a_map,
+    a_panic_at_any_step_costs_its_item_only,
     shutting_down_mid_way_keeps_what_was_done,
     last_words_are_heard_of_a_panic_that_aborts,
     last_words_of_an_earlier_item_are_not_blamed,
@@ -320,4 +322,110 @@ fn a_panic_in_a_worker_carries_a_backtrace() {
     let panic = panic_of(pool.submit_with(options, deep, (3,)).wait());
     assert!(panic.backtrace.unwrap().contains("deep"));
     assert_eq!(panic.task, "digging");
+}
+
+/// Where an item panics on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Step {
+    Encoded,
+    Decoded,
+    Run,
+    ResultEncoded,
+    ResultDropped,
+    ResultDecoded,
+    Nowhere,
+}
+
+#[derive(Debug)]
+struct Argument(Step, u32);
+
+#[derive(Debug)]
+struct Doubled(Step, u32);
+
+fn panic_if(here: bool) {
+    assert!(!here, "this is the step");
+}
+
+impl Serialize for Argument {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        panic_if(self.0 == Step::Encoded);
+        (self.0, self.1).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Argument {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (step, number) = Deserialize::deserialize(deserializer)?;
+        panic_if(step == Step::Decoded);
+        Ok(Argument(step, number))
+    }
+}
+
+impl Serialize for Doubled {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        panic_if(self.0 == Step::ResultEncoded);
+        (self.0, self.1).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Doubled {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (step, number) = Deserialize::deserialize(deserializer)?;
+        panic_if(step == Step::ResultDecoded);
+        // What is dropped here is another's.
+        let step = if step == Step::ResultDropped { Step::Nowhere } else { step };
+        Ok(Doubled(step, number))
+    }
+}
+
+impl Drop for Doubled {
+    fn drop(&mut self) {
+        panic_if(self.0 == Step::ResultDropped);
+    }
+}
+
+fn double(Argument(step, number): Argument) -> Doubled {
+    panic_if(step == Step::Run);
+    Doubled(step, number * 2)
+}
+
+fn a_panic_at_any_step_costs_its_item_only() {
+    let pool = processes(1);
+    let steps = [
+        Step::Nowhere,
+        Step::Encoded,
+        Step::Decoded,
+        Step::Run,
+        Step::ResultEncoded,
+        Step::ResultDropped,
+        Step::ResultDecoded,
+        Step::Nowhere,
+    ];
+    // Each first, last, alone and beside others in a chunk.
+    for size in [1, 3, 8, 24] {
+        let items = (0..24).map(|n| Argument(steps[n % steps.len()], n as u32));
+        let results: Vec<_> = pool.map(double, items).chunk(size).collect();
+        assert_eq!(results.len(), 24);
+        for (n, result) in results.into_iter().enumerate() {
+            let step = steps[n % steps.len()];
+            let told = match result {
+                Ok(doubled) => {
+                    assert!([Step::Nowhere, Step::ResultDropped].contains(&step), "{step:?}");
+                    assert_eq!(doubled.1, 2 * n as u32);
+                    continue;
+                }
+                Err(error) => error.to_string(),
+            };
+            let expected = match step {
+                Step::Encoded => "encoding its arguments failed: its Serialize panicked",
+                Step::Decoded => "decoding its arguments in the worker failed: its Deserialize",
+                Step::Run => "panicked",
+                Step::ResultEncoded => "encoding its result in the worker failed: its Serialize",
+                Step::ResultDecoded => "decoding its result failed: its Deserialize panicked",
+                Step::ResultDropped | Step::Nowhere => panic!("{step:?}: {told}"),
+            };
+            assert!(told.contains(expected), "{step:?}: {told}");
+            assert!(told.contains("this is the step"), "{step:?}: {told}");
+        }
+    }
 }

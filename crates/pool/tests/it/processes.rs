@@ -19,6 +19,8 @@ crate::tests![
     a_result_that_cannot_be_decoded_costs_its_job_only,
     large_arguments_and_results_pass,
     many_large_results_pass_while_nobody_waits,
+    arguments_and_results_of_all_sizes_pass_in_their_order,
+    small_arguments_find_room_behind_larger_ones_at_a_busy_worker,
     a_queued_job_can_be_cancelled_and_a_running_one_not,
     jobs_behind_a_long_one_go_to_an_idle_worker,
     jobs_behind_long_ones_are_found_although_others_were_taken_back_before,
@@ -182,6 +184,40 @@ fn many_large_results_pass_while_nobody_waits() {
     for (n, job) in jobs.into_iter().enumerate() {
         assert_eq!(job.wait().unwrap(), vec![n as u32; 50_000]);
     }
+}
+
+/// What goes by shared memory at any time, with room to spare, or never; to and fro alike.
+fn arguments_and_results_of_all_sizes_pass_in_their_order() {
+    let pool = processes(2);
+    let stretch = |bytes: Vec<u8>, length: usize| -> Vec<u8> {
+        bytes.iter().copied().cycle().take(length).collect()
+    };
+    let edges = [1, 400, 470, 480, 490, 1000, 8000, 32_000, 32_768, 33_000, 100_000];
+    let pairs = edges.iter().flat_map(|from| edges.iter().map(move |to| (*from, *to)));
+    // Twice over at once: far more than there is room for.
+    let pairs: Vec<(usize, usize)> = pairs.clone().chain(pairs.rev()).collect();
+    let bytes = |length: usize| (0..length).map(|n| (n % 251) as u8).collect::<Vec<u8>>();
+    let jobs: Vec<_> =
+        pairs.iter().map(|(from, to)| pool.submit(stretch, (bytes(*from), *to))).collect();
+    for ((from, to), job) in pairs.into_iter().zip(jobs) {
+        let expected: Vec<u8> = bytes(from).into_iter().cycle().take(to).collect();
+        assert!(job.wait() == Ok(expected), "{from} bytes made {to} others");
+    }
+}
+
+fn small_arguments_find_room_behind_larger_ones_at_a_busy_worker() {
+    let pool = processes(1);
+    let (started, go_on) = (Flag::new("room-1"), Flag::new("room-2"));
+    let busy = pool.submit(raise_then_wait, (started.0.clone(), go_on.0.clone()));
+    eventually("the job runs", || started.is_raised());
+    // All in the worker's queue, and more than its memory takes of the larger ones.
+    let lengths: Vec<usize> = [32_000; 5].into_iter().chain([470; 40]).collect();
+    let job = |length: &usize| pool.submit(|bytes: Vec<u8>| bytes.len(), (vec![1; *length],));
+    let jobs: Vec<_> = lengths.iter().map(job).collect();
+    go_on.raise();
+    assert!(busy.wait().is_ok());
+    let seen: Result<Vec<usize>, JobError> = jobs.into_iter().map(|job| job.wait()).collect();
+    assert_eq!(seen, Ok(lengths));
 }
 
 fn a_queued_job_can_be_cancelled_and_a_running_one_not() {
