@@ -1,28 +1,23 @@
 //! Jobs under each model: primes, sleepers, copy. Runs in the measured process.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use nix::sys::resource::{Resource, getrlimit};
 use pool::{ProcessPool, ThreadPool};
 
 use super::cores::{self, Part, What, Worker};
 use super::job::{Done, Job};
 use super::meter::{self, Watch};
-use super::report::{Finding, Latency, Order};
-use super::{Model, Workload, primes};
+use super::report::{Finding, Order, Times};
+use super::{Model, Workload, limits, primes};
 
 /// How long each sleeper sleeps.
 pub const NAP: Duration = Duration::from_millis(20);
 
 /// Threads of the thread pool where jobs wait.
 pub const WAITING_THREADS: usize = 64;
-
-/// Room for what else runs on the machine when threads are counted.
-const SPARE_THREADS: usize = 500;
 
 /// A run under way.
 struct Stage<'run> {
@@ -79,9 +74,10 @@ pub fn run(order: &Order) -> anyhow::Result<Finding> {
         reduced,
         wall: stage.wall,
         cost,
-        latency: Latency::of(done.iter().map(|done| done.took).collect()),
+        times: Times::of(done.iter().map(|done| done.took).collect()),
         pins: meter::notes(),
         seen: stage.watch.seen(),
+        ..Finding::default()
     })
 }
 
@@ -90,13 +86,15 @@ fn jobs(order: &Order) -> anyhow::Result<(Vec<Job>, Option<String>)> {
     let mut count = order.count();
     let mut reduced = None;
     if order.model == Model::ThreadPerJob {
-        let (most, limit) = most_threads();
+        let (most, limit) = limits::most_threads();
         if count > most {
             reduced = Some(format!("{limit} leaves room for {most} threads"));
             count = most;
         }
     }
     let jobs = match order.workload {
+        // Under growing load what grows is the number of jobs, not their weight.
+        Workload::Primes if order.exact => primes::hard_numbers(count).map(Job::Prime).collect(),
         Workload::Primes => primes::numbers(count).map(Job::Prime).collect(),
         Workload::Sleepers => vec![Job::Sleep(NAP); count],
         Workload::Copy => {
@@ -110,27 +108,6 @@ fn jobs(order: &Order) -> anyhow::Result<(Vec<Job>, Option<String>)> {
         Workload::Echo | Workload::Mixed => anyhow::bail!("{} has no jobs", order.workload),
     };
     Ok((jobs, reduced))
-}
-
-/// How many threads this process may have, and what sets that limit.
-fn most_threads() -> (usize, &'static str) {
-    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
-    let group = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let group = group.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").to_owned();
-    let pids = Path::new("/sys/fs/cgroup").join(group.trim_start_matches('/')).join("pids.max");
-    let processes = getrlimit(Resource::RLIMIT_NPROC).map_or(u64::MAX, |(soft, _)| soft);
-    [
-        (usize::try_from(processes).ok(), "ulimit -u"),
-        (number("/proc/sys/kernel/threads-max"), "kernel.threads-max"),
-        (number("/proc/sys/kernel/pid_max"), "kernel.pid_max"),
-        // stack, its guard, signal stack, its guard
-        (number("/proc/sys/vm/max_map_count").map(|maps| maps / 4), "vm.max_map_count"),
-        (number(&pids.to_string_lossy()), "pids.max of the control group"),
-    ]
-    .into_iter()
-    .filter_map(|(most, name)| Some((most?.saturating_sub(SPARE_THREADS).max(1), name)))
-    .min()
-    .unwrap_or((usize::MAX, "nothing"))
 }
 
 fn sequential(stage: &mut Stage<'_>, jobs: Vec<Job>) -> anyhow::Result<Vec<Done>> {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::meter;
 use super::primes;
-use super::report::{Finding, Latency};
+use super::report::{Finding, Times};
 use super::service::{self, MESSAGE, Service};
 
 /// A server that answers nothing for so long is given up.
@@ -93,7 +93,7 @@ pub fn run(load: &Load) -> anyhow::Result<Finding> {
         done: times.len(),
         wall,
         cost: meter::difference(meter::cost()?, before),
-        latency: Latency::of(times),
+        times: Times::of(times),
         pins: meter::notes(),
         ..Finding::default()
     })
@@ -220,7 +220,8 @@ mod tests {
     fn every_byte_of_a_reply_is_checked() {
         let found = serve_badly(None).unwrap();
         assert_eq!(found.done, 5);
-        assert!(found.latency.max_ns >= found.latency.p50_ns && found.latency.p50_ns > 0);
+        let latency = found.times.latency;
+        assert!(latency.max_ns >= latency.p50_ns && latency.p50_ns > 0);
         let error = serve_badly(Some(MESSAGE - 1)).unwrap_err();
         assert!(format!("{error:#}").contains("something else"), "{error:#}");
     }

@@ -5,7 +5,8 @@
 //!   work that comes in jobs, [`service`] for the work that comes over sockets.
 //! * How: [`batch`] for jobs, [`server`] for sockets, [`cores`] for what runs on each core.
 //! * Who asks and who looks on: [`client`] is the load maker, [`orchestra`] starts everything in
-//!   processes of their own and watches them, [`meter`] counts, [`report`] is what comes out.
+//!   processes of their own and watches them, [`meter`] counts, [`limits`] says what there is
+//!   room for, [`report`] is what comes out.
 
 pub mod batch;
 pub mod client;
@@ -13,6 +14,7 @@ pub mod cores;
 pub mod file_ops;
 pub mod files;
 pub mod job;
+pub mod limits;
 pub mod meter;
 pub mod orchestra;
 pub mod primes;
@@ -72,6 +74,12 @@ impl Workload {
     #[must_use]
     pub fn is_served(self) -> bool {
         matches!(self, Self::Echo | Self::Mixed)
+    }
+
+    /// How many units are at once where nothing else is said: connections, or all jobs.
+    #[must_use]
+    pub fn usual_load(self, size: usize) -> usize {
+        if self.is_served() { size.min(50) } else { size }
     }
 
     /// One line about it; `size` is what the numbers of it count.

@@ -15,7 +15,7 @@ use super::files::Folder;
 use super::meter::{self, Watch};
 use super::report::{FORMAT, Finding, Order, Report, Seen};
 use super::service::Service;
-use super::{Model, Workload};
+use super::{Model, Workload, limits};
 
 /// How often the measured processes are looked at.
 const TICK: Duration = Duration::from_millis(5);
@@ -26,8 +26,9 @@ const TICK: Duration = Duration::from_millis(5);
 ///
 /// When a process can't be started, fails, or gives a wrong result.
 pub fn run(mut order: Order) -> anyhow::Result<Report> {
-    if let Some(why) = super::refusal(order.workload, order.model) {
-        return Ok(refused(&order, why.to_owned()));
+    let never = super::refusal(order.workload, order.model).map(str::to_owned);
+    if let Some(why) = never.or_else(|| limits::refusal(&order)) {
+        return Ok(refused(&order, why));
     }
     // Out of the way of models with one core.
     meter::confine(&[order.load_core])?;
@@ -47,6 +48,7 @@ pub fn run(mut order: Order) -> anyhow::Result<Report> {
         return Ok(refused(&order, why));
     }
     let seen = seen.max(finding.seen);
+    remarks.extend(finding.remarks.iter().cloned());
     if let Some(folder) = &folder {
         folder.verify(finding.done)?;
     }
@@ -75,6 +77,7 @@ fn report(
         workload: order.workload,
         model: order.model,
         refused: None,
+        load: order.load,
         size: order.size,
         done: timed.done,
         sampled,
@@ -83,7 +86,8 @@ fn report(
         voluntary: finding.cost.voluntary,
         involuntary: finding.cost.involuntary,
         seen,
-        latency: timed.latency,
+        times: timed.times.clone(),
+        unit_bytes: finding.unit_bytes,
         pins,
         load_cpu_ns: load.map(|load| load.cost.cpu.as_nanos() as u64),
         remarks,
@@ -124,7 +128,7 @@ fn serve(
     let load = Load {
         server: address.parse().with_context(|| format!("a server said {line:?}"))?,
         service,
-        connections: order.connections.min(order.count()),
+        connections: order.connections(),
         requests: order.count(),
         core: order.load_core,
         life: order.life,

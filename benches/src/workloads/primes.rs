@@ -37,6 +37,11 @@ pub fn numbers(count: usize) -> impl Iterator<Item = u64> {
     EASY.into_iter().chain(HARD.into_iter().cycle()).take(count)
 }
 
+/// `count` numbers that are alike hard, over and over: two jobs take twice as long as one.
+pub fn hard_numbers(count: usize) -> impl Iterator<Item = u64> {
+    HARD.into_iter().cycle().take(count)
+}
+
 /// Trial division by the odd numbers up to the root.
 #[must_use]
 pub fn by_trial(n: u64) -> bool {

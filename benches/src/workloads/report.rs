@@ -4,12 +4,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::{Model, Workload};
 
 /// Version of the layout of [`Report`].
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One run: what, how, how much, where.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,8 +29,11 @@ pub struct Order {
     pub load_core: usize,
     /// Divisions in a millisecond of CPU time.
     pub divisions: u64,
-    /// Connections of the load maker.
-    pub connections: usize,
+    /// How many units are at once: jobs given at once, or connections of the load maker.
+    pub load: usize,
+    /// It is asked what so great a load costs: what the machine has no room for is refused, not
+    /// made smaller.
+    pub exact: bool,
     /// What is copied and where to.
     pub folder: Option<(PathBuf, PathBuf)>,
     /// After so many seconds every process of the run ends, whatever it is doing.
@@ -37,6 +41,30 @@ pub struct Order {
 }
 
 impl Order {
+    /// One unit of work on core 0, alone.
+    #[must_use]
+    pub fn new(workload: Workload, model: Model) -> Self {
+        Self {
+            workload,
+            model,
+            size: 1,
+            sample: None,
+            cores: vec![0],
+            load_core: 0,
+            divisions: 0,
+            load: 1,
+            exact: false,
+            folder: None,
+            life: 300,
+        }
+    }
+
+    /// How many connections the load maker opens: none without a request to send.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.load.min(self.count())
+    }
+
     /// How many jobs or requests are in fact done, unless the machine allows fewer.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -100,16 +128,38 @@ pub struct Latency {
     pub max_ns: u64,
 }
 
-impl Latency {
-    /// Sorts the times (nearest-rank percentiles).
+/// [`Latency`], and how the times lie between.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Times {
+    /// Three of them.
+    #[serde(flatten)]
+    pub latency: Latency,
+    /// The buckets that are not empty, ascending: the longest time that falls into it in
+    /// nanoseconds, and how many did. There are 16 of equal width to a doubling.
+    pub histogram: Vec<(u64, u64)>,
+}
+
+impl Times {
+    /// Sorts the times (nearest-rank percentiles) and counts them.
     #[must_use]
     pub fn of(mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
+        let ns = |time: &Duration| time.as_nanos() as u64;
         let at = |share: f64| {
             let rank = (share * times.len() as f64).ceil() as usize;
-            times.get(rank.saturating_sub(1)).map_or(0, |time| time.as_nanos() as u64)
+            times.get(rank.saturating_sub(1)).map_or(0, ns)
         };
-        Self { p50_ns: at(0.5), p99_ns: at(0.99), max_ns: at(1.0) }
+        let latency = Latency { p50_ns: at(0.5), p99_ns: at(0.99), max_ns: at(1.0) };
+        // One digit that counts: 32 buckets, of which the upper half is kept at each doubling.
+        let mut histogram = Histogram::<u64>::new(1).expect("one digit is allowed");
+        for time in &times {
+            // It grows to whatever is recorded, as far as memory goes.
+            histogram.record(ns(time)).expect("a histogram that resizes takes every time");
+        }
+        let buckets = histogram.iter_recorded();
+        let histogram =
+            buckets.map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
+        Self { latency, histogram }
     }
 }
 
@@ -128,7 +178,11 @@ pub struct Finding {
     /// What that took; the end of threads and processes included.
     pub cost: Cost,
     /// Per job.
-    pub latency: Latency,
+    pub times: Times,
+    /// What one more unit costs in bytes of user memory, if that was asked.
+    pub unit_bytes: Option<u64>,
+    /// What else one should know.
+    pub remarks: Vec<String>,
     /// Where the threads and processes were allowed to run.
     pub pins: Vec<Pin>,
     /// What the process saw of itself.
@@ -146,6 +200,8 @@ pub struct Report {
     pub model: Model,
     /// Why it could not be done; the numbers are 0 then.
     pub refused: Option<String>,
+    /// How many units were at once: jobs given at once, or connections of the load maker.
+    pub load: usize,
     /// Jobs or requests of the whole workload.
     pub size: usize,
     /// Those that were done. All numbers below are for these.
@@ -165,7 +221,9 @@ pub struct Report {
     pub seen: Seen,
     /// Per job, or per request as the load maker sees it.
     #[serde(flatten)]
-    pub latency: Latency,
+    pub times: Times,
+    /// What one more unit costs in bytes of user memory; none where it isn't asked.
+    pub unit_bytes: Option<u64>,
     /// The cores of every thread and process, the load maker's included.
     pub pins: Vec<Pin>,
     /// CPU time of the load maker; it is not in `cpu_ns`.
@@ -181,9 +239,30 @@ mod tests {
     #[test]
     fn percentiles_are_values_that_occurred() {
         let times = (1..=200).map(Duration::from_nanos).rev().collect();
-        assert_eq!(Latency::of(times), Latency { p50_ns: 100, p99_ns: 198, max_ns: 200 });
-        let one = Latency::of(vec![Duration::from_nanos(7)]);
-        assert_eq!(one, Latency { p50_ns: 7, p99_ns: 7, max_ns: 7 });
-        assert_eq!(Latency::of(Vec::new()), Latency::default());
+        assert_eq!(Times::of(times).latency, Latency { p50_ns: 100, p99_ns: 198, max_ns: 200 });
+        let one = Times::of(vec![Duration::from_nanos(7)]);
+        assert_eq!(one.latency, Latency { p50_ns: 7, p99_ns: 7, max_ns: 7 });
+        assert_eq!(Times::of(Vec::new()), Times::default());
+    }
+
+    #[test]
+    fn a_histogram_has_every_time_in_a_bucket_that_is_not_much_wider() {
+        let times: Vec<u64> = (0..30).map(|power| 3_u64.pow(power).min(5_000_000_000)).collect();
+        let all = Times::of(times.iter().copied().map(Duration::from_nanos).collect()).histogram;
+        assert_eq!(all.iter().map(|(_, count)| count).sum::<u64>(), 30);
+        assert!(all.is_sorted_by(|a, b| a.0 < b.0) && all.iter().all(|(_, count)| *count > 0));
+        for time in times {
+            let (upper, _) = all.iter().find(|(upper, _)| *upper >= time).unwrap();
+            assert!(*upper as f64 <= time as f64 * 17.0 / 16.0, "{time} is in {upper}");
+        }
+    }
+
+    #[test]
+    fn a_report_has_its_times_at_the_top() {
+        let times = Times::of(vec![Duration::from_nanos(40); 3]);
+        let value = serde_json::to_value(&times).unwrap();
+        assert_eq!(value["p50_ns"], 40);
+        assert_eq!(value["histogram"], serde_json::json!([[41, 3]]));
+        assert_eq!(serde_json::from_value::<Times>(value).unwrap(), times);
     }
 }

@@ -20,7 +20,7 @@ use super::cores::{self, Part, What, Worker};
 use super::meter::{self, Watch};
 use super::report::{Finding, Order};
 use super::service::{self, Service};
-use super::{Model, Workload, file_ops};
+use super::{Model, Workload, file_ops, limits};
 
 /// Serves what is ordered, and measures it from the moment it listens.
 ///
@@ -33,6 +33,7 @@ pub fn run(order: &Order) -> anyhow::Result<Finding> {
         Workload::Mixed => Service::Mixed { divisions: order.divisions },
         other => bail!("{other} is not served"),
     };
+    crate::pin::raise_file_limit()?;
     meter::confine(if order.model.is_parallel() { &order.cores } else { &order.cores[..1] })?;
     let with_processes = matches!(order.model, Model::ProcessPool | Model::ProcessPerCore);
     let mut watch = Watch::new(std::process::id(), with_processes);
@@ -76,11 +77,11 @@ fn bound() -> anyhow::Result<Socket> {
 
 fn on_threads(order: &Order, service: Service, watch: &mut Watch) -> anyhow::Result<()> {
     let socket = bound()?;
-    socket.listen(4096)?;
+    socket.listen(limits::backlog() as i32)?;
     let listener = std::net::TcpListener::from(socket);
     meter::note(if order.model == Model::Sequential { "main thread" } else { "accepting thread" });
     announce(listener.local_addr()?)?;
-    let mut streams = listener.incoming().take(order.connections);
+    let mut streams = listener.incoming().take(order.connections());
     match order.model {
         Model::Sequential => streams.try_for_each(|stream| service::blocking(stream?, service))?,
         Model::ThreadPerJob => {
@@ -124,7 +125,7 @@ fn one_loop(
 ) -> anyhow::Result<()> {
     meter::note("loop thread");
     let socket = bound()?;
-    socket.listen(4096)?;
+    socket.listen(limits::backlog() as i32)?;
     let address = socket.local_addr()?.as_socket().context("an address of another kind")?;
     let stop = std::io::stdin().as_fd().try_clone_to_owned()?;
     let mut event_loop = cores::event_loop()?;

@@ -17,7 +17,7 @@ fn workload(words: &[&str]) -> Output {
 fn run(workload_name: &str, model: &str, size: usize, more: &[&str]) -> Report {
     let size = size.to_string();
     let mut words = vec!["run", "--workload", workload_name, "--model", model, "--size", &size];
-    words.extend(["--json-line", "--life", HANG, "--connections", "5"]);
+    words.extend(["--json-line", "--life", HANG]);
     words.extend(more);
     let output = workload(&words);
     let said = String::from_utf8_lossy(&output.stderr);
@@ -40,7 +40,9 @@ fn size(workload: Workload) -> usize {
 fn every_model_does(workload: Workload) {
     for model in Model::ALL {
         let size = size(workload);
-        let report = run(&workload.to_string(), &model.to_string(), size, &[]);
+        let load = if workload.is_served() { 5 } else { size };
+        let words = ["--load", &load.to_string()];
+        let report = run(&workload.to_string(), &model.to_string(), size, &words);
         assert_eq!((report.format, report.workload, report.model), (FORMAT, workload, model));
         if refusal(workload, model).is_some() {
             assert!(report.refused.is_some() && report.done == 0, "{report:?}");
@@ -48,12 +50,15 @@ fn every_model_does(workload: Workload) {
         }
         assert_eq!(report.refused, None, "{report:?}");
         assert_eq!((report.size, report.done), (size, size), "{report:?}");
+        assert_eq!((report.load, report.unit_bytes), (load, None), "{report:?}");
         assert_eq!(report.sampled, None, "{report:?}");
         assert!(report.wall_ns > 0 && report.cpu_ns > 0, "{report:?}");
         assert!(report.seen.threads > 0 && report.seen.peak_bytes > 100_000, "{report:?}");
-        let latency = report.latency;
+        let latency = report.times.latency;
         assert!(0 < latency.p50_ns && latency.p50_ns <= latency.p99_ns, "{report:?}");
         assert!(latency.p99_ns <= latency.max_ns, "{report:?}");
+        let counts = report.times.histogram.iter().map(|(_, count)| *count as usize);
+        assert_eq!(counts.sum::<usize>(), size, "{report:?}");
         assert!(!report.pins.is_empty(), "{report:?}");
         let maker = report.pins.iter().any(|pin| pin.who == "load maker");
         assert_eq!(maker, workload.is_served(), "{report:?}");
@@ -116,6 +121,15 @@ fn a_part_of_the_work_is_done_and_said_to_be_a_part() {
 }
 
 #[test]
+fn a_load_that_the_machine_has_no_room_for_is_refused_in_words() {
+    for (workload, model) in [("echo", "coroutines"), ("sleepers", "thread-per-job")] {
+        let load = 1_000_000_000.to_string();
+        let report = run(workload, model, 1_000_000_000, &["--load", &load]);
+        assert!(report.refused.is_some_and(|why| why.starts_with("1000000000 ")), "{workload}");
+    }
+}
+
+#[test]
 fn the_list_names_every_workload_and_model_and_what_can_not_be_done() {
     let output = workload(&["--list"]);
     assert!(output.status.success());
@@ -133,6 +147,11 @@ fn misuse_is_refused_with_exit_code_2() {
     let run = ["run", "--workload", "nonsense", "--model", "sequential", "--size", "1"];
     assert_eq!(workload(&run).status.code(), Some(2));
     assert_eq!(workload(&[]).status.code(), Some(2));
+    let run = ["run", "--workload", "primes", "--model", "sequential"];
+    assert_eq!(workload(&run).status.code(), Some(2), "neither size nor load");
+    let jobs = [&run[..], &["--size", "9", "--load", "3"]].concat();
+    let said = String::from_utf8(workload(&jobs).stderr).unwrap();
+    assert!(said.contains("all given at once"), "{said}");
 }
 
 #[test]
@@ -147,7 +166,7 @@ fn the_environment_is_one_object() {
 /// `cargo xtask bench` keeps the names in a table of its own, since it can't link this package.
 #[test]
 fn the_driver_knows_every_workload_and_model() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../xtask/src/bench/plan.rs");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../xtask/src/bench/kinds.rs");
     let plan = std::fs::read_to_string(path).unwrap();
     for workload in Workload::ALL {
         assert!(plan.contains(&format!("name: \"{workload}\"")), "{workload}");

@@ -9,7 +9,9 @@ use anyhow::{Context as _, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
+use super::curve::LeftOut;
 use super::plan::{Pair, Plan};
+use super::points::Costs;
 use super::sample::{Report, Sample};
 use crate::shell::{self, Echo};
 use crate::workspace::Workspace;
@@ -26,7 +28,7 @@ pub(super) struct Driver {
 }
 
 /// What came of a plan.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Measured {
     pub(super) samples: Vec<Sample>,
     pub(super) failures: Vec<String>,
@@ -34,20 +36,47 @@ pub(super) struct Measured {
     pub(super) rounds: usize,
     /// Pairs that no time was left for in the round that was broken off.
     pub(super) skipped: Vec<String>,
+    /// Points of curves that no time was left for.
+    pub(super) skipped_points: usize,
+    /// Points of curves that would take too long.
+    pub(super) left_out: Vec<LeftOut>,
     pub(super) took: Duration,
 }
 
 impl Measured {
+    fn skip(&mut self, pair: &Pair) {
+        match pair.load {
+            None => self.skipped.push(pair.title()),
+            Some(_) => self.skipped_points += 1,
+        }
+    }
+
+    fn leave_out(&mut self, out: LeftOut) {
+        let known =
+            |of: &LeftOut| (of.workload, of.model, of.load) == (out.workload, out.model, out.load);
+        if !self.left_out.iter().any(known) {
+            self.left_out.push(out);
+        }
+    }
+
     /// How much of the plan was done, in a sentence.
     pub(super) fn coverage(&self, plan: &Plan) -> String {
         let seconds = self.took.as_secs_f64();
         let mut text = format!("{} of {} rounds in {seconds:.0} s", self.rounds, plan.rounds);
-        if !self.skipped.is_empty() {
+        let mut skipped = self.skipped.clone();
+        if self.skipped_points > 0 {
+            skipped.push(format!("{} points of curves", self.skipped_points));
+        }
+        if !skipped.is_empty() {
             text += &format!(
                 "; the time of --quick was over before {} (the machine is busy or slow: run \
                  without --quick)",
-                self.skipped.join(" and ")
+                skipped.join(" and ")
             );
+        }
+        if !self.left_out.is_empty() {
+            let count = self.left_out.len();
+            text += &format!("; {count} points of curves were left out, for they take too long");
         }
         text
     }
@@ -87,66 +116,35 @@ impl Driver {
         command
     }
 
-    /// Runs every pair once per round, each round beginning with another.
+    /// Runs every pair once per round, each round beginning with another, and in the first rounds
+    /// every point of the curves.
     pub(super) fn measure(&self, plan: &Plan) -> Result<Measured> {
         let divisions = shell::capture(self.command(&["calibrate"]))?.trim().to_owned();
-        let bar = progress(plan);
-        let start = Instant::now();
-        let mut measured = Measured {
-            samples: Vec::new(),
-            failures: Vec::new(),
-            rounds: 0,
-            skipped: Vec::new(),
-            took: Duration::ZERO,
+        let (bar, start) = (progress(plan), Instant::now());
+        let measured = Measured::default();
+        let mut session = Session {
+            driver: self,
+            plan,
+            divisions,
+            bar,
+            start,
+            costs: Costs::default(),
+            measured,
         };
-        let mut longest = Duration::ZERO;
+        let mut longest = [Duration::ZERO; 2];
         for round in 0..plan.rounds {
-            if !plan.has_time(start.elapsed(), longest) {
-                break;
-            }
-            let began = Instant::now();
-            self.round(plan, round, start, &divisions, &bar, &mut measured)?;
-            longest = longest.max(began.elapsed());
-            measured.rounds += usize::from(measured.skipped.is_empty());
-        }
-        measured.took = start.elapsed();
-        bar.finish_and_clear();
-        Ok(measured)
-    }
-
-    fn round(
-        &self,
-        plan: &Plan,
-        round: usize,
-        start: Instant,
-        divisions: &str,
-        bar: &ProgressBar,
-        measured: &mut Measured,
-    ) -> Result<()> {
-        for turn in 0..plan.pairs.len() {
-            let pair = &plan.pairs[(round + turn) % plan.pairs.len()];
-            bar.set_message(format!("round {}: {}", round + 1, pair.title()));
-            let Some(limit) = plan.limit(start.elapsed()) else {
-                measured.skipped.push(pair.title());
-                continue;
-            };
-            let load = load_average();
-            match self.once(pair, divisions, limit)? {
-                Ok(report) => measured.samples.push(Sample { round, load, report }),
-                Err(_) if plan.limit(start.elapsed()).is_none() => {
-                    measured.skipped.push(pair.title());
+            let points = if round < plan.point_rounds { &plan.points[..] } else { &[] };
+            for (pairs, longest) in [&plan.pairs[..], points].into_iter().zip(&mut longest) {
+                let began = Instant::now();
+                if plan.has_time(start.elapsed(), *longest) {
+                    session.round(pairs, round)?;
                 }
-                Err(failure) => {
-                    measured.failures.push(format!(
-                        "{}, round {}: {failure}",
-                        pair.title(),
-                        round + 1
-                    ));
-                }
+                *longest = (*longest).max(began.elapsed());
             }
-            bar.inc(1);
         }
-        Ok(())
+        session.measured.took = start.elapsed();
+        session.bar.finish_and_clear();
+        Ok(session.measured)
     }
 
     /// One run: its report, or how it failed.
@@ -161,6 +159,10 @@ impl Driver {
         let size = pair.size.to_string();
         let mut words = vec!["run", "--workload", pair.workload.name, "--model", pair.model.name];
         words.extend(["--size", &size, "--divisions", divisions, "--life", &life, "--json-line"]);
+        let load = pair.load.map(|load| load.to_string());
+        if let Some(load) = &load {
+            words.extend(["--load", load]);
+        }
         let sample = pair.sample.map(|sample| sample.to_string());
         if let Some(sample) = &sample {
             words.extend(["--sample", sample]);
@@ -198,7 +200,66 @@ pub(super) fn warnings(environment: &Value) -> Vec<String> {
     warnings
 }
 
-fn load_average() -> String {
+/// A measurement under way.
+struct Session<'run> {
+    driver: &'run Driver,
+    plan: &'run Plan,
+    divisions: String,
+    bar: ProgressBar,
+    start: Instant,
+    costs: Costs,
+    measured: Measured,
+}
+
+impl Session<'_> {
+    /// Every pair has its turn, or all points have.
+    fn round(&mut self, pairs: &[Pair], round: usize) -> Result<()> {
+        let skipped = self.measured.skipped.len() + self.measured.skipped_points;
+        for turn in 0..pairs.len() {
+            let pair = &pairs[(round + turn) % pairs.len()];
+            self.bar.set_message(format!("round {}: {}", round + 1, pair.title()));
+            self.turn(pair, round)?;
+            self.bar.inc(1);
+        }
+        let whole = skipped == self.measured.skipped.len() + self.measured.skipped_points;
+        let of_table = pairs.iter().any(|pair| pair.load.is_none());
+        self.measured.rounds += usize::from(whole && of_table);
+        Ok(())
+    }
+
+    fn turn(&mut self, pair: &Pair, round: usize) -> Result<()> {
+        let Some(limit) = self.plan.limit(self.start.elapsed()) else {
+            self.measured.skip(pair);
+            return Ok(());
+        };
+        if let (Some(load), Some(why)) =
+            (pair.load, self.costs.too_long(pair, self.plan.longest_point()))
+        {
+            let (workload, model) = (pair.workload.name, pair.model.name);
+            self.measured.leave_out(LeftOut { workload, model, load, why });
+            return Ok(());
+        }
+        let averages = load_averages();
+        let began = Instant::now();
+        match self.driver.once(pair, &self.divisions, limit)? {
+            Ok(report) => {
+                if report.refused.is_none() {
+                    self.costs.note(pair, began.elapsed());
+                }
+                self.measured.samples.push(Sample { round, point: pair.load, averages, report });
+            }
+            Err(_) if self.plan.limit(self.start.elapsed()).is_none() => self.measured.skip(pair),
+            Err(failure) => self.measured.failures.push(format!(
+                "{}, round {}: {failure}",
+                pair.title(),
+                round + 1
+            )),
+        }
+        Ok(())
+    }
+}
+
+fn load_averages() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
 }
@@ -206,7 +267,7 @@ fn load_average() -> String {
 /// On stderr, and not at all where that is no terminal.
 fn progress(plan: &Plan) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}");
-    let bar = ProgressBar::new((plan.rounds * plan.pairs.len()) as u64);
+    let bar = ProgressBar::new(plan.runs() as u64);
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
@@ -228,15 +289,17 @@ mod tests {
 
     #[test]
     fn what_was_left_out_is_told() {
-        let measured = Measured {
-            samples: Vec::new(),
-            failures: Vec::new(),
-            rounds: 2,
-            skipped: vec!["mixed, ProcessPool".into()],
-            took: Duration::from_secs(57),
-        };
-        let text = measured.coverage(&Plan::new(None, true));
+        let plan = Plan::new(None, true);
+        let mut measured =
+            Measured { rounds: 2, took: Duration::from_secs(57), ..Measured::default() };
+        measured.skip(&plan.pairs[0]);
+        plan.points[..3].iter().for_each(|point| measured.skip(point));
+        let (workload, model, why) = ("echo", "sequential", "about 9 s".to_owned());
+        measured.leave_out(LeftOut { workload, model, load: 10, why: why.clone() });
+        measured.leave_out(LeftOut { workload, model, load: 10, why });
+        let text = measured.coverage(&plan);
         assert!(text.starts_with("2 of 5 rounds in 57 s"), "{text}");
-        assert!(text.contains("before mixed, ProcessPool"), "{text}");
+        assert!(text.contains("before primes, one thread in sequence and 3 points"), "{text}");
+        assert!(text.contains("; 1 points of curves were left out"), "{text}");
     }
 }

@@ -7,10 +7,11 @@ use super::summary::{self, Summary};
 /// A run of 100 jobs in 1 s, on one of two cores.
 pub(super) fn report(workload: &str, model: &str) -> Report {
     Report {
-        format: 1,
+        format: 2,
         workload: workload.to_owned(),
         model: model.to_owned(),
         refused: None,
+        load: 100,
         size: 100,
         done: 100,
         sampled: None,
@@ -24,6 +25,8 @@ pub(super) fn report(workload: &str, model: &str) -> Report {
         p50_ns: 10_000_000,
         p99_ns: 20_000_000,
         max_ns: 21_000_000,
+        histogram: vec![(10_485_759, 60), (20_971_519, 40)],
+        unit_bytes: None,
         pins: vec![Pin { who: "main thread".into(), cores: "0".into(), count: 1 }],
         load_cpu_ns: None,
         remarks: Vec::new(),
@@ -43,9 +46,9 @@ pub(super) fn summary(workload: &str, runs: &[Report], rounds: usize) -> Summary
         for run in runs {
             let mut report = run.clone();
             report.wall_ns += report.wall_ns * round as u64 / 50;
-            samples.push(Sample { round, load: "0.1 0.1 0.1".into(), report });
+            samples.push(Sample { round, point: None, averages: "0.1 0.1 0.1".into(), report });
         }
     }
     let plan = Plan::new(Some(workload), false);
-    summary::summarise(&plan, &samples).into_iter().next().expect("the workload is planned")
+    summary::summarise(&plan, &samples, &[]).into_iter().next().expect("the workload is planned")
 }

@@ -1,13 +1,17 @@
 //! `cargo xtask bench`: five pieces of work under seven models of concurrency, side by side.
 //!
 //! Nothing is measured in this process. It builds the `workload` program of `benches` in release
-//! ([`drive`]), runs it once per workload, model and round ([`plan`]), reads the line each run
-//! prints ([`sample`]), and says what came of it ([`summary`], [`table`], [`verdict`], [`record`]).
+//! ([`drive`]), runs it once per workload, model and round ([`plan`], [`kinds`]), and under growing
+//! load ([`points`] says where that ends), reads the line each run prints ([`sample`]), and says
+//! what came of it ([`summary`], [`curve`], [`table`], [`verdict`], [`record`]).
 
+mod curve;
 mod drive;
 #[cfg(test)]
 mod fixture;
+mod kinds;
 mod plan;
+mod points;
 mod record;
 mod sample;
 // The same statistics as in the peers' comparison. That package builds its peers, so it can't be a
@@ -54,7 +58,7 @@ pub(crate) fn run(flags: &BenchFlags) -> Result<bool> {
         anstream::eprintln!("warning: {warning}");
     }
     let measured = driver.measure(&plan)?;
-    let summaries = summary::summarise(&plan, &measured.samples);
+    let summaries = summary::summarise(&plan, &measured.samples, &measured.left_out);
     for summary in &summaries {
         writeln!(out, "{}", table::render(summary, cores))?;
     }

@@ -1,92 +1,15 @@
-//! What is run: the pairs of workload and model, how much of each, and how often.
-//!
-//! The names are those of `workload --list`; the sizes are chosen for a machine with two cores.
+//! What is run: the pairs of workload and model, how much of each, how often, and under which load.
 
 use std::fmt::Write as _;
 use std::time::Duration;
+
+use super::kinds::{MODELS, SUBSAMPLES, WORKLOADS};
+pub(super) use super::kinds::{Model, SEQUENTIAL, Workload};
 
 /// How long all runs of `--quick` may take together.
 const QUICK: Duration = Duration::from_secs(60);
 /// What is kept of that for tables and the record, and for a run that is slower than before.
 const RESERVE: Duration = Duration::from_secs(4);
-
-/// A kind of work, as `workload` knows it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Workload {
-    pub(super) name: &'static str,
-    pub(super) about: &'static str,
-    /// What its size counts.
-    pub(super) unit: &'static str,
-    size: usize,
-    quick_size: usize,
-}
-
-/// A way to organise it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Model {
-    pub(super) name: &'static str,
-    pub(super) label: &'static str,
-}
-
-pub(super) const WORKLOADS: [Workload; 5] = [
-    Workload {
-        name: "primes",
-        about: "five easy numbers, then primes and semiprimes of 14 and 15 digits",
-        unit: "numbers",
-        size: 133,
-        quick_size: 53,
-    },
-    Workload {
-        name: "sleepers",
-        about: "10 000 waits of 20 ms",
-        unit: "waits",
-        size: 10_000,
-        quick_size: 10_000,
-    },
-    Workload {
-        name: "echo",
-        about: "64 B there and back over 50 connections",
-        unit: "requests",
-        size: 100_000,
-        quick_size: 15_000,
-    },
-    Workload {
-        name: "copy",
-        about: "a folder of files of 1 to 128 KiB",
-        unit: "files",
-        size: 4_000,
-        quick_size: 1_000,
-    },
-    Workload {
-        name: "mixed",
-        about: "requests over 50 connections, each with a wait of 2 ms and 1 ms of CPU",
-        unit: "requests",
-        size: 1_000,
-        quick_size: 300,
-    },
-];
-
-pub(super) const SEQUENTIAL: &str = "sequential";
-
-pub(super) const MODELS: [Model; 7] = [
-    Model { name: SEQUENTIAL, label: "one thread in sequence" },
-    Model { name: "thread-per-job", label: "a thread per job" },
-    Model { name: "threadpool", label: "ThreadPool" },
-    Model { name: "coroutines", label: "coroutines on one loop" },
-    Model { name: "loop-per-core", label: "a loop per core" },
-    Model { name: "processpool", label: "ProcessPool" },
-    Model { name: "process-per-core", label: "a process per core" },
-];
-
-/// Models that would take minutes for what the others do in milliseconds: how many jobs they do in
-/// place of all, and how many with `--quick`.
-const SUBSAMPLES: &[(&str, &str, Option<usize>, usize)] = &[
-    ("sleepers", SEQUENTIAL, Some(100), 20),
-    ("sleepers", "processpool", Some(100), 40),
-    ("sleepers", "threadpool", None, 1_280),
-    ("echo", SEQUENTIAL, Some(20_000), 5_000),
-    ("mixed", SEQUENTIAL, None, 150),
-];
 
 /// One thing to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +19,8 @@ pub(super) struct Pair {
     pub(super) size: usize,
     /// Do only so many.
     pub(super) sample: Option<usize>,
+    /// Units at once, where it is a point of a curve; else the usual ones.
+    pub(super) load: Option<usize>,
 }
 
 /// All that is to be run.
@@ -103,23 +28,40 @@ pub(super) struct Pair {
 pub(super) struct Plan {
     pub(super) quick: bool,
     pub(super) rounds: usize,
+    /// The rows of the tables.
     pub(super) pairs: Vec<Pair>,
+    /// In so many of the rounds the points have their turn too.
+    pub(super) point_rounds: usize,
+    /// The points of the curves, those of a workload by ascending load.
+    pub(super) points: Vec<Pair>,
 }
 
 impl Plan {
     /// Everything whose workload or model has `filter` in its name, and for each workload the
     /// sequential run that the others are compared with. `WORKLOAD/MODEL` names one pair.
     pub(super) fn new(filter: Option<&str>, quick: bool) -> Self {
-        let mut pairs = Vec::new();
+        let (mut pairs, mut points) = (Vec::new(), Vec::new());
         for workload in &WORKLOADS {
             let wanted = |model: &&Model| filter.is_none_or(|f| matches(f, workload, model));
             if !MODELS.iter().any(|model| wanted(&model)) {
                 continue;
             }
             let models = MODELS.iter().filter(|model| model.name == SEQUENTIAL || wanted(model));
-            pairs.extend(models.map(|model| Pair::new(workload, model, quick)));
+            pairs.extend(models.clone().map(|model| Pair::new(workload, model, quick)));
+            let Some(curve) = &workload.curve else { continue };
+            for &load in if quick { curve.quick_loads } else { curve.loads } {
+                let point = |model| Pair {
+                    workload,
+                    model,
+                    size: curve.size(load),
+                    sample: None,
+                    load: Some(load),
+                };
+                points.extend(models.clone().map(point));
+            }
         }
-        Self { quick, rounds: if quick { 5 } else { 9 }, pairs }
+        let (rounds, point_rounds) = if quick { (5, 1) } else { (9, 5) };
+        Self { quick, rounds, pairs, point_rounds, points }
     }
 
     /// Whether there is time for another round, after `elapsed`, when the longest took `longest`.
@@ -131,6 +73,16 @@ impl Plan {
     pub(super) fn limit(&self, elapsed: Duration) -> Option<Duration> {
         let whole = if self.quick { QUICK.checked_sub(elapsed + RESERVE / 2)? } else { RUN };
         Some(whole.min(RUN)).filter(|limit| *limit >= Duration::from_secs(1))
+    }
+
+    /// The most that a point may take by what smaller loads took; else it is left out.
+    pub(super) fn longest_point(&self) -> Duration {
+        if self.quick { Duration::from_millis(700) } else { Duration::from_millis(2_500) }
+    }
+
+    /// How many runs there are, if time allows.
+    pub(super) fn runs(&self) -> usize {
+        self.rounds * self.pairs.len() + self.point_rounds * self.points.len()
     }
 
     /// The workloads that take part.
@@ -151,6 +103,13 @@ impl Plan {
                 let name = format!("{}/{}", workload.name, pair.model.name);
                 let _ = writeln!(text, "  {name:<26} {}{sample}", pair.model.label);
             }
+            let points = self.points.iter().filter(|pair| pair.workload == workload);
+            let mut loads: Vec<String> =
+                points.filter_map(|pair| Some(pair.load?.to_string())).collect();
+            loads.dedup();
+            if let (Some(curve), false) = (&workload.curve, loads.is_empty()) {
+                let _ = writeln!(text, "  and each with {} {}", loads.join(", "), curve.unit);
+            }
         }
         text
     }
@@ -164,12 +123,14 @@ impl Pair {
         let size = if quick { workload.quick_size } else { workload.size };
         let sub = SUBSAMPLES.iter().find(|sub| sub.0 == workload.name && sub.1 == model.name);
         let sample = sub.and_then(|sub| if quick { Some(sub.3) } else { sub.2 });
-        Self { workload, model, size, sample }
+        Self { workload, model, size, sample, load: None }
     }
 
-    /// `primes, a thread per job`
+    /// `primes, a thread per job`, and the load of a point.
     pub(super) fn title(&self) -> String {
-        format!("{}, {}", self.workload.name, self.model.label)
+        let unit = self.workload.curve.as_ref().map_or("units", |curve| curve.unit);
+        let load = self.load.map_or(String::new(), |load| format!(", {load} {unit}"));
+        format!("{}, {}{load}", self.workload.name, self.model.label)
     }
 }
 
@@ -209,6 +170,18 @@ mod tests {
     }
 
     #[test]
+    fn points_climb_with_all_models_at_each_load() {
+        let plan = Plan::new(Some("echo"), false);
+        let loads: Vec<_> = plan.points.iter().filter_map(|pair| pair.load).collect();
+        assert!(loads.is_sorted() && plan.pairs.iter().all(|pair| pair.load.is_none()));
+        assert_eq!(loads.len() % MODELS.len(), 0);
+        assert!(plan.points.iter().all(|pair| pair.size >= 10_000 && pair.sample.is_none()));
+        assert!(plan.points[0].title().ends_with("in sequence, 1 connections"));
+        let quick = Plan::new(None, true);
+        assert!(quick.points.len() < 50 && quick.point_rounds == 1);
+    }
+
+    #[test]
     fn every_subsample_is_of_a_pair_that_exists() {
         for (workload, model, full, quick) in SUBSAMPLES {
             let pairs = Plan::new(Some(&format!("{workload}/{model}")), true).pairs;
@@ -237,6 +210,7 @@ mod tests {
         assert!(list.contains("10000 waits"), "{list}");
         assert!(list.contains("sleepers/processpool"), "{list}");
         assert!(list.contains("20 of them"), "{list}");
+        assert!(list.contains("and each with 1, 100, 1000 jobs"), "{list}");
         assert!(!list.contains("echo"), "{list}");
     }
 }

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use super::drive::Measured;
 use super::plan::Plan;
+use super::sample::Sample;
 use super::summary::{Fate, Row, Summary};
 use super::verdict;
 use crate::workspace;
 
 /// Raised when the shape of the JSON changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Writes `path`, or `target/bench/DATE.json`, and returns where it is.
 pub(super) fn write(
@@ -50,7 +51,7 @@ fn record(environment: &Value, plan: &Plan, measured: &Measured, summaries: &[Su
         "workloads": summaries.iter().map(|s| workload(s, cores)).collect::<Vec<_>>(),
         "failures": measured.failures,
         "skipped": measured.skipped,
-        "samples": measured.samples,
+        "samples": measured.samples.iter().map(sample).collect::<Vec<_>>(),
     })
 }
 
@@ -64,7 +65,17 @@ fn workload(summary: &Summary, cores: usize) -> Value {
         "unit": summary.workload.unit,
         "verdict": verdict::sentence(summary, cores),
         "models": models,
+        "curve": summary.curve,
     })
+}
+
+/// A run without its histogram, which is in the summary, added to those of the other rounds.
+fn sample(sample: &Sample) -> Value {
+    let mut value = json!(sample);
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("histogram");
+    }
+    value
 }
 
 fn model(row: &Row) -> Value {
@@ -100,7 +111,6 @@ mod tests {
     use std::time::Duration;
 
     use super::super::fixture::{report, summary, timed};
-    use super::super::sample::Sample;
     use super::*;
 
     #[test]
@@ -122,17 +132,22 @@ mod tests {
             refused.clone(),
         ];
         let measured = Measured {
-            samples: vec![Sample { round: 0, load: "0.1".into(), report: refused }],
+            samples: vec![Sample {
+                round: 0,
+                point: None,
+                averages: "0.1".into(),
+                report: refused,
+            }],
             failures: vec!["echo, ThreadPool, round 1: exit status: 1".into()],
             rounds: 9,
-            skipped: Vec::new(),
             took: Duration::from_secs(90),
+            ..Measured::default()
         };
         let environment = json!({"time": 0, "allowed_cores": [0, 1], "kernel": "6.18"});
         let plan = Plan::new(Some("echo"), false);
         let summaries = [summary("echo", &runs, 9)];
         let record = record(&environment, &plan, &measured, &summaries);
-        assert_eq!((&record["format"], &record["rounds"]), (&json!(1), &json!(9)));
+        assert_eq!((&record["format"], &record["rounds"]), (&json!(2), &json!(9)));
         assert_eq!(record["environment"]["kernel"], "6.18");
         let echo = &record["workloads"][0];
         assert!(echo["verdict"].as_str().is_some_and(|v| v.starts_with("Coroutines")), "{echo}");
@@ -143,6 +158,9 @@ mod tests {
         assert_eq!(coroutines["walls"].as_array().map(Vec::len), Some(9));
         assert_eq!(coroutines["extrapolated_from"], Value::Null);
         assert_eq!(record["samples"][0]["model"], "processpool");
+        assert_eq!(record["samples"][0]["load_averages"], "0.1");
+        assert_eq!(coroutines["histogram"][0], json!([10_485_759, 540]));
+        assert_eq!(echo["curve"]["points"][0]["models"]["coroutines"]["missing"], true);
         assert_eq!(record["failures"].as_array().map(Vec::len), Some(1));
     }
 
@@ -150,13 +168,7 @@ mod tests {
     fn the_file_is_written_where_it_is_asked_for() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("deep/er.json");
-        let measured = Measured {
-            samples: Vec::new(),
-            failures: Vec::new(),
-            rounds: 0,
-            skipped: Vec::new(),
-            took: Duration::ZERO,
-        };
+        let measured = Measured::default();
         let plan = Plan::new(None, true);
         let written = write(Some(&path), &json!({}), &plan, &measured, &[]).expect("written");
         let text = fs::read_to_string(written).expect("readable");

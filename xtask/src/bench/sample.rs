@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// The layout this program understands.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What `workload run --json-line` prints. All numbers are for the `done` jobs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -14,6 +14,8 @@ pub(super) struct Report {
     pub(super) workload: String,
     pub(super) model: String,
     pub(super) refused: Option<String>,
+    /// Units at once: jobs given, or connections.
+    pub(super) load: usize,
     pub(super) size: usize,
     pub(super) done: usize,
     pub(super) sampled: Option<String>,
@@ -27,6 +29,10 @@ pub(super) struct Report {
     pub(super) p50_ns: u64,
     pub(super) p99_ns: u64,
     pub(super) max_ns: u64,
+    /// Buckets of the jobs' times: the longest that falls into it in nanoseconds, and how many.
+    pub(super) histogram: Vec<(u64, u64)>,
+    /// What one more unit costs.
+    pub(super) unit_bytes: Option<u64>,
     pub(super) pins: Vec<Pin>,
     pub(super) load_cpu_ns: Option<u64>,
     pub(super) remarks: Vec<String>,
@@ -44,8 +50,11 @@ pub(super) struct Pin {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Sample {
     pub(super) round: usize,
+    /// The point of the curve that it is of; none when it is of the table.
+    pub(super) point: Option<usize>,
     /// Load averages before it began.
-    pub(super) load: String,
+    #[serde(rename = "load_averages")]
+    pub(super) averages: String,
     #[serde(flatten)]
     pub(super) report: Report,
 }
@@ -98,9 +107,9 @@ mod tests {
     #[test]
     fn another_format_and_impossible_counts_are_refused() {
         let mut report = fixture::report("primes", "sequential");
-        report.format = 2;
+        report.format = 1;
         let line = serde_json::to_string(&report).unwrap();
-        assert!(Report::find(&line).unwrap_err().to_string().contains("format 2"));
+        assert!(Report::find(&line).unwrap_err().to_string().contains("format 1"));
         report.format = FORMAT;
         report.done = report.size + 1;
         assert!(Report::find(&serde_json::to_string(&report).unwrap()).is_err());

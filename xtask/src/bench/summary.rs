@@ -1,7 +1,10 @@
 //! The runs of one workload put together: a row per model, medians with their intervals.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use super::curve::{self, Curve, LeftOut};
 use super::plan::{Model, Plan, SEQUENTIAL, Workload};
 use super::sample::{Pin, Report, Sample};
 use super::stats::{self, Summary as Median};
@@ -12,6 +15,8 @@ pub(super) struct Summary {
     pub(super) workload: &'static Workload,
     pub(super) size: usize,
     pub(super) rows: Vec<Row>,
+    /// Under other loads.
+    pub(super) curve: Option<Curve>,
 }
 
 /// What became of a model.
@@ -53,6 +58,10 @@ pub(super) struct Figures {
     pub(super) involuntary: f64,
     pub(super) p50_s: f64,
     pub(super) p99_s: f64,
+    /// Buckets of the jobs' times, over all rounds: the longest in nanoseconds, and how many.
+    pub(super) histogram: Vec<(u64, u64)>,
+    /// What one more unit costs, where that is asked.
+    pub(super) unit_bytes: Option<f64>,
     pub(super) pins: Vec<Pin>,
     pub(super) remarks: Vec<String>,
 }
@@ -73,14 +82,21 @@ impl Summary {
 }
 
 /// Puts the runs together, workload by workload.
-pub(super) fn summarise(plan: &Plan, samples: &[Sample]) -> Vec<Summary> {
-    plan.workloads().map(|workload| one(plan, workload, samples)).collect()
+pub(super) fn summarise(plan: &Plan, samples: &[Sample], left_out: &[LeftOut]) -> Vec<Summary> {
+    let with_curve = |workload| Summary {
+        curve: curve::of(plan, workload, samples, left_out),
+        ..one(plan, workload, samples)
+    };
+    plan.workloads().map(with_curve).collect()
 }
 
+/// Without the curve.
 fn one(plan: &Plan, workload: &'static Workload, samples: &[Sample]) -> Summary {
     let of = |model: &str| -> Vec<&Sample> {
         let of_pair = |sample: &&Sample| {
-            sample.report.workload == workload.name && sample.report.model == model
+            sample.point.is_none()
+                && sample.report.workload == workload.name
+                && sample.report.model == model
         };
         samples.iter().filter(of_pair).collect()
     };
@@ -88,8 +104,11 @@ fn one(plan: &Plan, workload: &'static Workload, samples: &[Sample]) -> Summary 
     let pairs = plan.pairs.iter().filter(|pair| pair.workload == workload);
     let rows =
         pairs.map(|pair| Row { model: pair.model, fate: fate(&of(pair.model.name), &baseline) });
-    let size = samples.iter().find(|sample| sample.report.workload == workload.name);
-    Summary { workload, size: size.map_or(0, |sample| sample.report.size), rows: rows.collect() }
+    let size = samples
+        .iter()
+        .find(|sample| sample.point.is_none() && sample.report.workload == workload.name)
+        .map_or(0, |sample| sample.report.size);
+    Summary { workload, size, rows: rows.collect(), curve: None }
 }
 
 fn fate(samples: &[&Sample], baseline: &[&Sample]) -> Fate {
@@ -130,11 +149,24 @@ fn figures(samples: &[&Sample], last: &Report, baseline: &[&Sample]) -> Figures 
         involuntary: middle(&|report| report.whole(report.involuntary)),
         p50_s: middle(&|report| report.p50_ns as f64 / 1e9),
         p99_s: middle(&|report| report.p99_ns as f64 / 1e9),
+        histogram: merged(samples),
+        unit_bytes: last
+            .unit_bytes
+            .map(|_| middle(&|report| report.unit_bytes.map_or(0.0, |bytes| bytes as f64))),
         pins: last.pins.clone(),
         remarks: last.remarks.clone(),
         walls,
         rounds,
     }
+}
+
+/// The histograms of all runs in one. The bounds of their buckets are the same.
+fn merged(samples: &[&Sample]) -> Vec<(u64, u64)> {
+    let mut all = BTreeMap::new();
+    for (upper, count) in samples.iter().flat_map(|sample| &sample.report.histogram) {
+        *all.entry(*upper).or_default() += count;
+    }
+    all.into_iter().collect()
 }
 
 fn by_round(samples: &[&Sample]) -> Vec<(usize, f64)> {
@@ -190,6 +222,17 @@ mod tests {
         assert_eq!(coroutines.extrapolated_from, None);
         assert!(coroutines.speed_up_extrapolated);
         assert!((coroutines.speed_up.expect("has one").median - 10_000.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn histograms_of_the_rounds_are_added_up_and_points_stay_out() {
+        let mut run = report("sleepers", "coroutines");
+        run.histogram = vec![(31, 2), (1023, 1)];
+        run.unit_bytes = Some(300);
+        let summary = summary("sleepers", &[run], 3);
+        let figures = summary.figures("coroutines").expect("measured");
+        assert_eq!(figures.histogram, [(31, 6), (1023, 3)]);
+        assert_eq!(figures.unit_bytes, Some(300.0));
     }
 
     #[test]

@@ -51,18 +51,19 @@ struct RunFlags {
     /// How
     #[arg(long)]
     model: Model,
-    /// Jobs or requests of the whole workload
+    /// Jobs or requests of the whole workload [default: as many as --load]
+    #[arg(long, required_unless_present = "load")]
+    size: Option<usize>,
+    /// Units at once: connections of the load maker [default: 50], or jobs, which are all given at
+    /// once. With it, what the machine has no room for is refused and not made smaller
     #[arg(long)]
-    size: usize,
+    load: Option<usize>,
     /// Do only so many of them, and say so
     #[arg(long)]
     sample: Option<usize>,
     /// Cores to use; the last one is the load maker's [default: all that are allowed]
     #[arg(long, value_delimiter = ',')]
     cpus: Vec<usize>,
-    /// Connections of the load maker
-    #[arg(long, default_value_t = 50)]
-    connections: usize,
     /// Divisions in a millisecond of CPU time [default: measured now]
     #[arg(long)]
     divisions: Option<u64>,
@@ -140,8 +141,15 @@ fn allowed_cores() -> anyhow::Result<Vec<usize>> {
 }
 
 fn run(flags: &RunFlags) -> anyhow::Result<()> {
-    ensure!(flags.size > 0 && flags.sample != Some(0), "a run needs at least one job");
-    ensure!(flags.connections > 0, "a load maker needs at least one connection");
+    let size = flags.size.or(flags.load).unwrap_or_default();
+    let load = flags.load.unwrap_or_else(|| flags.workload.usual_load(size));
+    ensure!(size > 0 && flags.sample != Some(0), "a run needs at least one job");
+    ensure!((1..=size).contains(&load), "a load of {load} needs 1 to {size} jobs or requests");
+    ensure!(
+        flags.workload.is_served() || load == size,
+        "the jobs of {} are all given at once: --load {load} needs --size {load}",
+        flags.workload
+    );
     benches::serve::end_after(flags.life);
     let all = if flags.cpus.is_empty() { allowed_cores()? } else { flags.cpus.clone() };
     let load_core = all[all.len() - 1];
@@ -156,12 +164,13 @@ fn run(flags: &RunFlags) -> anyhow::Result<()> {
     let report = orchestra::run(Order {
         workload: flags.workload,
         model: flags.model,
-        size: flags.size,
+        size,
         sample: flags.sample,
         cores,
         load_core,
         divisions,
-        connections: flags.connections.min(flags.size),
+        load,
+        exact: flags.load.is_some(),
         folder: None,
         life: flags.life,
     })?;
@@ -181,8 +190,11 @@ fn print(report: &Report) {
         return;
     }
     println!("wall {:.2} ms, CPU {:.2} ms", ms(report.wall_ns), ms(report.cpu_ns));
-    let latency = report.latency;
+    let latency = report.times.latency;
     println!("a job: p50 {:.3} ms, p99 {:.3} ms", ms(latency.p50_ns), ms(latency.p99_ns));
+    if let Some(bytes) = report.unit_bytes {
+        println!("one more costs {bytes} bytes");
+    }
     let seen = report.seen;
     println!(
         "{} threads in {} processes, {:.1} MiB at the peak",

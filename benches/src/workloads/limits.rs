@@ -1,0 +1,107 @@
+//! What the machine has room for: threads, and open files.
+
+use std::path::Path;
+
+use nix::sys::resource::{Resource, getrlimit};
+
+use super::Model;
+use super::report::Order;
+
+/// Room for what else runs on the machine when threads are counted.
+const SPARE_THREADS: usize = 500;
+
+/// Descriptors of a process beside its connections: its streams, rings, pipes, and listeners.
+const SPARE_FILES: usize = 64;
+
+/// Why the machine has no room for so great a load; `None` when it has, or when less would do.
+#[must_use]
+pub fn refusal(order: &Order) -> Option<String> {
+    if !order.exact {
+        return None;
+    }
+    let units = order.load.min(order.count());
+    if order.model == Model::ThreadPerJob {
+        let (most, limit) = most_threads();
+        if units > most {
+            return Some(format!("{units} threads at once: {limit} leaves room for {most}"));
+        }
+    }
+    if order.model == Model::Sequential && order.workload.is_served() && units > backlog() {
+        return Some(format!(
+            "{units} connections at once: a server that is done with one before it accepts the \
+             next leaves them to the kernel, which queues {} (net.core.somaxconn)",
+            backlog()
+        ));
+    }
+    let most = most_files();
+    let wanted = units + SPARE_FILES;
+    (order.workload.is_served() && wanted > most).then(|| {
+        format!(
+            "{units} connections at once need {wanted} descriptors in a process, and ulimit -Hn \
+             gives {most}"
+        )
+    })
+}
+
+/// How many threads this process may have, and what sets that limit.
+#[must_use]
+pub fn most_threads() -> (usize, &'static str) {
+    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
+    let group = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let group = group.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").to_owned();
+    let pids = Path::new("/sys/fs/cgroup").join(group.trim_start_matches('/')).join("pids.max");
+    let processes = getrlimit(Resource::RLIMIT_NPROC).map_or(u64::MAX, |(soft, _)| soft);
+    [
+        (usize::try_from(processes).ok(), "ulimit -u"),
+        (number("/proc/sys/kernel/threads-max"), "kernel.threads-max"),
+        (number("/proc/sys/kernel/pid_max"), "kernel.pid_max"),
+        // stack, its guard, signal stack, its guard
+        (number("/proc/sys/vm/max_map_count").map(|maps| maps / 4), "vm.max_map_count"),
+        (number(&pids.to_string_lossy()), "pids.max of the control group"),
+    ]
+    .into_iter()
+    .filter_map(|(most, name)| Some((most?.saturating_sub(SPARE_THREADS).max(1), name)))
+    .min()
+    .unwrap_or((usize::MAX, "nothing"))
+}
+
+/// How many connections the kernel accepts for a process that doesn't.
+#[must_use]
+pub fn backlog() -> usize {
+    /// Since Linux 5.4.
+    const USUAL: usize = 4096;
+    let text = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+    text.trim().parse().unwrap_or(USUAL)
+}
+
+/// How many descriptors a process may have once it has raised its limit.
+fn most_files() -> usize {
+    let hard = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(_, hard)| hard);
+    usize::try_from(hard).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Workload;
+    use super::*;
+
+    #[test]
+    fn a_load_beyond_the_machine_is_refused_with_its_limit() {
+        let order = |workload, model, load| Order {
+            load,
+            size: load,
+            exact: true,
+            ..Order::new(workload, model)
+        };
+        let threads = refusal(&order(Workload::Sleepers, Model::ThreadPerJob, usize::MAX >> 8));
+        assert!(threads.as_ref().is_some_and(|why| why.contains("leaves room for")), "{threads:?}");
+        let files = refusal(&order(Workload::Echo, Model::Coroutines, usize::MAX >> 8));
+        assert!(files.as_ref().is_some_and(|why| why.contains("ulimit -Hn")), "{files:?}");
+        assert_eq!(refusal(&order(Workload::Sleepers, Model::Coroutines, 100_000)), None);
+        let queue = refusal(&order(Workload::Echo, Model::Sequential, backlog() + 1));
+        assert!(queue.as_ref().is_some_and(|why| why.contains("somaxconn")), "{queue:?}");
+        assert_eq!(refusal(&order(Workload::Echo, Model::ThreadPerJob, 1)), None);
+        let part = Order { exact: false, ..order(Workload::Echo, Model::Coroutines, usize::MAX) };
+        assert_eq!(refusal(&part), None);
+    }
+}
