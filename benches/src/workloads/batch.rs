@@ -1,4 +1,4 @@
-//! Jobs under each model: primes, sleepers, copy. Runs in the measured process.
+//! Jobs under each model: primes, sleepers, copy, downloads. Runs in the measured process.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,6 +44,7 @@ impl Stage<'_> {
 pub fn run(order: &Order) -> anyhow::Result<Finding> {
     let (jobs, reduced) = jobs(order)?;
     let with_processes = matches!(order.model, Model::ProcessPool | Model::ProcessPerCore);
+    crate::pin::raise_file_limit()?;
     meter::confine(if order.model.is_parallel() { &order.cores } else { &order.cores[..1] })?;
     meter::note("main thread");
     let before = meter::cost()?;
@@ -105,7 +106,13 @@ fn jobs(order: &Order) -> anyhow::Result<(Vec<Job>, Option<String>)> {
             };
             (0..count).map(job).collect()
         }
-        Workload::Echo | Workload::Mixed => anyhow::bail!("{} has no jobs", order.workload),
+        Workload::Downloads => {
+            ensure!(!order.servers.is_empty(), "an order to download without a server");
+            let servers = order.servers.iter().cycle();
+            let job = |(number, &server)| Job::Download { server, number };
+            (0..count as u64).zip(servers).map(job).collect()
+        }
+        other => anyhow::bail!("{other} has no jobs"),
     };
     Ok((jobs, reduced))
 }
@@ -136,7 +143,7 @@ fn thread_per_job(stage: &mut Stage<'_>, jobs: Vec<Job>) -> anyhow::Result<Vec<D
 }
 
 fn thread_pool(stage: &mut Stage<'_>, jobs: Vec<Job>) -> anyhow::Result<Vec<Done>> {
-    let waits = stage.order.workload == Workload::Sleepers;
+    let waits = stage.order.workload.waits();
     let threads = if waits { WAITING_THREADS } else { stage.order.cores.len() };
     let pool = ThreadPool::builder()
         .threads(threads)

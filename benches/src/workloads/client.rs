@@ -1,5 +1,5 @@
-//! The load maker of echo and mixed: one pinned thread, one request under way on each connection,
-//! a fixed number of requests. Every byte that comes back is checked.
+//! The load maker of echo, mixed and kv: one pinned thread, one request under way on each
+//! connection, a fixed number of requests. Every byte that comes back is checked.
 //!
 //! Written on epoll, so that it owes nothing to what it measures. A connection is closed as soon as
 //! its last reply is in: a server that serves one after the other gets to the next one then.
@@ -12,6 +12,7 @@ use anyhow::{Context, bail, ensure};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use serde::{Deserialize, Serialize};
 
+use super::kv::{self, Script};
 use super::meter;
 use super::primes;
 use super::report::{Finding, Times};
@@ -41,7 +42,10 @@ struct Connection {
     stream: TcpStream,
     left: usize,
     request: [u8; MESSAGE],
+    expected: [u8; MESSAGE],
     reply: [u8; MESSAGE],
+    /// What it asks of a store.
+    script: Option<Script>,
     filled: usize,
     sent: Instant,
 }
@@ -77,8 +81,7 @@ pub fn run(load: &Load) -> anyhow::Result<Finding> {
         for event in &events[..ready] {
             let number = event.data() as usize;
             let Some(connection) = &mut connections[number] else { continue };
-            let took =
-                connection.receive(&answers).with_context(|| format!("connection {number}"))?;
+            let took = connection.receive().with_context(|| format!("connection {number}"))?;
             times.extend(took);
             if connection.left == 0 {
                 // Closing takes it off the epoll set.
@@ -114,7 +117,9 @@ fn open(load: &Load) -> anyhow::Result<Vec<Option<Connection>>> {
             stream,
             left: share(number),
             request: [0; MESSAGE],
+            expected: [0; MESSAGE],
             reply: [0; MESSAGE],
+            script: (load.service == Service::Kv).then(|| Script::new(number)),
             filled: 0,
             sent: Instant::now(),
         }))
@@ -124,7 +129,18 @@ fn open(load: &Load) -> anyhow::Result<Vec<Option<Connection>>> {
 
 impl Connection {
     fn send(&mut self, number: usize, answers: &Answers) -> anyhow::Result<()> {
-        answers.fill(&mut self.request, number, self.left);
+        match &mut self.script {
+            Some(script) => {
+                let (request, reply) = script.next(self.left);
+                kv::write(&request, &mut self.request);
+                kv::write(&reply, &mut self.expected);
+            }
+            None => {
+                answers.fill(&mut self.request, number, self.left);
+                self.expected = self.request;
+                answers.answer(&mut self.expected);
+            }
+        }
         self.sent = Instant::now();
         // So few bytes always fit into the socket's buffer.
         let count = self.stream.write(&self.request).context("sending a request")?;
@@ -133,7 +149,7 @@ impl Connection {
     }
 
     /// Reads what is there; the time the request took, if its reply is whole and right.
-    fn receive(&mut self, answers: &Answers) -> anyhow::Result<Option<Duration>> {
+    fn receive(&mut self) -> anyhow::Result<Option<Duration>> {
         match self.stream.read(&mut self.reply[self.filled..]) {
             Ok(0) => bail!("the server closed the connection {} requests too early", self.left),
             Ok(count) => self.filled += count,
@@ -144,9 +160,7 @@ impl Connection {
             return Ok(None);
         }
         let took = self.sent.elapsed();
-        let mut expected = self.request;
-        answers.answer(&mut expected);
-        ensure!(self.reply == expected, "the server answered something else than it should");
+        ensure!(self.reply == self.expected, "the server answered something else than it should");
         self.filled = 0;
         self.left -= 1;
         Ok(Some(took))

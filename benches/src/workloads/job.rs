@@ -1,13 +1,14 @@
 //! One job of the workloads that come in jobs: the same work for a thread, for a coroutine, and for
 //! a worker process, which gets it as bytes.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 
-use super::{Workload, file_ops, files, primes};
+use super::{Workload, downloads, file_ops, files, primes};
 
 /// A job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,13 @@ pub enum Job {
         /// What is written; it doesn't exist yet.
         to: PathBuf,
     },
+    /// Get what a server has under a number.
+    Download {
+        /// Where it listens.
+        server: SocketAddr,
+        /// What is asked for.
+        number: u64,
+    },
 }
 
 /// What came of a job.
@@ -30,7 +38,7 @@ pub enum Job {
 pub struct Done {
     /// Time from the job's begin to its end.
     pub took: Duration,
-    /// 1 for a prime, the bytes copied, 0 for a wait.
+    /// 1 for a prime, the bytes copied, the digest of what was downloaded, 0 for a wait.
     pub answer: u64,
 }
 
@@ -39,7 +47,7 @@ impl Job {
     ///
     /// # Errors
     ///
-    /// When a file can't be copied.
+    /// When a file can't be copied, or a download fails.
     pub fn blocking(self) -> anyhow::Result<Done> {
         let start = Instant::now();
         let answer = match self {
@@ -49,6 +57,7 @@ impl Job {
                 0
             }
             Self::Copy { from, to } => files::copy(&from, &to)?,
+            Self::Download { server, number } => downloads::blocking(server, number)?,
         };
         Ok(Done { took: start.elapsed(), answer })
     }
@@ -58,7 +67,7 @@ impl Job {
     ///
     /// # Errors
     ///
-    /// When a file can't be copied.
+    /// When a file can't be copied, or a download fails.
     ///
     /// # Cancel safety
     ///
@@ -72,6 +81,7 @@ impl Job {
                 0
             }
             Self::Copy { from, to } => file_ops::copy(&from, &to).await?,
+            Self::Download { server, number } => downloads::coroutine(server, number).await?,
         };
         Ok(Done { took: start.elapsed(), answer })
     }
@@ -94,6 +104,10 @@ impl Job {
                 done.took
             ),
             Self::Copy { .. } => {}
+            Self::Download { number, .. } => ensure!(
+                done.answer == downloads::expected(number),
+                "download {number} brought something else than it should"
+            ),
         }
         Ok(())
     }

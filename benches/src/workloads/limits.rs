@@ -35,7 +35,7 @@ pub fn refusal(order: &Order) -> Option<String> {
     }
     let most = most_files();
     let wanted = units + SPARE_FILES;
-    (order.workload.is_served() && wanted > most).then(|| {
+    (order.workload.has_counterpart() && wanted > most).then(|| {
         format!(
             "{units} connections at once need {wanted} descriptors in a process, and ulimit -Hn \
              gives {most}"

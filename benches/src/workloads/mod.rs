@@ -1,8 +1,9 @@
-//! Five pieces of work, each done under seven models of concurrency: `workload`, driven by
+//! Pieces of work, each done under seven models of concurrency: `workload`, driven by
 //! `cargo xtask bench`.
 //!
-//! * What is done: [`primes`], [`files`] (and [`file_ops`], the same on a ring), [`job`] for the
-//!   work that comes in jobs, [`service`] for the work that comes over sockets.
+//! * What is done: [`primes`], [`files`] (and [`file_ops`], the same on a ring), [`downloads`]
+//!   (from [`web`]), [`job`] for the work that comes in jobs; [`kv`] (and [`kv_shards`], the store
+//!   as processes), [`service`] for the work that comes over sockets.
 //! * How: [`batch`] for jobs, [`server`] for sockets, [`cores`] for what runs on each core.
 //! * Who asks and who looks on: [`client`] is the load maker, [`orchestra`] starts everything in
 //!   processes of their own and watches them, [`meter`] counts, [`limits`] says what there is
@@ -11,9 +12,12 @@
 pub mod batch;
 pub mod client;
 pub mod cores;
+pub mod downloads;
 pub mod file_ops;
 pub mod files;
 pub mod job;
+pub mod kv;
+pub mod kv_shards;
 pub mod limits;
 pub mod meter;
 pub mod orchestra;
@@ -21,6 +25,7 @@ pub mod primes;
 pub mod report;
 pub mod server;
 pub mod service;
+pub mod web;
 
 use std::fmt;
 
@@ -40,6 +45,10 @@ pub enum Workload {
     Copy,
     /// Answers requests that need a wait of 2 ms and 1 ms of CPU, over 50 connections.
     Mixed,
+    /// Gets 16 KiB by HTTP from a server that takes 20 ms, many times.
+    Downloads,
+    /// Gets and sets keys of a store, over 50 connections.
+    Kv,
 }
 
 /// How it is organised.
@@ -68,12 +77,33 @@ pub enum Model {
 
 impl Workload {
     /// All of them, in the order they are shown.
-    pub const ALL: [Self; 5] = [Self::Primes, Self::Sleepers, Self::Echo, Self::Copy, Self::Mixed];
+    pub const ALL: [Self; 7] = [
+        Self::Primes,
+        Self::Sleepers,
+        Self::Downloads,
+        Self::Echo,
+        Self::Kv,
+        Self::Copy,
+        Self::Mixed,
+    ];
 
     /// Whether requests come over sockets, from a load maker; else there are jobs.
     #[must_use]
     pub fn is_served(self) -> bool {
-        matches!(self, Self::Echo | Self::Mixed)
+        matches!(self, Self::Echo | Self::Mixed | Self::Kv)
+    }
+
+    /// Whether a process beside the measured one has a part in it: a load maker, or a server.
+    #[must_use]
+    pub fn has_counterpart(self) -> bool {
+        self.is_served() || self == Self::Downloads
+    }
+
+    /// Whether its jobs wait for something else than a core, so that a pool wants more threads than
+    /// there are cores.
+    #[must_use]
+    pub fn waits(self) -> bool {
+        matches!(self, Self::Sleepers | Self::Downloads)
     }
 
     /// How many units are at once where nothing else is said: connections, or all jobs.
@@ -90,6 +120,10 @@ impl Workload {
             Self::Sleepers => "waits of 20 ms, all wanted at once (size: waits)",
             Self::Echo => "64 B there and back over 50 connections (size: requests)",
             Self::Copy => "copies a folder of files of 1 to 128 KiB (size: files)",
+            Self::Downloads => {
+                "gets 16 KiB from a server that takes 20 ms, all wanted at once (size: downloads)"
+            }
+            Self::Kv => "gets and sets keys of a store over 50 connections (size: requests)",
             Self::Mixed => {
                 "answers after a wait of 2 ms and 1 ms of CPU, over 50 connections (size: requests)"
             }
@@ -137,6 +171,10 @@ pub fn refusal(workload: Workload, model: Model) -> Option<&'static str> {
         (Workload::Echo, Model::ProcessPool) => Some(
             "a connection is a descriptor of the process that accepted it; what a job is given \
              crosses to a worker as bytes",
+        ),
+        (Workload::Kv, Model::ProcessPool) => Some(
+            "the workers share no memory and take calls as they are free, so that none of them \
+             has a key",
         ),
         _ => None,
     }

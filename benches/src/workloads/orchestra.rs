@@ -15,6 +15,7 @@ use super::files::Folder;
 use super::meter::{self, Watch};
 use super::report::{FORMAT, Finding, Order, Report, Seen};
 use super::service::Service;
+use super::web::Web;
 use super::{Model, Workload, limits};
 
 /// How often the measured processes are looked at.
@@ -42,8 +43,11 @@ pub fn run(mut order: Order) -> anyhow::Result<Report> {
         remarks.push(format!("the folder lies on {}", folder.file_system()));
     }
     let served = order.workload.is_served();
-    let (finding, load, seen) =
-        if served { serve(&order, &mut remarks)? } else { (work(&order)?, None, Seen::default()) };
+    let (finding, load, seen) = match order.workload {
+        Workload::Downloads => download(&mut order, &mut remarks)?,
+        _ if served => serve(&order, &mut remarks)?,
+        _ => (work(&order)?, None, Seen::default()),
+    };
     if let Some(why) = finding.refused.clone() {
         return Ok(refused(&order, why));
     }
@@ -67,7 +71,7 @@ fn report(
     remarks: Vec<String>,
 ) -> Report {
     // What comes over sockets is timed and counted by the one who asks.
-    let timed = load.unwrap_or(finding);
+    let timed = load.filter(|_| order.workload.is_served()).unwrap_or(finding);
     let too_long = || format!("all {} would take too long", order.size);
     let sampled = finding.reduced.clone().or_else(|| (timed.done < order.size).then(too_long));
     let mut pins = finding.pins.clone();
@@ -109,11 +113,43 @@ fn work(order: &Order) -> anyhow::Result<Finding> {
     Ok(finding)
 }
 
+/// What the measured process found, what its counterpart did, and what was seen of the first.
+type Found = (Finding, Option<Finding>, Seen);
+
+/// Runs the clients in one process and the server that they download from in another.
+fn download(order: &mut Order, remarks: &mut Vec<String>) -> anyhow::Result<Found> {
+    let mut server = Role::start("web", &Web { core: order.load_core, life: order.life })?;
+    // Only the measured process is watched.
+    let mut nobody = Watch::new(0, false);
+    let line = server.line(&mut nobody)?;
+    let addresses = line.strip_prefix("listening ").map(|all| all.split(' ').map(str::parse));
+    let addresses = addresses.with_context(|| format!("a server said {line:?}"))?;
+    order.servers = addresses.collect::<Result<_, _>>()?;
+    let finding = work(order)?;
+    server.end_stdin();
+    let served = server.last_line(&mut nobody)?;
+    ensure!(
+        finding.refused.is_some() || served.done == finding.done,
+        "{} downloads were done, and {} answered",
+        finding.done,
+        served.done
+    );
+    remarks.push(beside(order, "web server"));
+    Ok((finding, Some(served), Seen::default()))
+}
+
+/// Where the other side runs.
+fn beside(order: &Order, who: &str) -> String {
+    let shared = order.cores.contains(&order.load_core)
+        && (order.model.is_parallel() || order.cores[0] == order.load_core);
+    match shared {
+        true => format!("{who} shares core {} with what is measured", order.load_core),
+        false => format!("{who} alone on core {}", order.load_core),
+    }
+}
+
 /// Runs the server in one process and the load maker in another.
-fn serve(
-    order: &Order,
-    remarks: &mut Vec<String>,
-) -> anyhow::Result<(Finding, Option<Finding>, Seen)> {
+fn serve(order: &Order, remarks: &mut Vec<String>) -> anyhow::Result<Found> {
     let mut server = Role::start("serve", order)?;
     let mut watch = watch(&server, order);
     let line = server.line(&mut watch)?;
@@ -121,13 +157,9 @@ fn serve(
         // A server that can't begin says why instead.
         return Ok((parse(&line)?, None, watch.seen()));
     };
-    let service = match order.workload {
-        Workload::Mixed => Service::Mixed { divisions: order.divisions },
-        _ => Service::Echo,
-    };
     let load = Load {
         server: address.parse().with_context(|| format!("a server said {line:?}"))?,
-        service,
+        service: Service::of(order).context("the workload is not served")?,
         connections: order.connections(),
         requests: order.count(),
         core: order.load_core,
@@ -137,12 +169,7 @@ fn serve(
     let load: Finding = maker.last_line(&mut watch)?;
     server.end_stdin();
     let finding = server.last_line(&mut watch)?;
-    let shared = order.cores.contains(&order.load_core)
-        && (order.model.is_parallel() || order.cores[0] == order.load_core);
-    remarks.push(match shared {
-        true => format!("load maker shares core {} with the server", order.load_core),
-        false => format!("load maker alone on core {}", order.load_core),
-    });
+    remarks.push(beside(order, "load maker"));
     Ok((finding, Some(load), watch.seen()))
 }
 

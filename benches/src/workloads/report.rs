@@ -1,6 +1,7 @@
 //! What goes in and what comes out, as JSON: the order for a run, what the measured process found,
 //! and the line that `workload run` prints.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct Order {
     pub exact: bool,
     /// What is copied and where to.
     pub folder: Option<(PathBuf, PathBuf)>,
+    /// Where is downloaded from.
+    pub servers: Vec<SocketAddr>,
     /// After so many seconds every process of the run ends, whatever it is doing.
     pub life: u32,
 }
@@ -55,6 +58,7 @@ impl Order {
             load: 1,
             exact: false,
             folder: None,
+            servers: Vec::new(),
             life: 300,
         }
     }

@@ -1,4 +1,4 @@
-//! Servers under each model: echo and mixed. Runs in the measured process, which prints
+//! Servers under each model: echo, mixed, kv. Runs in the measured process, which prints
 //! `listening ADDRESS`, and ends when it has served all connections (models of threads) or when its
 //! stdin ends (models of loops).
 
@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use pool::{ProcessPool, ThreadPool};
 use socket2::{Domain, Protocol, Socket, Type};
 use uring_loop::JoinError;
@@ -17,10 +17,12 @@ use uring_loop::net::TcpListener;
 
 use super::batch::WAITING_THREADS;
 use super::cores::{self, Part, What, Worker};
+use super::kv::{self, Keys, Locked};
+use super::kv_shards::Supervisor;
 use super::meter::{self, Watch};
 use super::report::{Finding, Order};
-use super::service::{self, Service};
-use super::{Model, Workload, file_ops, limits};
+use super::service::{self, Helpers, Service};
+use super::{Model, file_ops, limits};
 
 /// Serves what is ordered, and measures it from the moment it listens.
 ///
@@ -28,11 +30,8 @@ use super::{Model, Workload, file_ops, limits};
 ///
 /// When a connection fails; [`cores::NoLoop`].
 pub fn run(order: &Order) -> anyhow::Result<Finding> {
-    let service = match order.workload {
-        Workload::Echo => Service::Echo,
-        Workload::Mixed => Service::Mixed { divisions: order.divisions },
-        other => bail!("{other} is not served"),
-    };
+    let service = Service::of(order);
+    let service = service.with_context(|| format!("{} is not served", order.workload))?;
     crate::pin::raise_file_limit()?;
     meter::confine(if order.model.is_parallel() { &order.cores } else { &order.cores[..1] })?;
     let with_processes = matches!(order.model, Model::ProcessPool | Model::ProcessPerCore);
@@ -50,6 +49,7 @@ pub fn run(order: &Order) -> anyhow::Result<Finding> {
             meter::confine(&order.cores[..1])?;
             one_loop(service, Some(Rc::new(pool)), &mut watch)
         }
+        Model::ProcessPerCore if service == Service::Kv => store_per_core(order, &mut watch),
         Model::ProcessPerCore => process_per_core(order, service, &mut watch),
     }?;
     Ok(Finding {
@@ -81,15 +81,18 @@ fn on_threads(order: &Order, service: Service, watch: &mut Watch) -> anyhow::Res
     let listener = std::net::TcpListener::from(socket);
     meter::note(if order.model == Model::Sequential { "main thread" } else { "accepting thread" });
     announce(listener.local_addr()?)?;
+    let keys = Arc::new(Locked::new());
     let mut streams = listener.incoming().take(order.connections());
     match order.model {
-        Model::Sequential => streams.try_for_each(|stream| service::blocking(stream?, service))?,
+        Model::Sequential => {
+            streams.try_for_each(|stream| service::blocking(stream?, service, &keys))?;
+        }
         Model::ThreadPerJob => {
             let threads = streams.map(|stream| {
-                let stream = stream?;
+                let (stream, keys) = (stream?, Arc::clone(&keys));
                 std::thread::Builder::new().spawn(move || {
                     meter::note("connection thread");
-                    service::blocking(stream, service)
+                    service::blocking(stream, service, &keys)
                 })
             });
             let threads: Vec<_> = threads.collect::<Result<_, _>>()?;
@@ -105,8 +108,8 @@ fn on_threads(order: &Order, service: Service, watch: &mut Watch) -> anyhow::Res
                 .build()?;
             let jobs: Vec<_> = streams
                 .map(|stream| {
-                    let stream = stream?;
-                    Ok(pool.spawn(move || service::blocking(stream, service)))
+                    let (stream, keys) = (stream?, Arc::clone(&keys));
+                    Ok(pool.spawn(move || service::blocking(stream, service, &keys)))
                 })
                 .collect::<std::io::Result<_>>()?;
             watch.look();
@@ -129,11 +132,11 @@ fn one_loop(
     let address = socket.local_addr()?.as_socket().context("an address of another kind")?;
     let stop = std::io::stdin().as_fd().try_clone_to_owned()?;
     let mut event_loop = cores::event_loop()?;
-    let used = workers.clone();
+    let helpers = Helpers { workers: workers.clone(), ..Helpers::none() };
     event_loop.run_until_complete(async move {
         let listener = TcpListener::from_owned_fd(socket.into());
         announce(address)?;
-        accept_until(listener, service, stop, used).await
+        accept_until(listener, service, stop, helpers).await
     })??;
     watch.look();
     if let Some(pool) = workers {
@@ -156,32 +159,39 @@ pub fn one_of_several(
     stop: OwnedFd,
     ready: impl FnOnce(),
 ) -> anyhow::Result<()> {
-    cores::event_loop()?.run_until_complete(serve_at(port, service, stop, ready))?
+    cores::event_loop()?.run_until_complete(serve_at(
+        port,
+        service,
+        stop,
+        Helpers::none(),
+        ready,
+    ))?
 }
 
 async fn serve_at(
     port: u16,
     service: Service,
     stop: OwnedFd,
+    helpers: Helpers,
     ready: impl FnOnce(),
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind_reuse_port((Ipv4Addr::LOCALHOST, port))?;
     ready();
-    accept_until(listener, service, stop, None).await
+    accept_until(listener, service, stop, helpers).await
 }
 
 async fn accept_until(
     listener: TcpListener,
     service: Service,
     stop: OwnedFd,
-    workers: Option<Rc<ProcessPool>>,
+    helpers: Helpers,
 ) -> anyhow::Result<()> {
     let failure = Rc::new(RefCell::new(None));
     let seen = Rc::clone(&failure);
     let acceptor = uring_loop::spawn(async move {
         loop {
             let stream = listener.accept().await?;
-            let served = service::coroutine(stream, service, workers.clone());
+            let served = service::coroutine(stream, service, helpers.clone());
             let seen = Rc::clone(&seen);
             drop(uring_loop::spawn(async move {
                 if let Err(error) = served.await {
@@ -222,7 +232,11 @@ fn loop_per_core(order: &Order, service: Service, watch: &mut Watch) -> anyhow::
         let ready = move || {
             let _ = ready.send(());
         };
-        serve_at(address.port(), service, stop, ready).await
+        if service == Service::Kv {
+            kv::prepare(&shard);
+        }
+        let helpers = Helpers { workers: None, keys: Keys::Threads(shard) };
+        serve_at(address.port(), service, stop, helpers, ready).await
     })?;
     let count = listening.iter().take(order.cores.len()).count();
     if count == order.cores.len() {
@@ -234,6 +248,16 @@ fn loop_per_core(order: &Order, service: Service, watch: &mut Watch) -> anyhow::
     shards.join()?;
     ensure!(count == order.cores.len(), "only {count} loops listened");
     Ok(())
+}
+
+fn store_per_core(order: &Order, watch: &mut Watch) -> anyhow::Result<()> {
+    meter::note("main thread");
+    let mut supervisor = Supervisor::start(&order.cores, order.life)?;
+    announce(supervisor.wait_ready(order.cores.len())?)?;
+    watch.look_and_note("process with a loop, or their supervisor");
+    until_stdin_ends()?;
+    watch.look();
+    supervisor.finish()
 }
 
 fn until_stdin_ends() -> anyhow::Result<()> {

@@ -1,5 +1,5 @@
-//! What a server does with one connection: echo, or a request that needs I/O and CPU. The same for
-//! a thread that blocks and for a coroutine.
+//! What a server does with one connection: echo, a request that needs I/O and CPU, or one of a
+//! store. The same for a thread that blocks and for a coroutine.
 
 use std::io::{self, Read, Write};
 use std::rc::Rc;
@@ -10,7 +10,10 @@ use pool::ProcessPool;
 use serde::{Deserialize, Serialize};
 use uring_loop::net::TcpStream;
 
+use super::Workload;
+use super::kv::{self, Keys};
 use super::primes;
+use super::report::Order;
 
 /// Bytes of a request and of its reply.
 pub const MESSAGE: usize = 64;
@@ -29,6 +32,21 @@ pub enum Service {
         /// How much work.
         divisions: u64,
     },
+    /// A request gets or sets a key, see [`kv`].
+    Kv,
+}
+
+impl Service {
+    /// What is served where `order` asks for it; `None` for work that comes in jobs.
+    #[must_use]
+    pub fn of(order: &Order) -> Option<Self> {
+        match order.workload {
+            Workload::Echo => Some(Self::Echo),
+            Workload::Mixed => Some(Self::Mixed { divisions: order.divisions }),
+            Workload::Kv => Some(Self::Kv),
+            _ => None,
+        }
+    }
 }
 
 /// The number in a request.
@@ -47,39 +65,61 @@ pub fn answer(request: &mut [u8], sum: u64) {
 /// # Errors
 ///
 /// Those of read(2) and write(2); `UnexpectedEof` within a request.
-pub fn blocking(mut stream: std::net::TcpStream, service: Service) -> io::Result<()> {
-    match service {
-        Service::Echo => {
-            let mut buffer = [0; 4096];
-            loop {
-                match stream.read(&mut buffer)? {
-                    0 => return Ok(()),
-                    count => stream.write_all(&buffer[..count])?,
-                }
-            }
-        }
-        Service::Mixed { divisions } => {
-            let mut request = [0; MESSAGE];
-            loop {
-                match stream.read(&mut request)? {
-                    0 => return Ok(()),
-                    count => stream.read_exact(&mut request[count..])?,
-                }
-                std::thread::sleep(BACKEND);
-                let sum = primes::work(number(&request), divisions);
-                answer(&mut request, sum);
-                stream.write_all(&request)?;
+pub fn blocking(
+    mut stream: std::net::TcpStream,
+    service: Service,
+    keys: &kv::Locked,
+) -> io::Result<()> {
+    if service == Service::Echo {
+        let mut buffer = [0; 4096];
+        loop {
+            match stream.read(&mut buffer)? {
+                0 => return Ok(()),
+                count => stream.write_all(&buffer[..count])?,
             }
         }
     }
+    let mut request = [0; MESSAGE];
+    loop {
+        match stream.read(&mut request)? {
+            0 => return Ok(()),
+            count => stream.read_exact(&mut request[count..])?,
+        }
+        match service {
+            Service::Mixed { divisions } => {
+                std::thread::sleep(BACKEND);
+                let sum = primes::work(number(&request), divisions);
+                answer(&mut request, sum);
+            }
+            _ => kv::write(&keys.act(kv::read(&request)), &mut request),
+        }
+        stream.write_all(&request)?;
+    }
 }
 
-/// Serves a connection as a coroutine until the client closes it. The CPU part of a mixed request
-/// goes to `workers` if there are any; else it is done here, and the loop stands still meanwhile.
+/// What coroutines need beside their connection.
+#[derive(Debug, Clone)]
+pub struct Helpers {
+    /// The CPU part of a mixed request goes there if there are any; else it is done on the loop,
+    /// which stands still meanwhile.
+    pub workers: Option<Rc<ProcessPool>>,
+    /// Where the keys of the store are.
+    pub keys: Keys,
+}
+
+impl Helpers {
+    /// None: the loop does everything itself.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { workers: None, keys: Keys::Own(Rc::default()) }
+    }
+}
+
+/// Serves a connection as a coroutine until the client closes it.
 ///
 /// # Errors
 ///
-/// Those of recv(2) and send(2), of a job of the pool, and an end within a request.
+/// Those of recv(2) and send(2), of a job of the pool, of a call, and an end within a request.
 ///
 /// # Cancel safety
 ///
@@ -87,34 +127,50 @@ pub fn blocking(mut stream: std::net::TcpStream, service: Service) -> io::Result
 pub async fn coroutine(
     mut stream: TcpStream,
     service: Service,
-    workers: Option<Rc<ProcessPool>>,
+    helpers: Helpers,
 ) -> anyhow::Result<()> {
-    let Service::Mixed { divisions } = service else { return echo(stream).await };
+    if service == Service::Echo {
+        return echo(stream).await;
+    }
     let mut request = Vec::with_capacity(MESSAGE);
-    loop {
-        while request.len() < MESSAGE {
-            let mut bytes = stream.recv().await?;
-            if bytes.is_empty() {
-                ensure!(request.is_empty(), "a client closed within a request");
-                return Ok(());
+    while receive(&mut stream, &mut request).await? {
+        match service {
+            Service::Mixed { divisions } => {
+                uring_loop::time::sleep(BACKEND).await;
+                let n = number(&request);
+                let sum = match &helpers.workers {
+                    Some(pool) => pool.submit(primes::work, (n, divisions)).await?,
+                    None => primes::work(n, divisions),
+                };
+                answer(&mut request, sum);
             }
-            let count = bytes.len().min(MESSAGE - request.len());
-            request.extend_from_slice(&bytes[..count]);
-            bytes.advance(count);
-            ensure!(bytes.is_empty(), "a client sent more than it may");
+            _ => {
+                let message = kv::read(request[..].try_into()?);
+                kv::write(&helpers.keys.act(message).await?, &mut request);
+            }
         }
-        uring_loop::time::sleep(BACKEND).await;
-        let n = number(&request);
-        let sum = match &workers {
-            Some(pool) => pool.submit(primes::work, (n, divisions)).await?,
-            None => primes::work(n, divisions),
-        };
-        answer(&mut request, sum);
         let (result, back) = stream.write_all(request).await;
         result?;
         request = back;
         request.clear();
     }
+    Ok(())
+}
+
+/// Receives a request; false when the client has closed.
+async fn receive(stream: &mut TcpStream, request: &mut Vec<u8>) -> anyhow::Result<bool> {
+    while request.len() < MESSAGE {
+        let mut bytes = stream.recv().await?;
+        if bytes.is_empty() {
+            ensure!(request.is_empty(), "a client closed within a request");
+            return Ok(false);
+        }
+        let count = bytes.len().min(MESSAGE - request.len());
+        request.extend_from_slice(&bytes[..count]);
+        bytes.advance(count);
+        ensure!(bytes.is_empty(), "a client sent more than it may");
+    }
+    Ok(true)
 }
 
 async fn echo(mut stream: TcpStream) -> anyhow::Result<()> {

@@ -34,6 +34,8 @@ fn size(workload: Workload) -> usize {
         Workload::Echo => 203,
         Workload::Copy => 11,
         Workload::Mixed => 12,
+        Workload::Downloads => 13,
+        Workload::Kv => 204,
     }
 }
 
@@ -60,8 +62,9 @@ fn every_model_does(workload: Workload) {
         let counts = report.times.histogram.iter().map(|(_, count)| *count as usize);
         assert_eq!(counts.sum::<usize>(), size, "{report:?}");
         assert!(!report.pins.is_empty(), "{report:?}");
-        let maker = report.pins.iter().any(|pin| pin.who == "load maker");
-        assert_eq!(maker, workload.is_served(), "{report:?}");
+        let other = report.pins.iter().any(|pin| ["load maker", "web server"].contains(&&*pin.who));
+        assert_eq!(other, workload.has_counterpart(), "{report:?}");
+        assert_eq!(report.load_cpu_ns.is_some(), other, "{report:?}");
     }
 }
 
@@ -88,6 +91,16 @@ fn files_are_copied_under_every_model() {
 #[test]
 fn mixed_requests_are_answered_under_every_model() {
     every_model_does(Workload::Mixed);
+}
+
+#[test]
+fn downloads_come_under_every_model() {
+    every_model_does(Workload::Downloads);
+}
+
+#[test]
+fn keys_are_kept_under_every_model() {
+    every_model_does(Workload::Kv);
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Curve {
     }
 }
 
-pub(super) const WORKLOADS: [Workload; 5] = [
+pub(super) const WORKLOADS: [Workload; 7] = [
     Workload {
         name: "primes",
         about: "five easy numbers, then primes and semiprimes of 14 and 15 digits",
@@ -74,12 +74,28 @@ pub(super) const WORKLOADS: [Workload; 5] = [
         curve: Curve::of_jobs(&[1, 10, 50, 100, 300, 1_000, 3_000, 10_000], &[1, 100, 1_000]),
     },
     Workload {
+        name: "downloads",
+        about: "1 000 times 16 KiB by HTTP, from a server that takes 20 ms",
+        unit: "downloads",
+        size: 1_000,
+        quick_size: 400,
+        curve: Curve::of_jobs(&[1, 10, 50, 100, 300, 1_000, 3_000, 10_000], &[]),
+    },
+    Workload {
         name: "echo",
         about: "64 B there and back over 50 connections",
         unit: "requests",
         size: 100_000,
         quick_size: 15_000,
         curve: Curve::of_connections(&[1, 10, 100, 1_000, 10_000], &[1, 10, 100], 3, 10_000),
+    },
+    Workload {
+        name: "kv",
+        about: "keys of 64 B are got and set, three to one, over 50 connections",
+        unit: "requests",
+        size: 100_000,
+        quick_size: 15_000,
+        curve: Curve::of_connections(&[1, 10, 100, 1_000, 10_000], &[], 3, 10_000),
     },
     Workload {
         name: "copy",
@@ -117,7 +133,10 @@ pub(super) const SUBSAMPLES: &[(&str, &str, Option<usize>, usize)] = &[
     ("sleepers", SEQUENTIAL, Some(100), 20),
     ("sleepers", "processpool", Some(100), 40),
     ("sleepers", "threadpool", None, 1_280),
+    ("downloads", SEQUENTIAL, Some(50), 10),
+    ("downloads", "processpool", Some(100), 20),
     ("echo", SEQUENTIAL, Some(20_000), 5_000),
+    ("kv", SEQUENTIAL, Some(20_000), 5_000),
     ("mixed", SEQUENTIAL, None, 150),
 ];
 

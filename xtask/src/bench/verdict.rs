@@ -104,8 +104,15 @@ fn why(summary: &Summary, winner: Entry<'_>, cores: usize) -> String {
         "sleepers" => sleepers(summary, winner),
         "echo" => echo(summary, winner),
         "copy" => copy(summary, figures, cores),
-        _ => mixed(summary, figures, cores),
+        "mixed" => mixed(summary, figures, cores),
+        _ => by_figures(figures, cores),
     }
+}
+
+/// What is true of any workload.
+fn by_figures(winner: &Figures, cores: usize) -> String {
+    let switches = winner.voluntary + winner.involuntary;
+    format!("it did with {}, {} and {switches:.0} switches", threads(winner), busy(winner, cores))
 }
 
 fn busy(figures: &Figures, cores: usize) -> String {

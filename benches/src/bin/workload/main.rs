@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use benches::workloads::report::{Order, Report};
-use benches::workloads::{Model, Workload, batch, client, cores, orchestra, primes, server};
+use benches::workloads::{
+    Model, Workload, batch, client, cores, kv_shards, orchestra, primes, server, web,
+};
 use clap::{Args, Parser, Subcommand};
 
 /// Does one piece of work under one model of concurrency, and measures it.
@@ -41,6 +43,17 @@ enum Command {
     /// A process on one core
     #[command(hide = true)]
     Part,
+    /// The server of downloads
+    #[command(hide = true)]
+    Web,
+    /// The supervisor of a store of processes, and each of these
+    #[command(hide = true)]
+    KvShards {
+        #[arg(long, value_delimiter = ',')]
+        cpus: Vec<usize>,
+        #[arg(long)]
+        life: u32,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +126,15 @@ fn main() -> anyhow::Result<()> {
             orchestra::tell(client::run(&load))
         }
         Some(Command::Part) => cores::part(),
+        Some(Command::Web) => {
+            let told: web::Web = orchestra::told()?;
+            benches::serve::end_after(told.life);
+            orchestra::tell(web::run(told))
+        }
+        Some(Command::KvShards { cpus, life }) => {
+            benches::serve::end_after(life);
+            kv_shards::run(&cpus)
+        }
     }
 }
 
@@ -154,7 +176,7 @@ fn run(flags: &RunFlags) -> anyhow::Result<()> {
     let all = if flags.cpus.is_empty() { allowed_cores()? } else { flags.cpus.clone() };
     let load_core = all[all.len() - 1];
     // With two cores the servers that use all of them share the last with the load maker.
-    let few = all.len() < 3 || !flags.workload.is_served();
+    let few = all.len() < 3 || !flags.workload.has_counterpart();
     let cores = if few { all } else { all[..all.len() - 1].to_vec() };
     let divisions = match flags.divisions {
         Some(divisions) => divisions,
@@ -172,6 +194,7 @@ fn run(flags: &RunFlags) -> anyhow::Result<()> {
         load,
         exact: flags.load.is_some(),
         folder: None,
+        servers: Vec::new(),
         life: flags.life,
     })?;
     if flags.json_line {
