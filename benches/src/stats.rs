@@ -5,10 +5,10 @@
 //! 1 - 2 P(Binomial(n, 1/2) < k). Nine rounds give 96 %; below six no interval reaches 95 %.
 //! (David and Nagaraja, Order Statistics, 3rd ed., §7.1.)
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A median and its surroundings.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// How many values.
     pub count: usize,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::plan::{Model, Plan, Workload};
 use super::sample::{Report, Sample};
@@ -18,25 +18,25 @@ pub(super) struct LeftOut {
 }
 
 /// All points of a workload.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Curve {
     /// What the load counts.
-    pub(super) unit: &'static str,
+    pub(super) unit: String,
     /// By load, ascending.
     pub(super) points: Vec<Point>,
 }
 
 /// What became of the models under one load.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Point {
     pub(super) load: usize,
     /// Jobs or requests that were done under it.
     pub(super) size: usize,
-    pub(super) models: BTreeMap<&'static str, Fate>,
+    pub(super) models: BTreeMap<String, Fate>,
 }
 
 /// What became of a model under a load.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Fate {
     Measured(Box<Figures>),
@@ -55,7 +55,7 @@ pub(super) enum Fate {
 }
 
 /// Medians over the rounds.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Figures {
     pub(super) wall_s: Median,
     /// Jobs or requests in a second.
@@ -70,9 +70,28 @@ pub(super) struct Figures {
     pub(super) switches: f64,
 }
 
+impl Curve {
+    /// The loads at which a model was measured, ascending, with its figures.
+    pub(super) fn of_model<'a>(&'a self, model: &str) -> Vec<(usize, &'a Figures)> {
+        let at = |point: &'a Point| Some((point.load, point.figures(model)?));
+        let mut of: Vec<_> = self.points.iter().filter_map(at).collect();
+        of.sort_by_key(|(load, _)| *load);
+        of
+    }
+
+    /// The models that were measured at one load at least, by name.
+    pub(super) fn models(&self) -> Vec<&str> {
+        let names = self.points.iter().flat_map(|point| &point.models);
+        let measured = names.filter(|(_, fate)| matches!(fate, Fate::Measured(_)));
+        let mut names: Vec<&str> = measured.map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
 impl Point {
     /// The figures of a model, if it was measured.
-    #[allow(dead_code, reason = "for the verdict on crossing points")]
     pub(super) fn figures(&self, model: &str) -> Option<&Figures> {
         match self.models.get(model)? {
             Fate::Measured(figures) => Some(figures),
@@ -104,12 +123,12 @@ pub(super) fn of(
             let why = left_out.iter().find(|out| {
                 (out.workload, out.model, out.load) == (workload.name, model.name, load)
             });
-            (model.name, fate(&runs, why))
+            (model.name.to_owned(), fate(&runs, why))
         };
         let size = here.clone().next().map_or(0, |pair| pair.size);
         Point { load, size, models: here.map(|pair| fate(pair.model)).collect() }
     };
-    let unit = workload.curve.as_ref()?.unit;
+    let unit = workload.curve.as_ref()?.unit.to_owned();
     let points: Vec<Point> = loads.into_iter().map(point).collect();
     (!points.is_empty()).then_some(Curve { unit, points })
 }

@@ -7,17 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
 
 use super::curve::LeftOut;
 use super::plan::{Pair, Plan};
 use super::points::Costs;
+use super::record::Environment;
 use super::sample::{Report, Sample};
 use crate::shell::{self, Echo};
 use crate::workspace::Workspace;
-
-/// Above this share of the cores, somebody else is busy.
-const BUSY: f64 = 0.4;
 
 /// The program, built.
 #[derive(Debug)]
@@ -98,16 +95,10 @@ impl Driver {
     }
 
     /// Where we are: the record of the program, with our own command line.
-    pub(super) fn environment(&self) -> Result<Value> {
+    pub(super) fn environment(&self) -> Result<Environment> {
         let text = shell::capture(self.command(&["environment"]))?;
-        let mut environment: Value = serde_json::from_str(&text)?;
-        environment["command"] = std::env::args().collect::<Vec<_>>().into();
-        Ok(environment)
-    }
-
-    /// How many cores the runs may use.
-    pub(super) fn cores(&self, environment: &Value) -> usize {
-        environment["allowed_cores"].as_array().map_or(1, Vec::len)
+        let environment: Environment = serde_json::from_str(&text)?;
+        Ok(Environment { command: std::env::args().collect(), ..environment })
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -177,27 +168,6 @@ impl Driver {
         }
         Ok(Report::find(&ran.text).map_err(|error| format!("{error:#}")))
     }
-}
-
-/// What one should know before believing a figure.
-pub(super) fn warnings(environment: &Value) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let cores = environment["allowed_cores"].as_array().map_or(1, Vec::len);
-    let load = environment["load"].as_str().unwrap_or_default();
-    let busy = load.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
-    if busy.is_some_and(|busy| busy > BUSY * cores as f64) {
-        warnings.push(format!(
-            "the machine is busy or was building (load {load} on {cores} cores): figures will be \
-             worse than they should be, and spread"
-        ));
-    }
-    if environment["debug"].as_bool() == Some(true) {
-        warnings.push("the workloads were built for debugging: figures mean nothing".to_owned());
-    }
-    if cores < 2 {
-        warnings.push("there is one core: no model can be faster than it".to_owned());
-    }
-    warnings
 }
 
 /// A measurement under way.
@@ -273,19 +243,7 @@ fn progress(plan: &Plan) -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn a_busy_machine_and_a_debug_build_are_warned_of() {
-        let quiet = json!({"allowed_cores": [0, 1], "load": "0.10 2.00 2.00", "debug": false});
-        assert_eq!(warnings(&quiet), Vec::<String>::new());
-        let busy = json!({"allowed_cores": [0, 1], "load": "1.90 0.00 0.00", "debug": true});
-        let warnings = warnings(&busy);
-        assert!(warnings[0].contains("busy or was building (load 1.90"), "{warnings:?}");
-        assert!(warnings[1].contains("debugging"), "{warnings:?}");
-    }
 
     #[test]
     fn what_was_left_out_is_told() {

@@ -5,6 +5,8 @@
 //! load ([`points`] says where that ends), reads the line each run prints ([`sample`]), and says
 //! what came of it ([`summary`], [`curve`], [`table`], [`verdict`], [`record`]).
 
+// What reads curves and records comes next.
+#[allow(dead_code)]
 mod curve;
 mod drive;
 #[cfg(test)]
@@ -12,6 +14,7 @@ mod fixture;
 mod kinds;
 mod plan;
 mod points;
+#[allow(dead_code, unused_imports)]
 mod record;
 mod sample;
 // The same statistics as in the peers' comparison. That package builds its peers, so it can't be a
@@ -23,14 +26,19 @@ mod summary;
 mod table;
 mod text;
 mod verdict;
+mod warn;
 
-use std::io::Write as _;
+use std::io::Write;
+use std::path::Path;
 
 use anyhow::Result;
 use clap::CommandFactory as _;
 
 use self::drive::Driver;
 use self::plan::Plan;
+use self::warn::Warning;
+use self::warn::others::Used;
+use crate::doctor::machine::Machine;
 use crate::flags::{BenchFlags, Flags};
 use crate::workspace::Workspace;
 
@@ -51,22 +59,39 @@ pub(crate) fn run(flags: &BenchFlags) -> Result<bool> {
         write!(out, "{}", plan.list())?;
         return Ok(true);
     }
+    measure(&plan, flags.json.as_deref(), &mut out)
+}
+
+/// Builds, measures, prints and keeps a record; false when a run failed.
+fn measure(plan: &Plan, json: Option<&Path>, out: &mut impl Write) -> Result<bool> {
     let driver = Driver::build(&Workspace::load()?)?;
-    let environment = driver.environment()?;
-    let cores = driver.cores(&environment);
-    for warning in drive::warnings(&environment) {
-        anstream::eprintln!("warning: {warning}");
-    }
-    let measured = driver.measure(&plan)?;
-    let summaries = summary::summarise(&plan, &measured.samples, &measured.left_out);
+    let (machine, environment) = (Machine::this(), driver.environment()?);
+    let cores = environment.cores();
+    let mut warnings = warn::before(&environment, &machine);
+    tell(&warnings);
+    let before = Used::now(&machine, &environment.allowed_cores)?;
+    let measured = driver.measure(plan)?;
+    let after = Used::now(&machine, &environment.allowed_cores)?;
+    let others = before.warnings(&after, measured.took, cores);
+    tell(&others);
+    warnings.extend(others);
+    let summaries = summary::summarise(plan, &measured.samples, &measured.left_out);
     for summary in &summaries {
         writeln!(out, "{}", table::render(summary, cores))?;
     }
     for failure in &measured.failures {
         writeln!(out, "failed: {failure}")?;
     }
-    writeln!(out, "{}", measured.coverage(&plan))?;
-    let path = record::write(flags.json.as_deref(), &environment, &plan, &measured, &summaries)?;
+    writeln!(out, "{}", measured.coverage(plan))?;
+    let path = json.map_or_else(|| record::default_path(&environment), Path::to_owned);
+    let record = record::of(environment, warnings, plan, &measured, &summaries);
+    record::write(&path, &record)?;
     writeln!(out, "record: {}", path.display())?;
     Ok(measured.failures.is_empty())
+}
+
+fn tell(warnings: &[Warning]) {
+    for warning in warnings {
+        anstream::eprintln!("warning: {}\n   mend: {}", warning.what, warning.mend);
+    }
 }

@@ -30,6 +30,7 @@ pub(super) struct Report {
     pub(super) p99_ns: u64,
     pub(super) max_ns: u64,
     /// Buckets of the jobs' times: the longest that falls into it in nanoseconds, and how many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) histogram: Vec<(u64, u64)>,
     /// What one more unit costs.
     pub(super) unit_bytes: Option<u64>,
@@ -47,7 +48,7 @@ pub(super) struct Pin {
 }
 
 /// A run and when it was.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Sample {
     pub(super) round: usize,
     /// The point of the curve that it is of; none when it is of the table.

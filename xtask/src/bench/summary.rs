@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::curve::{self, Curve, LeftOut};
 use super::plan::{Model, Plan, SEQUENTIAL, Workload};
@@ -36,7 +36,7 @@ pub(super) enum Fate {
 }
 
 /// Medians over the rounds, for the whole workload.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Figures {
     /// Only so many of the jobs were run; times, CPU and switches are extrapolated.
     pub(super) extrapolated_from: Option<usize>,

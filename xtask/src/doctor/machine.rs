@@ -8,68 +8,78 @@ use shard::{Topology, cpu_list};
 
 /// Where the files are read from; `/` but in tests.
 #[derive(Debug)]
-pub(super) struct Machine {
-    pub(super) root: PathBuf,
+pub(crate) struct Machine {
+    pub(crate) root: PathBuf,
 }
 
 impl Machine {
-    pub(super) fn this() -> Self {
+    pub(crate) fn this() -> Self {
         Self { root: "/".into() }
     }
 
     /// The trimmed text of a file; `None` when it is not there or not ours to read.
-    pub(super) fn read(&self, path: &str) -> Option<String> {
+    pub(crate) fn read(&self, path: &str) -> Option<String> {
         let bytes = fs::read(self.root.join(path.trim_start_matches('/'))).ok()?;
         Some(String::from_utf8_lossy(&bytes).trim().to_owned())
     }
 
-    pub(super) fn has(&self, path: &str) -> bool {
+    pub(crate) fn has(&self, path: &str) -> bool {
         self.root.join(path.trim_start_matches('/')).exists()
     }
 
+    /// The names in a folder, in order; none when it is not there.
+    pub(crate) fn names(&self, path: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.root.join(path.trim_start_matches('/')));
+        let entries = entries.into_iter().flatten().filter_map(Result::ok);
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// A field of `/proc/self/status`.
-    pub(super) fn status(&self, name: &str) -> Option<String> {
+    pub(crate) fn status(&self, name: &str) -> Option<String> {
         let status = self.read("/proc/self/status")?;
         field(&status, name).map(str::to_owned)
     }
 
     /// Whether this process has a capability, by its number in `linux/capability.h`.
-    pub(super) fn capable(&self, capability: u32) -> bool {
+    pub(crate) fn capable(&self, capability: u32) -> bool {
         let effective = self.status("CapEff").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
         effective.is_some_and(|set| set >> capability & 1 == 1)
     }
 
     /// Which CPUs there are for shards; `None` when not visible.
-    pub(super) fn topology(&self) -> Option<Topology> {
+    pub(crate) fn topology(&self) -> Option<Topology> {
         Topology::read(&self.root).ok()
     }
 
     /// The CPUs this process may run on; empty when not visible.
-    pub(super) fn affinity(&self) -> BTreeSet<usize> {
+    pub(crate) fn affinity(&self) -> BTreeSet<usize> {
         self.status("Cpus_allowed_list").map(|list| cpu_list(&list)).unwrap_or_default()
     }
 }
 
 /// The value of `name:` in a text of such lines.
-pub(super) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
     pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
 }
 
 /// The word in brackets, as in `always [madvise] never`.
-pub(super) fn chosen(text: &str) -> Option<&str> {
+pub(crate) fn chosen(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('[')?;
     rest.split_once(']').map(|(word, _)| word)
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::path::Path;
 
     use super::*;
 
     /// A machine made of these files; it is gone when the folder is dropped.
-    pub(in crate::doctor) fn made_of(files: &[(&str, &str)]) -> (tempfile::TempDir, Machine) {
+    pub(crate) fn made_of(files: &[(&str, &str)]) -> (tempfile::TempDir, Machine) {
         let dir = tempfile::tempdir().expect("a temporary folder");
         for (path, text) in files {
             let path = dir.path().join(path.trim_start_matches('/'));

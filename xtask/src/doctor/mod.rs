@@ -10,7 +10,7 @@ mod confinement;
 mod cpus;
 mod kernel;
 mod limits;
-mod machine;
+pub(crate) mod machine;
 mod report;
 mod ring;
 mod shards;
