@@ -8,7 +8,7 @@
 //! * `compare` drives them in interleaved rounds: [`load`], [`process`], [`usage`], [`noise`],
 //!   [`rounds`], [`stats`], [`environment`], [`report`].
 //! * `workload` does one piece of work under one model of concurrency and measures that:
-//!   [`workloads`]; `cargo xtask bench` drives it.
+//!   [`workloads`]; [`foreign`] are models that are not ours. `cargo xtask bench` drives it.
 //!
 //! The peers themselves are linked by the binaries only, never by this library.
 
@@ -17,6 +17,7 @@ pub mod companion;
 pub mod environment;
 pub mod exec;
 pub mod files;
+pub mod foreign;
 pub mod http;
 pub mod lines;
 pub mod load;

@@ -101,6 +101,7 @@ pub(crate) struct DoctorFlags {
     cargo xtask bench echo                 one workload (nine rounds)\n  \
     cargo xtask bench coroutines           one model, beside one thread in sequence\n  \
     cargo xtask bench mixed/loop-per-core  one pair\n  \
+    cargo xtask bench --quick asyncio      a model by its name, Python's too\n  \
     cargo xtask bench --list               what there is\n\n\
     Builds in release first. Every figure is a median over interleaved rounds. Exit code 1 means \
     that a run failed or gave a wrong result.")]
@@ -108,9 +109,16 @@ pub(crate) struct BenchFlags {
     /// Only workloads and models whose name contains this, or WORKLOAD/MODEL
     #[arg(value_name = "FILTER")]
     pub(crate) filter: Option<String>,
-    /// Less of everything: ends within 60 s, building excluded
+    /// Less of everything, and no Python unless asked for: ends within 60 s, building excluded
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Python's threads, processes, asyncio and gevent too [default: yes, but not with --quick].
+    /// The interpreter is $PYTHON, or else python3
+    #[arg(long, overrides_with = "no_python")]
+    pub(crate) python: bool,
+    /// No Python
+    #[arg(long, overrides_with = "python")]
+    pub(crate) no_python: bool,
     /// Where the record goes [default: target/bench/DATE.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use pool::{ProcessPool, ThreadPool};
 
 use super::cores::{self, Part, What, Worker};
@@ -43,7 +43,7 @@ impl Stage<'_> {
 /// When a job fails or its result is wrong; [`cores::NoLoop`].
 pub fn run(order: &Order) -> anyhow::Result<Finding> {
     let (jobs, reduced) = jobs(order)?;
-    let with_processes = matches!(order.model, Model::ProcessPool | Model::ProcessPerCore);
+    let with_processes = order.model.has_processes();
     crate::pin::raise_file_limit()?;
     meter::confine(if order.model.is_parallel() { &order.cores } else { &order.cores[..1] })?;
     meter::note("main thread");
@@ -63,6 +63,7 @@ pub fn run(order: &Order) -> anyhow::Result<Finding> {
         Model::LoopPerCore => loop_per_core(&mut stage, work),
         Model::ProcessPool => process_pool(&mut stage, work),
         Model::ProcessPerCore => process_per_core(&mut stage, work),
+        Model::Foreign(model) => bail!("{model:?} is a program of its own"),
     }?;
     let cost = meter::difference(meter::cost()?, before);
     ensure!(done.len() == jobs.len(), "{} jobs gave {} results", jobs.len(), done.len());
@@ -83,7 +84,11 @@ pub fn run(order: &Order) -> anyhow::Result<Finding> {
 }
 
 /// The jobs, and why there are fewer than ordered if there are.
-fn jobs(order: &Order) -> anyhow::Result<(Vec<Job>, Option<String>)> {
+///
+/// # Errors
+///
+/// When the workload has none.
+pub fn jobs(order: &Order) -> anyhow::Result<(Vec<Job>, Option<String>)> {
     let mut count = order.count();
     let mut reduced = None;
     if order.model == Model::ThreadPerJob {
@@ -96,7 +101,7 @@ fn jobs(order: &Order) -> anyhow::Result<(Vec<Job>, Option<String>)> {
     let jobs = match order.workload {
         // Under growing load what grows is the number of jobs, not their weight.
         Workload::Primes if order.exact => primes::hard_numbers(count).map(Job::Prime).collect(),
-        Workload::Primes => primes::numbers(count).map(Job::Prime).collect(),
+        Workload::Primes => primes::sample(order.size, count).map(Job::Prime).collect(),
         Workload::Sleepers => vec![Job::Sleep(NAP); count],
         Workload::Copy => {
             let (from, to) = order.folder.as_ref().context("an order to copy without a folder")?;

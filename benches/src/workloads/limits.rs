@@ -6,6 +6,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::Model;
 use super::report::Order;
+use crate::foreign::Foreign;
 
 /// Room for what else runs on the machine when threads are counted.
 const SPARE_THREADS: usize = 500;
@@ -20,7 +21,8 @@ pub fn refusal(order: &Order) -> Option<String> {
         return None;
     }
     let units = order.load.min(order.count());
-    if order.model == Model::ThreadPerJob {
+    let python_threads = order.model == Model::Foreign(Foreign::PythonThreads);
+    if order.model == Model::ThreadPerJob || (python_threads && order.workload.is_served()) {
         let (most, limit) = most_threads();
         if units > most {
             return Some(format!("{units} threads at once: {limit} leaves room for {most}"));

@@ -1,5 +1,5 @@
 //! Pieces of work, each done under seven models of concurrency: `workload`, driven by
-//! `cargo xtask bench`.
+//! `cargo xtask bench`. Models that are not ours are in [`crate::foreign`].
 //!
 //! * What is done: [`primes`], [`files`] (and [`file_ops`], the same on a ring), [`downloads`]
 //!   (from [`web`]), [`job`] for the work that comes in jobs; [`kv`] (and [`kv_shards`], the store
@@ -28,8 +28,11 @@ pub mod service;
 pub mod web;
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
+
+use crate::foreign::{self, Foreign};
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -52,7 +55,7 @@ pub enum Workload {
 }
 
 /// How it is organised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Model {
     /// One thread, one job after the other.
@@ -60,7 +63,6 @@ pub enum Model {
     /// A thread for each job.
     ThreadPerJob,
     /// `pool::ThreadPool`.
-    #[value(name = "threadpool")]
     #[serde(rename = "threadpool")]
     ThreadPool,
     /// Coroutines on one event loop.
@@ -68,11 +70,13 @@ pub enum Model {
     /// An event loop on each core, in one process.
     LoopPerCore,
     /// `pool::ProcessPool`.
-    #[value(name = "processpool")]
     #[serde(rename = "processpool")]
     ProcessPool,
     /// A process on each core, each with an event loop.
     ProcessPerCore,
+    /// Not ours: a program of its own.
+    #[serde(untagged)]
+    Foreign(Foreign),
 }
 
 impl Workload {
@@ -132,7 +136,7 @@ impl Workload {
 }
 
 impl Model {
-    /// All of them, in the order they are shown.
+    /// All of ours, in the order they are shown. Those of [`Foreign::ALL`] come behind them.
     pub const ALL: [Self; 7] = [
         Self::Sequential,
         Self::ThreadPerJob,
@@ -146,7 +150,33 @@ impl Model {
     /// Whether it has more than one core to run on.
     #[must_use]
     pub fn is_parallel(self) -> bool {
-        !matches!(self, Self::Sequential | Self::Coroutines)
+        match self {
+            Self::Sequential | Self::Coroutines => false,
+            Self::Foreign(model) => model.is_parallel(),
+            _ => true,
+        }
+    }
+
+    /// Whether it has processes of its own, which are looked at too.
+    #[must_use]
+    pub fn has_processes(self) -> bool {
+        matches!(
+            self,
+            Self::ProcessPool | Self::ProcessPerCore | Self::Foreign(Foreign::PythonProcesses)
+        )
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sequential => "sequential",
+            Self::ThreadPerJob => "thread-per-job",
+            Self::ThreadPool => "threadpool",
+            Self::Coroutines => "coroutines",
+            Self::LoopPerCore => "loop-per-core",
+            Self::ProcessPool => "processpool",
+            Self::ProcessPerCore => "process-per-core",
+            Self::Foreign(model) => model.name(),
+        }
     }
 
     /// One line about it.
@@ -160,6 +190,7 @@ impl Model {
             Self::LoopPerCore => "an event loop per core, in one process",
             Self::ProcessPool => "a ProcessPool: a worker process per core",
             Self::ProcessPerCore => "a process per core, each with an event loop",
+            Self::Foreign(model) => model.about(),
         }
     }
 }
@@ -176,25 +207,41 @@ pub fn refusal(workload: Workload, model: Model) -> Option<&'static str> {
             "the workers share no memory and take calls as they are free, so that none of them \
              has a key",
         ),
+        (_, Model::Foreign(model)) => foreign::refusal(workload, model),
         _ => None,
     }
 }
 
-macro_rules! shown_by_value_name {
-    ($($name:ty),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let value = clap::ValueEnum::to_possible_value(self);
-                f.pad(value.as_ref().map_or("hidden", |value| value.get_name()))
-            }
-        }
-    )*};
+impl clap::ValueEnum for Model {
+    fn value_variants<'a>() -> &'a [Self] {
+        static EVERY: LazyLock<Vec<Model>> = LazyLock::new(|| {
+            Model::ALL.into_iter().chain(Foreign::ALL.map(Model::Foreign)).collect()
+        });
+        &EVERY
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(self.name().into())
+    }
 }
 
-shown_by_value_name!(Workload, Model);
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = clap::ValueEnum::to_possible_value(self);
+        f.pad(value.as_ref().map_or("hidden", |value| value.get_name()))
+    }
+}
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
 
     #[test]
@@ -202,8 +249,10 @@ mod tests {
         for workload in Workload::ALL {
             assert_eq!(serde_json::to_value(workload).unwrap(), workload.to_string());
         }
-        for model in Model::ALL {
-            assert_eq!(serde_json::to_value(model).unwrap(), model.to_string());
+        for &model in Model::value_variants() {
+            let json = serde_json::to_value(model).unwrap();
+            assert_eq!(json, model.to_string());
+            assert_eq!(serde_json::from_value::<Model>(json).unwrap(), model);
         }
     }
 

@@ -2,7 +2,7 @@
 //! process of its own; watches them; puts together what they found.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::report::{FORMAT, Finding, Order, Report, Seen};
 use super::service::Service;
 use super::web::Web;
 use super::{Model, Workload, limits};
+use crate::foreign::program::Program;
 
 /// How often the measured processes are looked at.
 const TICK: Duration = Duration::from_millis(5);
@@ -31,6 +32,10 @@ pub fn run(mut order: Order) -> anyhow::Result<Report> {
     if let Some(why) = never.or_else(|| limits::refusal(&order)) {
         return Ok(refused(&order, why));
     }
+    let program = match Program::of(order.model)? {
+        Ok(program) => program,
+        Err(why) => return Ok(refused(&order, why)),
+    };
     // Out of the way of models with one core.
     meter::confine(&[order.load_core])?;
     let mut remarks = Vec::new();
@@ -44,9 +49,9 @@ pub fn run(mut order: Order) -> anyhow::Result<Report> {
     }
     let served = order.workload.is_served();
     let (finding, load, seen) = match order.workload {
-        Workload::Downloads => download(&mut order, &mut remarks)?,
-        _ if served => serve(&order, &mut remarks)?,
-        _ => (work(&order)?, None, Seen::default()),
+        Workload::Downloads => download(&program, &mut order, &mut remarks)?,
+        _ if served => serve(&program, &order, &mut remarks)?,
+        _ => work(&program, &order)?,
     };
     if let Some(why) = finding.refused.clone() {
         return Ok(refused(&order, why));
@@ -105,29 +110,33 @@ fn refused(order: &Order, why: String) -> Report {
 }
 
 /// Runs the jobs in a process of their own, with a look at it every few milliseconds.
-fn work(order: &Order) -> anyhow::Result<Finding> {
-    let mut process = Role::start("job", order)?;
+fn work(program: &Program, order: &Order) -> anyhow::Result<Found> {
+    let mut process = Role::start(program, "job", &program.order(order)?)?;
     let mut watch = watch(&process, order);
-    let mut finding: Finding = process.last_line(&mut watch)?;
-    finding.seen = finding.seen.max(watch.seen());
-    Ok(finding)
+    let finding = program.finding(&process.last_line(&mut watch)?, order)?;
+    Ok((finding, None, watch.seen()))
 }
 
 /// What the measured process found, what its counterpart did, and what was seen of the first.
 type Found = (Finding, Option<Finding>, Seen);
 
 /// Runs the clients in one process and the server that they download from in another.
-fn download(order: &mut Order, remarks: &mut Vec<String>) -> anyhow::Result<Found> {
-    let mut server = Role::start("web", &Web { core: order.load_core, life: order.life })?;
+fn download(
+    program: &Program,
+    order: &mut Order,
+    remarks: &mut Vec<String>,
+) -> anyhow::Result<Found> {
+    let ours = Program::Ours;
+    let mut server = Role::start(&ours, "web", &Web { core: order.load_core, life: order.life })?;
     // Only the measured process is watched.
     let mut nobody = Watch::new(0, false);
     let line = server.line(&mut nobody)?;
     let addresses = line.strip_prefix("listening ").map(|all| all.split(' ').map(str::parse));
     let addresses = addresses.with_context(|| format!("a server said {line:?}"))?;
     order.servers = addresses.collect::<Result<_, _>>()?;
-    let finding = work(order)?;
+    let (finding, _, seen) = work(program, order)?;
     server.end_stdin();
-    let served = server.last_line(&mut nobody)?;
+    let served = ours.finding(&server.last_line(&mut nobody)?, order)?;
     ensure!(
         finding.refused.is_some() || served.done == finding.done,
         "{} downloads were done, and {} answered",
@@ -135,7 +144,7 @@ fn download(order: &mut Order, remarks: &mut Vec<String>) -> anyhow::Result<Foun
         served.done
     );
     remarks.push(beside(order, "web server"));
-    Ok((finding, Some(served), Seen::default()))
+    Ok((finding, Some(served), seen))
 }
 
 /// Where the other side runs.
@@ -149,13 +158,13 @@ fn beside(order: &Order, who: &str) -> String {
 }
 
 /// Runs the server in one process and the load maker in another.
-fn serve(order: &Order, remarks: &mut Vec<String>) -> anyhow::Result<Found> {
-    let mut server = Role::start("serve", order)?;
+fn serve(program: &Program, order: &Order, remarks: &mut Vec<String>) -> anyhow::Result<Found> {
+    let mut server = Role::start(program, "serve", &program.order(order)?)?;
     let mut watch = watch(&server, order);
     let line = server.line(&mut watch)?;
     let Some(address) = line.strip_prefix("listening ") else {
         // A server that can't begin says why instead.
-        return Ok((parse(&line)?, None, watch.seen()));
+        return Ok((program.finding(&line, order)?, None, watch.seen()));
     };
     let load = Load {
         server: address.parse().with_context(|| format!("a server said {line:?}"))?,
@@ -165,24 +174,19 @@ fn serve(order: &Order, remarks: &mut Vec<String>) -> anyhow::Result<Found> {
         core: order.load_core,
         life: order.life,
     };
-    let mut maker = Role::start("load", &load)?;
-    let load: Finding = maker.last_line(&mut watch)?;
+    let mut maker = Role::start(&Program::Ours, "load", &load)?;
+    let load = Program::Ours.finding(&maker.last_line(&mut watch)?, order)?;
     server.end_stdin();
-    let finding = server.last_line(&mut watch)?;
+    let finding = program.finding(&server.last_line(&mut watch)?, order)?;
     remarks.push(beside(order, "load maker"));
     Ok((finding, Some(load), watch.seen()))
 }
 
 fn watch(process: &Role, order: &Order) -> Watch {
-    let descendants = matches!(order.model, Model::ProcessPool | Model::ProcessPerCore);
-    Watch::new(process.child.id(), descendants)
+    Watch::new(process.child.id(), order.model.has_processes())
 }
 
-fn parse(line: &str) -> anyhow::Result<Finding> {
-    serde_json::from_str(line).with_context(|| format!("a process said {line:?}"))
-}
-
-/// This program as a child, in one of its roles: told what to do by the first line of its stdin,
+/// A program as a child, in one of its roles: told what to do by the first line of its stdin,
 /// which is held open. Killed when dropped.
 struct Role {
     name: &'static str,
@@ -191,9 +195,9 @@ struct Role {
 }
 
 impl Role {
-    fn start(name: &'static str, told: &impl Serialize) -> anyhow::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg(name)
+    fn start(program: &Program, name: &'static str, told: &impl Serialize) -> anyhow::Result<Self> {
+        let mut child = program
+            .command(name)?
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -231,11 +235,11 @@ impl Role {
     }
 
     /// The last line it prints, and its good end.
-    fn last_line(&mut self, watch: &mut Watch) -> anyhow::Result<Finding> {
-        let finding = parse(&self.line(watch)?)?;
+    fn last_line(&mut self, watch: &mut Watch) -> anyhow::Result<String> {
+        let line = self.line(watch)?;
         let status = self.child.wait()?;
         ensure!(status.success(), "workload {} failed: {status}", self.name);
-        Ok(finding)
+        Ok(line)
     }
 }
 

@@ -42,6 +42,13 @@ pub fn hard_numbers(count: usize) -> impl Iterator<Item = u64> {
     HARD.into_iter().cycle().take(count)
 }
 
+/// `count` of `size` numbers, spread over all of them, so that what a part costs tells what all do.
+pub fn sample(size: usize, count: usize) -> impl Iterator<Item = u64> {
+    let places = (0..count).map(move |n| n * size / count);
+    let all: Vec<u64> = numbers(size).collect();
+    places.map(move |place| all[place])
+}
+
 /// Trial division by the odd numbers up to the root.
 #[must_use]
 pub fn by_trial(n: u64) -> bool {
@@ -121,6 +128,8 @@ pub fn calibrate(target: Duration) -> anyhow::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -144,6 +153,24 @@ mod tests {
     fn numbers_go_round() {
         let all: Vec<u64> = numbers(25).collect();
         assert_eq!((all[0], all[5], all[21], all[24]), (EASY[0], HARD[0], HARD[0], HARD[3]));
+    }
+
+    #[test]
+    fn a_part_is_as_hard_as_the_whole() {
+        assert!(sample(53, 53).eq(numbers(53)));
+        let divisions = |n: u64| {
+            let divisor = (3..=n.isqrt()).step_by(2).find(|&divisor| n.is_multiple_of(divisor));
+            divisor.unwrap_or(n.isqrt()) / 2
+        };
+        let costs: BTreeMap<u64, u64> =
+            EASY.into_iter().chain(HARD).map(|n| (n, divisions(n))).collect();
+        let mean = |numbers: Vec<u64>| {
+            numbers.iter().map(|n| costs[n]).sum::<u64>() as f64 / numbers.len() as f64
+        };
+        for (size, count) in [(133, 16), (53, 10)] {
+            let ratio = mean(sample(size, count).collect()) / mean(numbers(size).collect());
+            assert!((0.95..1.05).contains(&ratio), "{count} of {size}: {ratio}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use pool::{ProcessPool, ThreadPool};
 use socket2::{Domain, Protocol, Socket, Type};
 use uring_loop::JoinError;
@@ -34,7 +34,7 @@ pub fn run(order: &Order) -> anyhow::Result<Finding> {
     let service = service.with_context(|| format!("{} is not served", order.workload))?;
     crate::pin::raise_file_limit()?;
     meter::confine(if order.model.is_parallel() { &order.cores } else { &order.cores[..1] })?;
-    let with_processes = matches!(order.model, Model::ProcessPool | Model::ProcessPerCore);
+    let with_processes = order.model.has_processes();
     let mut watch = Watch::new(std::process::id(), with_processes);
     let before = meter::cost()?;
     match order.model {
@@ -51,6 +51,7 @@ pub fn run(order: &Order) -> anyhow::Result<Finding> {
         }
         Model::ProcessPerCore if service == Service::Kv => store_per_core(order, &mut watch),
         Model::ProcessPerCore => process_per_core(order, service, &mut watch),
+        Model::Foreign(model) => bail!("{model:?} is a program of its own"),
     }?;
     Ok(Finding {
         cost: meter::difference(meter::cost()?, before),

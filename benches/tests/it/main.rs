@@ -4,6 +4,7 @@
 
 mod compare;
 mod echo;
+mod foreign;
 mod http;
 mod life;
 mod programs;

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use benches::workloads::report::{FORMAT, Report};
 use benches::workloads::{Model, Workload, refusal};
+use clap::ValueEnum as _;
 
 /// Seconds after which a run that hangs ends by itself.
 const HANG: &str = "120";
@@ -14,20 +15,29 @@ fn workload(words: &[&str]) -> Output {
     output.expect("the program starts")
 }
 
-fn run(workload_name: &str, model: &str, size: usize, more: &[&str]) -> Report {
-    let size = size.to_string();
-    let mut words = vec!["run", "--workload", workload_name, "--model", model, "--size", &size];
-    words.extend(["--json-line", "--life", HANG]);
-    words.extend(more);
-    let output = workload(&words);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{words:?}: {}: {said}", output.status);
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    assert_eq!(text.lines().count(), 1, "{words:?}: {text:?}");
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{words:?}: {error}: {text:?}"))
+/// `workload run` with one line of JSON.
+pub(crate) fn command(workload: &str, model: &str, size: usize, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_workload"));
+    command.args(["run", "--workload", workload, "--model", model, "--size", &size.to_string()]);
+    command.args(["--json-line", "--life", HANG]).args(more);
+    command
 }
 
-fn size(workload: Workload) -> usize {
+pub(crate) fn run_command(mut command: Command) -> Report {
+    let output = command.output().expect("the program starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}: {said}", output.status);
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(text.lines().count(), 1, "{command:?}: {text:?}");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{command:?}: {error}: {text:?}"))
+}
+
+fn run(workload: &str, model: &str, size: usize, more: &[&str]) -> Report {
+    run_command(command(workload, model, size, more))
+}
+
+/// Of a short run.
+pub(crate) fn size(workload: Workload) -> usize {
     match workload {
         Workload::Primes => 7,
         Workload::Sleepers => 9,
@@ -148,8 +158,8 @@ fn the_list_names_every_workload_and_model_and_what_can_not_be_done() {
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
     let workloads = Workload::ALL.map(|workload| workload.to_string());
-    let models = Model::ALL.map(|model| model.to_string());
-    for name in workloads.iter().chain(&models) {
+    let models = Model::value_variants().iter().map(Model::to_string);
+    for name in workloads.into_iter().chain(models) {
         assert!(text.contains(&format!("\n  {name} ")), "{name} is not in {text}");
     }
     assert!(text.contains("echo by processpool: a connection is a descriptor"), "{text}");
@@ -184,7 +194,7 @@ fn the_driver_knows_every_workload_and_model() {
     for workload in Workload::ALL {
         assert!(plan.contains(&format!("name: \"{workload}\"")), "{workload}");
     }
-    for model in Model::ALL {
+    for model in Model::value_variants() {
         assert!(plan.contains(&format!("\"{model}\"")), "{model}");
     }
 }

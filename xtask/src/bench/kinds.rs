@@ -2,6 +2,8 @@
 //!
 //! The names are those of `workload --list`; the sizes are chosen for a machine with two cores.
 
+use super::others::Whose;
+
 /// A kind of work, as `workload` knows it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Workload {
@@ -34,6 +36,17 @@ pub(super) struct Curve {
 pub(super) struct Model {
     pub(super) name: &'static str,
     pub(super) label: &'static str,
+    pub(super) whose: Whose,
+}
+
+impl Model {
+    const fn ours(name: &'static str, label: &'static str) -> Self {
+        Self { name, label, whose: Whose::Ours }
+    }
+
+    const fn python(name: &'static str, label: &'static str) -> Self {
+        Self { name, label, whose: Whose::Python }
+    }
 }
 
 impl Curve {
@@ -117,14 +130,18 @@ pub(super) const WORKLOADS: [Workload; 7] = [
 
 pub(super) const SEQUENTIAL: &str = "sequential";
 
-pub(super) const MODELS: [Model; 7] = [
-    Model { name: SEQUENTIAL, label: "one thread in sequence" },
-    Model { name: "thread-per-job", label: "a thread per job" },
-    Model { name: "threadpool", label: "ThreadPool" },
-    Model { name: "coroutines", label: "coroutines on one loop" },
-    Model { name: "loop-per-core", label: "a loop per core" },
-    Model { name: "processpool", label: "ProcessPool" },
-    Model { name: "process-per-core", label: "a process per core" },
+pub(super) const MODELS: [Model; 11] = [
+    Model::ours(SEQUENTIAL, "one thread in sequence"),
+    Model::ours("thread-per-job", "a thread per job"),
+    Model::ours("threadpool", "ThreadPool"),
+    Model::ours("coroutines", "coroutines on one loop"),
+    Model::ours("loop-per-core", "a loop per core"),
+    Model::ours("processpool", "ProcessPool"),
+    Model::ours("process-per-core", "a process per core"),
+    Model::python("python-threads", "Python: threads"),
+    Model::python("python-processes", "Python: ProcessPoolExecutor"),
+    Model::python("python-asyncio", "Python: asyncio"),
+    Model::python("python-gevent", "Python: gevent"),
 ];
 
 /// Models that would take minutes for what the others do in milliseconds: how many jobs they do in
@@ -138,6 +155,24 @@ pub(super) const SUBSAMPLES: &[(&str, &str, Option<usize>, usize)] = &[
     ("echo", SEQUENTIAL, Some(20_000), 5_000),
     ("kv", SEQUENTIAL, Some(20_000), 5_000),
     ("mixed", SEQUENTIAL, None, 150),
+    // Numbers that cost as much on average as all of them do.
+    ("primes", "python-threads", Some(16), 10),
+    ("primes", "python-processes", Some(16), 10),
+    ("primes", "python-asyncio", Some(16), 10),
+    ("primes", "python-gevent", Some(16), 10),
+    ("sleepers", "python-threads", None, 1_280),
+    ("sleepers", "python-processes", Some(100), 40),
+    ("downloads", "python-processes", Some(100), 20),
+    ("echo", "python-threads", Some(20_000), 5_000),
+    ("echo", "python-asyncio", Some(20_000), 5_000),
+    ("echo", "python-gevent", Some(20_000), 5_000),
+    ("kv", "python-threads", Some(20_000), 5_000),
+    ("kv", "python-asyncio", Some(20_000), 5_000),
+    ("kv", "python-gevent", Some(20_000), 5_000),
+    ("mixed", "python-threads", Some(200), 100),
+    ("mixed", "python-processes", Some(200), 100),
+    ("mixed", "python-asyncio", Some(200), 100),
+    ("mixed", "python-gevent", Some(200), 100),
 ];
 
 #[cfg(test)]

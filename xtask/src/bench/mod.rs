@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: five pieces of work under seven models of concurrency, side by side.
 //!
 //! Nothing is measured in this process. It builds the `workload` program of `benches` in release
-//! ([`drive`]), runs it once per workload, model and round ([`plan`], [`kinds`]), and under growing
-//! load ([`points`] says where that ends), reads the line each run prints ([`sample`]), and says
-//! what came of it ([`summary`], [`curve`], [`table`], [`verdict`], [`record`]).
+//! ([`drive`]), runs it once per workload, model and round ([`plan`], [`kinds`], [`others`]), and
+//! under growing load ([`points`] says where that ends), reads the line each run prints
+//! ([`sample`]), and says what came of it ([`summary`], [`curve`], [`table`], [`verdict`],
+//! [`record`]).
 
 // What reads curves and records comes next.
 #[allow(dead_code)]
@@ -12,6 +13,7 @@ mod drive;
 #[cfg(test)]
 mod fixture;
 mod kinds;
+mod others;
 mod plan;
 mod points;
 #[allow(dead_code, unused_imports)]
@@ -35,6 +37,7 @@ use anyhow::Result;
 use clap::CommandFactory as _;
 
 use self::drive::Driver;
+use self::others::Others;
 use self::plan::Plan;
 use self::warn::Warning;
 use self::warn::others::Used;
@@ -44,7 +47,7 @@ use crate::workspace::Workspace;
 
 /// Measures and prints; false when a run failed.
 pub(crate) fn run(flags: &BenchFlags) -> Result<bool> {
-    let plan = Plan::new(flags.filter.as_deref(), flags.quick);
+    let plan = Plan::among(flags.filter.as_deref(), flags.quick, Others::of(flags));
     if plan.pairs.is_empty() {
         let filter = flags.filter.as_deref().unwrap_or_default();
         let kind = clap::error::ErrorKind::InvalidValue;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::kinds::{MODELS, SUBSAMPLES, WORKLOADS};
 pub(super) use super::kinds::{Model, SEQUENTIAL, Workload};
+use super::others::Others;
 
 /// How long all runs of `--quick` may take together.
 const QUICK: Duration = Duration::from_secs(60);
@@ -37,12 +38,21 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// [`Plan::among`] our own models.
+    #[cfg(test)]
+    pub(super) fn new(filter: Option<&str>, quick: bool) -> Self {
+        Self::among(filter, quick, Others::default())
+    }
+
     /// Everything whose workload or model has `filter` in its name, and for each workload the
     /// sequential run that the others are compared with. `WORKLOAD/MODEL` names one pair.
-    pub(super) fn new(filter: Option<&str>, quick: bool) -> Self {
+    pub(super) fn among(filter: Option<&str>, quick: bool, others: Others) -> Self {
         let (mut pairs, mut points) = (Vec::new(), Vec::new());
         for workload in &WORKLOADS {
-            let wanted = |model: &&Model| filter.is_none_or(|f| matches(f, workload, model));
+            let wanted = |model: &&Model| {
+                let named = filter.is_some_and(|f| names_model(f, model));
+                others.take(model, named) && filter.is_none_or(|f| matches(f, workload, model))
+            };
             if !MODELS.iter().any(|model| wanted(&model)) {
                 continue;
             }
@@ -139,6 +149,12 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     WORKLOADS.iter().map(|workload| workload.name).chain(MODELS.iter().map(|model| model.name))
 }
 
+/// Whether the filter has part of the model's name in it.
+fn names_model(filter: &str, model: &Model) -> bool {
+    let name = filter.split_once('/').map_or(filter, |(_, name)| name);
+    !name.is_empty() && model.name.contains(name)
+}
+
 fn matches(filter: &str, workload: &Workload, model: &Model) -> bool {
     match filter.split_once('/') {
         Some((w, m)) => workload.name.contains(w) && model.name.contains(m),
@@ -156,7 +172,9 @@ mod tests {
 
     #[test]
     fn without_a_filter_every_pair_is_run() {
-        assert_eq!(Plan::new(None, true).pairs.len(), WORKLOADS.len() * MODELS.len());
+        let others = Others { python: true };
+        let all = Plan::among(None, true, others);
+        assert_eq!(all.pairs.len(), WORKLOADS.len() * MODELS.len());
     }
 
     #[test]
@@ -174,7 +192,7 @@ mod tests {
         let plan = Plan::new(Some("echo"), false);
         let loads: Vec<_> = plan.points.iter().filter_map(|pair| pair.load).collect();
         assert!(loads.is_sorted() && plan.pairs.iter().all(|pair| pair.load.is_none()));
-        assert_eq!(loads.len() % MODELS.len(), 0);
+        assert_eq!(loads.len() % plan.pairs.len(), 0);
         assert!(plan.points.iter().all(|pair| pair.size >= 10_000 && pair.sample.is_none()));
         assert!(plan.points[0].title().ends_with("in sequence, 1 connections"));
         let quick = Plan::new(None, true);

@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use benches::foreign::Foreign;
 use benches::workloads::report::{Order, Report};
 use benches::workloads::{
     Model, Workload, batch, client, cores, kv_shards, orchestra, primes, server, web,
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum as _};
 
 /// Does one piece of work under one model of concurrency, and measures it.
 #[derive(Debug, Parser)]
@@ -147,9 +148,13 @@ fn list() {
     for model in Model::ALL {
         println!("  {model:<17} {}", model.about());
     }
+    println!("models that are not ours:");
+    for model in Foreign::ALL {
+        println!("  {model:<17} {}", model.about());
+    }
     println!("what can't be done:");
     for workload in Workload::ALL {
-        for model in Model::ALL {
+        for &model in Model::value_variants() {
             if let Some(why) = benches::workloads::refusal(workload, model) {
                 println!("  {workload} by {model}: {why}");
             }
