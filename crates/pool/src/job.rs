@@ -66,6 +66,25 @@ pub enum JobState {
 /// Polled again after it gave its result, as other futures; so does [`wait_timeout`] after that.
 ///
 /// [`wait_timeout`]: Job::wait_timeout
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use pool::{JobError, ThreadPool};
+///
+/// let pool = ThreadPool::new();
+/// let mut slow = pool.spawn(|| {
+///     std::thread::sleep(Duration::from_millis(50));
+///     "done"
+/// });
+/// // For a while, and then to the end; in async code: `slow.await`.
+/// let early = slow.wait_timeout(Duration::from_millis(1));
+/// assert_eq!(early.unwrap_or_else(|| slow.wait()), Ok("done"));
+///
+/// let broken = pool.spawn(|| -> u32 { panic!("no tea") });
+/// assert!(matches!(broken.wait(), Err(JobError::Panicked(panic)) if panic.message == "no tea"));
+/// ```
 #[must_use = "a dropped job still runs, but its result and its error are lost"]
 pub struct Job<R> {
     backing: Arc<dyn Backing<R>>,

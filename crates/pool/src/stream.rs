@@ -29,6 +29,23 @@ pub trait Source {
 /// # Cancel safety
 ///
 /// Awaiting the next result is Strict: dropping the wait loses nothing.
+///
+/// # Examples
+///
+/// ```
+/// use futures_util::StreamExt;
+///
+/// # uring_loop::run(async {
+/// let pool = pool::ThreadPool::new();
+/// let mut cubes = pool.map(|n: u64| n.pow(3), 1..=3).stream();
+/// let mut sum = 0;
+/// while let Some(cube) = cubes.next().await {
+///     sum += cube.unwrap();
+/// }
+/// assert_eq!(sum, 36);
+/// # })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a stream does nothing until it is polled"]
 pub struct ResultStream<S>(pub(crate) S);

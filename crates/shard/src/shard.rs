@@ -20,6 +20,22 @@ thread_local! {
 
 /// This thread's shard, and the way to the others of its group. Cheap to clone; stays on its
 /// thread.
+///
+/// # Examples
+///
+/// ```
+/// use shard::{Shard, Shards};
+///
+/// let shards = Shards::builder().cpus([0, 0, 0]).spawn(|shard: Shard| async move {
+///     // Each shard asks the next one who it is.
+///     let next = (shard.index() + 1) % shard.count();
+///     let answer = shard.submit_to(next, || async { Shard::current().index() }).await?;
+///     assert_eq!(answer, next);
+///     Ok(())
+/// })?;
+/// shards.join()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Shard {
     index: usize,

@@ -144,6 +144,24 @@ impl<T> fmt::Debug for Shards<T> {
 }
 
 /// Asks a group of shards to end; from [`Shards::stopper`]. Cheap to clone.
+///
+/// # Examples
+///
+/// ```
+/// use shard::Shards;
+/// use std::time::Duration;
+///
+/// let shards = Shards::builder().cpus([0, 0]).spawn(|_shard| async {
+///     std::future::pending::<()>().await; // a service
+///     Ok(())
+/// })?;
+/// let stopper = shards.stopper();
+/// let control = std::thread::spawn(move || stopper.stop(Duration::from_secs(5)));
+/// let ends = shards.join()?; // returns when all have ended
+/// assert_eq!(ends.len(), 2);
+/// control.join().unwrap();
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Stopper {
     group: Arc<Group>,

@@ -12,6 +12,24 @@ use crate::error::unusable;
 
 /// A chain of certificates, that of this side first and each vouched for by the next, with the
 /// private key of the first.
+///
+/// # Examples
+///
+/// ```
+/// use tls::Identity;
+///
+/// # let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+/// # let folder = tempfile::tempdir()?;
+/// # std::env::set_current_dir(&folder)?;
+/// # std::fs::write("cert.pem", made.cert.pem())?;
+/// # std::fs::write("key.pem", made.signing_key.serialize_pem())?;
+/// let identity = Identity::from_pem_files("cert.pem", "key.pem")?;
+/// println!("a certificate of {} bytes", identity.certificate().len());
+///
+/// let error = Identity::from_pem_files("cert.pem", "no-such.pem").unwrap_err();
+/// assert!(error.to_string().contains("no-such.pem"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[doc(alias = "load_cert_chain")]
 pub struct Identity {
     pub(crate) chain: Vec<CertificateDer<'static>>,

@@ -56,6 +56,36 @@ const SPARE: usize = 256 << 10;
 /// there is nobody to wait, and the peer sees a cut connection. `write_eof` first, and you know.
 ///
 /// [`abort`](ByteStream::abort) sends no close_notify.
+///
+/// # Examples
+///
+/// ```
+/// use tls::{TlsAcceptor, TlsConnector, Version};
+/// use uring_loop::io::{ByteStreamExt, duplex};
+///
+/// # fn load() -> std::io::Result<tls::Identity> {
+/// #     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+/// #     let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+/// #     tls::Identity::from_pem(chain.as_bytes(), key.as_bytes())
+/// # }
+/// uring_loop::run(async {
+///     let identity = load()?; // elsewhere: Identity::from_pem_files("cert.pem", "key.pem")?
+///     let connector = TlsConnector::builder().ca(identity.certificate().clone()).build()?;
+///     let acceptor = TlsAcceptor::builder().identity(identity).build()?;
+///     let (near, far) = duplex(1 << 16); // any stream of bytes
+///     let (client, server) =
+///         uring_loop::join((connector.connect("localhost", near), acceptor.accept(far))).await;
+///     let (client, server) = (client?, server?);
+///     assert_eq!(client.protocol_version(), Version::Tls13);
+///
+///     client.send("a secret".into()).await?;
+///     client.write_eof().await?; // says that this is all
+///     assert_eq!(&*server.recv().await?, b"a secret");
+///     assert!(server.recv().await?.is_empty(), "the end, and nobody has cut it");
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 pub struct TlsStream<S: ByteStream + 'static> {
     /// Taken by drop.
     carrier: Option<S>,

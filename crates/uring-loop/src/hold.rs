@@ -16,6 +16,26 @@ pub struct Hold(Rc<Cell<u32>>);
 /// # Panics
 ///
 /// If no loop runs on this thread; the message names `what` was tried.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use uring_loop::channel::oneshot;
+/// use uring_loop::time::timeout;
+///
+/// uring_loop::testing::run(async {
+///     let (sender, receiver) = oneshot::channel();
+///     let hold = uring_loop::hold("waiting for a thread of our own");
+///     std::thread::spawn(move || {
+///         std::thread::sleep(Duration::from_millis(5));
+///         let _ = sender.send(42);
+///     });
+///     // Without the hold the clock would jump to the limit at once.
+///     assert_eq!(timeout(Duration::from_secs(60), receiver).await, Ok(Ok(42)));
+///     drop(hold);
+/// });
+/// ```
 #[track_caller]
 pub fn hold(what: &str) -> Hold {
     let holds = context::core(what, |core| core.holds.clone());

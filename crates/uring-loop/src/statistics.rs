@@ -7,6 +7,22 @@ use crate::driver::ring::RingKind;
 use crate::turn::Core;
 
 /// Counters of a loop since it was made, and a few levels of the moment.
+///
+/// # Examples
+///
+/// ```
+/// use uring_loop::EventLoop;
+///
+/// let mut event_loop = EventLoop::new()?;
+/// event_loop.run_until_complete(async {
+///     uring_loop::spawn(async {}).await
+/// })??;
+/// let statistics = event_loop.statistics();
+/// assert!(statistics.polls >= 2);
+/// assert!(statistics.enters <= statistics.turns);
+/// println!("{}", statistics.prometheus(&[("loop", "main")]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {

@@ -53,6 +53,23 @@ pub(crate) enum Chunking {
 ///   100 us: cheap items in large groups, dear ones singly ([`chunk`](Map::chunk)).
 ///
 /// Dropping the map cancels what no worker has started.
+///
+/// # Examples
+///
+/// ```
+/// use pool::ThreadPool;
+///
+/// let pool = ThreadPool::new();
+/// // An endless iterator: only a window of it is read ahead.
+/// let squares = pool.map(|n: u64| n * n, 1..);
+/// let small: Vec<u64> = squares.map(|square| square.unwrap()).take_while(|n| *n < 50).collect();
+/// assert_eq!(small, [1, 4, 9, 16, 25, 36, 49]);
+///
+/// // What befalls one item is that item's error.
+/// let halves = pool.map(|n: u32| 100 / n, [1, 0, 2]);
+/// let halves: Vec<_> = halves.map(|half| half.ok()).collect();
+/// assert_eq!(halves, [Some(100), None, Some(50)]);
+/// ```
 #[must_use = "a map does nothing until it is iterated"]
 pub struct Map<I: Iterator, R> {
     feed: Feed<I, R>,

@@ -6,6 +6,24 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::watch::Watcher;
 
 /// How far a map has come; given to the function of [`Map::on_progress`](crate::Map::on_progress).
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use pool::ThreadPool;
+///
+/// let (pool, last) = (ThreadPool::new(), Arc::new(Mutex::new(0.0)));
+/// let seen = Arc::clone(&last);
+/// let map = pool.map(|n: u64| n + 1, 0..1000).on_progress(move |progress| {
+///     let share = progress.done as f64 / progress.total.unwrap_or(progress.done) as f64;
+///     let mut seen = seen.lock().unwrap();
+///     *seen = share.max(*seen); // reports may overtake each other
+/// });
+/// assert_eq!(map.filter(|result| result.is_ok()).count(), 1000);
+/// drop(pool); // the last report may come after the last result, but before the pool has ended
+/// assert_eq!(*last.lock().unwrap(), 1.0);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {

@@ -16,6 +16,21 @@ use crate::watch::Arrivals;
 
 /// Results of a map as they come, each with the number of its item (from 0); made by
 /// [`Map::unordered`](crate::Map::unordered). All else is as with [`Map`](crate::Map).
+///
+/// # Examples
+///
+/// ```
+/// use pool::ThreadPool;
+///
+/// let pool = ThreadPool::new();
+/// let words = ["one", "three", "eleven"];
+/// let mut longest = (0, 0);
+/// for (item, length) in pool.map(|word: &str| word.len(), words).unordered() {
+///     longest = longest.max((length?, item));
+/// }
+/// assert_eq!(words[longest.1], "eleven");
+/// # Ok::<(), pool::JobError>(())
+/// ```
 #[must_use = "a map does nothing until it is iterated"]
 pub struct Unordered<I: Iterator, R> {
     feed: Feed<I, R>,

@@ -80,6 +80,26 @@ pub struct SharedBufMut {
 /// It can be in any type serde can encode. Encoding it for anything but a job of a process pool is
 /// an error. One job can carry up to 250 buffers each way; of a map that is one chunk, so set
 /// [`Map::chunk`](crate::Map::chunk) if items have some.
+///
+/// # Examples
+///
+/// ```
+/// use pool::{ProcessPool, SharedBuf};
+///
+/// fn sum(part: SharedBuf) -> u64 {
+///     part.iter().map(|byte| u64::from(*byte)).sum()
+/// }
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     pool::init();
+///     let pool = ProcessPool::new()?;
+///     let bytes = SharedBuf::copy_of(&[1; 1_000_000])?;
+///     let halves = [bytes.slice(..500_000), bytes.slice(500_000..)]; // nothing is copied
+///     let sums: Result<Vec<u64>, _> = pool.map(sum, halves).chunk(1).collect();
+///     assert_eq!(sums?, [500_000, 500_000]);
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct SharedBuf {
     memory: Arc<Memory>,

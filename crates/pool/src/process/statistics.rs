@@ -7,6 +7,25 @@ use super::link::Worker;
 
 /// What a process pool is doing; made by
 /// [`ProcessPool::statistics`](crate::ProcessPool::statistics). A picture of one moment.
+///
+/// # Examples
+///
+/// ```
+/// use pool::{PoolState, ProcessPool};
+///
+/// fn main() -> std::io::Result<()> {
+///     pool::init();
+///     let pool = ProcessPool::builder().workers(2).build()?;
+///     assert_eq!(pool.submit(|n: u32| n + 1, (1,)).wait(), Ok(2));
+///     let statistics = pool.statistics();
+///     assert_eq!((statistics.done, statistics.deaths), (1, 0));
+///     assert_eq!(statistics.state, PoolState::Open);
+///     for worker in &statistics.workers {
+///         println!("{}: {:?}, {:?} bytes", worker.pid, worker.state, worker.memory);
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Statistics {

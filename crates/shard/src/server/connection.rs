@@ -31,6 +31,55 @@ pub enum Wake {
 /// in the kernel between requests: it can be [moved](Self::migrate). A service that never moves
 /// connections takes the [stream](Self::into_stream) with all its methods, which receives into
 /// buffers that the loop lends.
+///
+/// # Examples
+///
+/// A service whose connections move to the shard that has what they ask for:
+///
+/// ```
+/// use shard::{Accept, Connection, Listener, Server, Shard, Shards, Wake};
+/// # use std::io::{Read, Write};
+/// use std::time::Duration;
+///
+/// /// Answers `n` with the shard that has key `n`.
+/// async fn serve(mut connection: Connection) {
+///     // A request that has come along from another shard, or the next one of the peer.
+///     let mut key: Option<u8> = connection.carried();
+///     while key.is_some() || matches!(connection.readable().await, Ok(Wake::Readable)) {
+///         let asked = match key.take() {
+///             Some(key) => key,
+///             None => match connection.read(Vec::with_capacity(1)).await {
+///                 (Ok(1), bytes) => bytes[0],
+///                 _ => return,
+///             },
+///         };
+///         let (shard, owner) = (Shard::current(), usize::from(asked) % 2);
+///         if owner != shard.index() {
+///             let _ = connection.migrate(owner, asked).await; // goes on over there
+///             return;
+///         }
+///         if connection.write_all(vec![owner as u8]).await.0.is_err() {
+///             return;
+///         }
+///     }
+/// }
+///
+/// let listener = Listener::bind("127.0.0.1:0", 2, Accept::LeastLoaded)?;
+/// let address = listener.local_addr()?;
+/// let shards = Shards::builder().cpus([0, 0]).spawn(|shard| async move {
+///     Server::new(listener).serve(&shard, serve).await
+/// })?;
+/// let mut client = std::net::TcpStream::connect(address)?;
+/// for key in 0..4 {
+///     let mut answer = [0];
+///     client.write_all(&[key])?;
+///     client.read_exact(&mut answer)?;
+///     assert_eq!(answer[0], key % 2);
+/// }
+/// drop(client);
+/// shards.shutdown(Duration::from_secs(5))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Connection {
     stream: TcpStream,
     peer: SocketAddr,

@@ -37,6 +37,33 @@ pub enum Accept {
 /// They are made before the group, so what cannot be bound is told before anything runs, port 0
 /// is one port for all shards, and a shard that begins anew finds its socket where it was,
 /// with the connections that wait in it.
+///
+/// # Examples
+///
+/// ```
+/// use shard::{Accept, Listener, Server, Shards};
+/// use std::time::Duration;
+///
+/// let listener = Listener::bind("127.0.0.1:0", 2, Accept::LeastLoaded)?;
+/// let (address, loads) = (listener.local_addr()?, listener.clone());
+/// let shards = Shards::builder().cpus([0, 0]).spawn(|shard| async move {
+///     Server::new(listener)
+///         .serve(&shard, async |mut connection: shard::Connection| {
+///             let _ = connection.write_all("hello").await;
+///             let _ = connection.readable().await; // until the client goes
+///         })
+///         .await
+/// })?;
+/// let clients: Vec<_> = (0..6).map(|_| std::net::TcpStream::connect(address)).collect();
+/// # for client in &clients {
+/// #     std::io::Read::read_exact(&mut client.as_ref().unwrap(), &mut [0; 5])?;
+/// # }
+/// // The least loaded shard gets each.
+/// assert_eq!((loads.connections(0), loads.connections(1)), (3, 3));
+/// drop(clients);
+/// shards.shutdown(Duration::from_secs(5))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Listener(pub(super) Arc<Sockets>);
 

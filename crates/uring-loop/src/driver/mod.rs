@@ -64,6 +64,21 @@ pub(crate) use waiting::Next;
 pub(crate) use watch::Watch;
 
 /// The ring of a loop, as owned operations.
+///
+/// # Examples
+///
+/// ```
+/// use uring_loop::op::{Driver, Nop};
+///
+/// uring_loop::run(async {
+///     let driver = Driver::current();
+///     // Nothing happens before the first poll. From then on it is in flight, awaited or not.
+///     let nop = driver.submit(Nop);
+///     nop.await?;
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 pub struct Driver {
     inner: RefCell<Inner>,
     buffers: bufpool::Lazy,

@@ -43,6 +43,45 @@ use super::slab::{Key, Payload, Stages, Vtable};
 ///   Descriptors closed through this driver are closed in order behind it.
 /// * The entry must not change the memory of this process in any other way (no registered
 ///   resources of others, no provided buffer group of this crate).
+///
+/// # Examples
+///
+/// An operation that this crate does not have, on a file that it owns:
+///
+/// ```
+/// use std::fs::File;
+/// use std::os::fd::AsRawFd;
+/// use uring_loop::op::{Cqe, Driver, Op, Sqe};
+///
+/// /// `IORING_OP_FADVISE` (5.6): says that a file will be read soon.
+/// struct WillNeed(File);
+///
+/// const OPCODE: u8 = 24;
+///
+/// // SAFETY: the entry has no pointer, and the file is open as long as `self`, which is until the
+/// // operation completes.
+/// unsafe impl Op for WillNeed {
+///     type Output = std::io::Result<File>;
+///
+///     fn prepare(&mut self, sqe: &mut Sqe) {
+///         sqe.opcode = OPCODE;
+///         sqe.fd = self.0.as_raw_fd();
+///         sqe.op_flags = 3; // POSIX_FADV_WILLNEED
+///     }
+///
+///     fn complete(self, cqe: Cqe) -> Self::Output {
+///         cqe.into_result().map(|_| self.0)
+///     }
+/// }
+///
+/// uring_loop::run(async {
+///     let file = File::open("/proc/self/exe")?;
+///     let file = Driver::current().submit(WillNeed(file)).await?;
+///     assert!(file.metadata()?.len() > 0);
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 pub unsafe trait Op: 'static {
     /// What comes out of it.
     type Output;

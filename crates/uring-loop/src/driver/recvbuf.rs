@@ -102,6 +102,27 @@ impl Record {
 ///
 /// It reads as a byte slice. Holding on to many of them costs the loop its buffers: when half of
 /// the pool is lent out, further ones are copies on the heap.
+///
+/// # Examples
+///
+/// ```
+/// use uring_loop::buf::RecvBuf;
+/// use uring_loop::io::{ByteStreamExt, duplex};
+///
+/// uring_loop::run(async {
+///     let (one, other) = duplex(4096);
+///     one.send("GET /".into()).await?;
+///     let mut bytes: RecvBuf = other.recv().await?;
+///     assert!(bytes.starts_with(b"GET "));
+///     bytes.advance(4); // what is done with
+///     assert_eq!(&*bytes, b"/");
+///     let kept = bytes.to_vec(); // what stays longer than a moment is copied
+///     drop(bytes); // its buffer is the loop's again
+///     assert_eq!(kept, b"/");
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 pub struct RecvBuf {
     /// Owns a count of the record's pool, and of a record on the heap the allocation.
     record: NonNull<Record>,

@@ -37,6 +37,36 @@ use crate::driver::recvbuf::RecvBuf;
 /// # For who implements it
 ///
 /// [`testing::check_byte_stream`](crate::testing::check_byte_stream) holds a stream to all of this.
+///
+/// # Examples
+///
+/// A function over any stream, be it TCP, a pipe, TLS or memory:
+///
+/// ```
+/// use std::io;
+/// use uring_loop::io::{ByteStream, ByteStreamExt, duplex};
+///
+/// /// Sends back what comes, until the end.
+/// async fn echo(stream: impl ByteStream) -> io::Result<()> {
+///     loop {
+///         let bytes = stream.recv().await?;
+///         if bytes.is_empty() {
+///             return stream.write_eof().await;
+///         }
+///         stream.send(bytes.to_vec()).await?;
+///     }
+/// }
+///
+/// uring_loop::run(async {
+///     let (here, there) = duplex(4096);
+///     let server = uring_loop::spawn(echo(there));
+///     here.send("hello".into()).await?;
+///     assert_eq!(&*here.recv().await?, b"hello");
+///     here.write_eof().await?;
+///     server.await?
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 pub trait ByteStream {
     /// The next bytes, in a buffer lent by the loop; an empty one is the end, and stays.
     ///

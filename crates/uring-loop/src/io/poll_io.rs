@@ -30,6 +30,29 @@ const MOST: usize = 256 << 10;
 /// These traits cannot say that somebody stops waiting. So a read timeout of a socket runs on from
 /// the first read that had to wait, through pauses in which nobody reads, until bytes come: call
 /// [`ByteStream::give_up_recv`] on [`get_ref`](Self::get_ref) where a pause is not to count.
+///
+/// # Examples
+///
+/// ```
+/// use futures_util::io::{AsyncBufReadExt, AsyncWriteExt};
+/// use uring_loop::io::{PollIo, duplex};
+///
+/// uring_loop::run(async {
+///     let (one, other) = duplex(4096);
+///     let (mut one, mut other) = (PollIo::new(one), PollIo::new(other));
+///     // Methods of futures-util, over any stream of this crate.
+///     one.write_all(b"hello\nworld\n").await?;
+///     one.close().await?;
+///     let mut line = String::new();
+///     other.read_line(&mut line).await?;
+///     assert_eq!(line, "hello\n");
+///     // What it has received and nobody has read is not lost.
+///     let (_stream, rest) = other.into_parts();
+///     assert_eq!(&*rest.unwrap(), b"world\n");
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 pub struct PollIo<S> {
     stream: S,
     chunk: Option<RecvBuf>,

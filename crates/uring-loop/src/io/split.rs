@@ -8,6 +8,46 @@ use super::{ByteStream, ByteStreamExt};
 use crate::driver::recvbuf::RecvBuf;
 
 /// Splits a stream in two halves that two tasks can own. It closes when both are gone.
+///
+/// # Examples
+///
+/// ```
+/// use uring_loop::io::{duplex, split};
+///
+/// uring_loop::run(async {
+///     let (here, there) = duplex(64);
+///     let (mut receiving, mut sending) = split(here);
+///     let sender = uring_loop::spawn(async move {
+///         for _ in 0..100 {
+///             sending.send(vec![7; 100]).await?; // waits for room, while the other half receives
+///         }
+///         sending.write_eof().await
+///     });
+///     let (mut back, mut forth) = split(there);
+///     let echo = uring_loop::spawn(async move {
+///         loop {
+///             let bytes = back.recv().await?;
+///             if bytes.is_empty() {
+///                 return forth.write_eof().await;
+///             }
+///             forth.send(bytes.to_vec()).await?;
+///         }
+///     });
+///     let mut count = 0;
+///     loop {
+///         let bytes = receiving.recv().await?;
+///         if bytes.is_empty() {
+///             break;
+///         }
+///         count += bytes.len();
+///     }
+///     sender.await??;
+///     echo.await??;
+///     assert_eq!(count, 10_000);
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 pub fn split<S: ByteStream>(stream: S) -> (ReadHalf<S>, WriteHalf<S>) {
     let stream = Rc::new(stream);
     (ReadHalf(stream.clone()), WriteHalf(stream))

@@ -114,6 +114,17 @@ impl<T: ToAddress + ?Sized> ToAddress for &T {
 ///
 /// Strict: a look-up that nobody waits for is withdrawn if it waits in line itself; otherwise it
 /// ends on its helper thread, and who asks for that name meanwhile gets its answer.
+///
+/// # Examples
+///
+/// ```
+/// uring_loop::run(async {
+///     let addresses = uring_loop::net::resolve("localhost:80").await?;
+///     assert!(addresses.iter().all(|address| address.ip().is_loopback()));
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 #[doc(alias = "getaddrinfo")]
 #[doc(alias = "lookup_host")]
 pub async fn resolve(address: impl ToAddress) -> io::Result<Vec<SocketAddr>> {

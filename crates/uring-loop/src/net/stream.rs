@@ -49,6 +49,36 @@ use crate::time::timeout;
 /// [`close(patience)`](crate::io::ByteStreamExt::close) it, which takes what still comes, and drops
 /// that. Readers, writers, transports and their servers do so by themselves
 /// ([`StreamWriter`](crate::stream::StreamWriter)).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use uring_loop::io::ByteStreamExt;
+/// use uring_loop::net::{TcpListener, TcpStream};
+/// use uring_loop::time::timeout;
+///
+/// uring_loop::run(async {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     let mut client = TcpStream::connect(listener.local_addr()?).await?;
+///     let mut server = listener.accept().await?;
+///
+///     // Nothing comes yet; a receive that is given up loses nothing.
+///     assert!(timeout(Duration::from_millis(1), server.recv()).await.is_err());
+///     client.write_all("hello").await.0?;
+///     let bytes = server.recv().await?;
+///     assert_eq!(&*bytes, b"hello");
+///     server.write_all(bytes).await.0?; // out again, not copied
+///
+///     // Into a buffer of one's own, which comes back with the result.
+///     let (count, buffer) = client.read(Vec::with_capacity(64)).await;
+///     assert_eq!((count?, buffer), (5, b"hello".to_vec()));
+///     client.close(Duration::from_secs(5)).await?;
+///     assert!(server.recv().await?.is_empty(), "the end");
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 pub struct TcpStream(Connected);
 
 stream_methods!(TcpStream);

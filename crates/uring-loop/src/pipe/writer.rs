@@ -34,6 +34,24 @@ use crate::time::sleep;
 /// # Terminals
 ///
 /// One in blocking mode that was stopped (Ctrl+S) holds up the loop when it is written to.
+///
+/// # Examples
+///
+/// ```
+/// use uring_loop::pipe::pipe;
+///
+/// uring_loop::run(async {
+///     let (mut reader, mut writer) = pipe()?;
+///     writer.write_all("hello").await.0?;
+///     assert_eq!(&*reader.recv().await?, b"hello");
+///     drop(reader);
+///     writer.closed().await?; // nobody reads any more
+///     let error = writer.write_all("hello?").await.0.unwrap_err();
+///     assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 #[doc(alias = "WriteTransport")]
 pub struct PipeWriter {
     fd: Fd,

@@ -17,6 +17,31 @@ use crate::sys;
 ///
 /// Dropping it does not end the child, unless [`kill_on_drop`](super::Command::kill_on_drop) was
 /// asked for; the loop reaps it when it ends.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use uring_loop::process::{Command, Stdio};
+/// use uring_loop::time::timeout;
+///
+/// uring_loop::run(async {
+///     let mut cat = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+///     let mut stdin = cat.stdin.take().unwrap();
+///     stdin.write_all("meow").await.0?;
+///     drop(stdin); // cat reads to the end
+///     assert_eq!(&*cat.stdout.as_mut().unwrap().recv().await?, b"meow");
+///     assert!(cat.wait().await?.success());
+///
+///     let sleeper = Command::new("sleep").arg("3600").spawn()?;
+///     if timeout(Duration::from_millis(10), sleeper.wait()).await.is_err() {
+///         let status = sleeper.kill().await?;
+///         assert!(!status.success());
+///     }
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 #[doc(alias = "Process")]
 pub struct Child {
     /// What the child reads, if it was [`piped`](super::Stdio::piped). A child that reads to the

@@ -82,6 +82,51 @@ use crate::io::RecvBuf;
 /// What is done with a connection. The loop calls; none of the calls may block.
 ///
 /// One that panics is reported, dropped, and costs its own connection, which is aborted.
+///
+/// # Examples
+///
+/// A protocol that counts lines, and answers at the end:
+///
+/// ```
+/// use uring_loop::buf::RecvBuf;
+/// use uring_loop::io::duplex;
+/// use uring_loop::protocol::{Protocol, Transport, connect};
+/// use uring_loop::stream::wrap;
+///
+/// #[derive(Default)]
+/// struct Count {
+///     transport: Option<Transport>,
+///     lines: usize,
+/// }
+///
+/// impl Protocol for Count {
+///     fn connection_made(&mut self, transport: Transport) {
+///         self.transport = Some(transport);
+///     }
+///
+///     fn data_received(&mut self, data: RecvBuf) {
+///         self.lines += data.iter().filter(|byte| **byte == b'\n').count();
+///     }
+///
+///     fn eof_received(&mut self) -> bool {
+///         let transport = self.transport.as_ref().expect("the connection was made first");
+///         transport.write(format!("{} lines", self.lines));
+///         false // close when that is sent
+///     }
+/// }
+///
+/// uring_loop::run(async {
+///     let (here, there) = duplex(4096);
+///     let (_transport, connection) = connect(Count::default(), here).await;
+///     let (mut reader, writer) = wrap(there);
+///     writer.write("one\ntwo\n");
+///     writer.write_eof();
+///     assert_eq!(reader.read_to_end().await?, b"2 lines");
+///     assert_eq!(connection.await?.lines, 2);
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 pub trait Protocol: 'static {
     /// The connection is there. It comes first.
     fn connection_made(&mut self, transport: Transport) {

@@ -19,6 +19,38 @@ use crate::stream::outlet::Outlet;
 /// A connection, as its [`Protocol`](super::Protocol) and others write to it and end it.
 ///
 /// Clones are cheap and mean the same connection. No method waits.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use uring_loop::buf::RecvBuf;
+/// use uring_loop::io::{ByteStreamExt, duplex};
+/// use uring_loop::protocol::{Protocol, connect};
+///
+/// struct Ignore;
+///
+/// impl Protocol for Ignore {
+///     fn data_received(&mut self, _: RecvBuf) {}
+/// }
+///
+/// uring_loop::run(async {
+///     let (here, there) = duplex(4096);
+///     let (transport, connection) = connect(Ignore, here).await;
+///     // Another task, or a timer, writes to the connection too.
+///     let tick = transport.clone();
+///     drop(uring_loop::call_later(Duration::from_millis(1), move || {
+///         tick.write("tick");
+///         tick.close(); // when that is sent
+///     }));
+///     assert_eq!(&*there.recv().await?, b"tick");
+///     assert!(there.recv().await?.is_empty());
+///     connection.await?;
+///     assert!(transport.is_closing());
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Transport {
     pub(super) outlet: Rc<Outlet>,

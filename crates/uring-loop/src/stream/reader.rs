@@ -22,6 +22,29 @@ use crate::io::RecvBuf;
 /// # Cancel safety
 ///
 /// Every method is strict: dropping its future loses no byte.
+///
+/// # Examples
+///
+/// ```
+/// use uring_loop::stream::{ReadError, open_connection, start_server};
+///
+/// uring_loop::run(async {
+///     let server = start_server("127.0.0.1:0", |_, writer| async move {
+///         writer.write("Content-Length: 5\r\n\r\nhellobye");
+///     })
+///     .await?;
+///     let (mut reader, _writer) = open_connection(server.addresses()[0].ip().unwrap()).await?;
+///     assert_eq!(reader.read_until(b": ").await?, b"Content-Length: ");
+///     assert_eq!(reader.read_line().await?, b"5\r\n");
+///     assert_eq!(reader.read_line().await?, b"\r\n");
+///     assert_eq!(reader.read_exact(5).await?, b"hello");
+///     // What has come of too little is in the error, and nothing is lost.
+///     let error = reader.read_exact(100).await.unwrap_err();
+///     assert!(matches!(error, ReadError::Incomplete { partial, .. } if partial == b"bye"));
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 pub struct StreamReader {
     link: Rc<Link>,
     input: Input,

@@ -147,6 +147,31 @@ impl<E: fmt::Display> HandlerOutcome for Result<(), E> {
 /// A server that runs; made by [`start_server`] or [`serve`].
 ///
 /// Dropping it is [`close`](Self::close): it listens no more, and its connections go on.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use uring_loop::stream::{open_connection, start_server};
+///
+/// uring_loop::run(async {
+///     let server = start_server("127.0.0.1:0", |mut reader, writer| async move {
+///         let line = reader.read_line().await?.to_vec();
+///         writer.write(line);
+///         Ok::<(), std::io::Error>(())
+///     })
+///     .await?;
+///     let address = server.addresses()[0].ip().unwrap();
+///     let (mut reader, writer) = open_connection(address).await?;
+///     writer.write("last orders\n");
+///     assert_eq!(reader.read_line().await?, b"last orders\n");
+///     // No new connections; those there are have five seconds to end.
+///     let cut = server.shut_down(Duration::from_secs(5)).await;
+///     assert_eq!((cut, server.connections()), (0, 0));
+///     Ok::<(), std::io::Error>(())
+/// })?
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "dropping a Server closes it"]
 pub struct Server {
     shared: Rc<Shared>,

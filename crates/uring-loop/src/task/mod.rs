@@ -229,6 +229,26 @@ where
 /// # Panics
 ///
 /// If a task awaits itself.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use uring_loop::{spawn, time::sleep};
+///
+/// uring_loop::run(async {
+///     let answer = spawn(async { 6 * 7 });
+///     let slow = spawn(sleep(Duration::from_secs(3600))).named("slow");
+///     assert_eq!(answer.await.unwrap(), 42);
+///     // It is asked to end: what it waits for is dropped.
+///     slow.cancel();
+///     assert!(slow.await.unwrap_err().is_cancelled());
+///     // A panic stays within its task.
+///     let broken: uring_loop::Task<()> = spawn(async { panic!("out of tea") });
+///     assert!(broken.await.unwrap_err().is_panic());
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "dropping a Task detaches it; say `drop(task)` or `let _ =` if that is meant"]
 pub struct Task<T> {
     header: NonNull<Header>,

@@ -22,6 +22,32 @@ pub(super) type Action = Box<dyn FnOnce(&SimHandle)>;
 /// Controls a simulated kernel and looks into it: its network, its files, its clock, its faults.
 ///
 /// Clones are cheap and mean the same kernel.
+///
+/// # Examples
+///
+/// A connection that breaks in the middle of an answer:
+///
+/// ```
+/// use uring_loop::net::TcpStream;
+/// use uring_loop::testing::{Fault, SimConfig, opcode, simulate};
+///
+/// simulate(SimConfig::seeded(1), |sim| async move {
+///     let outside = sim.peer_listen("192.0.2.1:80".parse().unwrap()).unwrap();
+///     let mut stream = TcpStream::connect(outside.local_addr()).await.unwrap();
+///     let peer = outside.accept().unwrap();
+///
+///     sim.next(opcode::SEND, Fault::Short(2)); // the kernel takes two bytes of the next send
+///     stream.write_all("hello").await.0.unwrap();
+///     assert_eq!(peer.recv(), b"hello");
+///
+///     // In a second of virtual time the peer resets the connection.
+///     let second = sim.now() + 1_000_000_000;
+///     sim.at(second, move |_| peer.reset());
+///     let error = stream.recv().await.unwrap_err();
+///     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+///     assert_eq!(sim.now(), second);
+/// });
+/// ```
 #[derive(Clone)]
 pub struct SimHandle {
     world: Rc<RefCell<World>>,

@@ -11,6 +11,26 @@ use super::network::SocketId;
 /// One end of a connection whose other end belongs to the program under test.
 ///
 /// Dropping it closes it. Closing with bytes unread sends a reset, as a kernel does.
+///
+/// # Examples
+///
+/// ```
+/// use std::net::Shutdown;
+/// use uring_loop::net::TcpListener;
+/// use uring_loop::testing::{SimConfig, simulate};
+///
+/// simulate(SimConfig::seeded(1), |sim| async move {
+///     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+///     let peer = sim.peer_connect(listener.local_addr().unwrap()).unwrap();
+///     let mut stream = listener.accept().await.unwrap();
+///     peer.send("ping").unwrap();
+///     assert_eq!(&*stream.recv().await.unwrap(), b"ping");
+///     stream.write_all("pong").await.0.unwrap();
+///     assert_eq!(peer.recv(), b"pong");
+///     stream.shutdown(Shutdown::Write).await.unwrap();
+///     assert!(peer.ended() && !peer.was_reset());
+/// });
+/// ```
 pub struct Peer {
     handle: SimHandle,
     socket: SocketId,
