@@ -44,7 +44,6 @@
 extern crate self as uring_loop;
 
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

@@ -1,4 +1,5 @@
-//! The guide for rustdoc: every block of Rust in a chapter is compiled and run as a test.
+//! The guide for rustdoc: every block of Rust in a chapter, and in the README of the workspace, is
+//! compiled and run as a test.
 //!
 //! Each chapter is an item of its own, so that a block that fails is named by its chapter. That all
 //! chapters are here is checked by `tests/it/chapters.rs`. There is nothing else in this crate.
@@ -14,6 +15,7 @@ macro_rules! chapters {
 }
 
 chapters! {
+    FrontPage = "../../../README.md";
     Contents = "../README.md";
     ChoosingAModel = "../choosing-a-model.md";
     FirstServer = "../first-server.md";

@@ -77,6 +77,14 @@ pub(super) fn doc(workspace: &Workspace) -> Result<Report> {
     Ok(Report::default())
 }
 
+/// What would be published: that it has what it needs, and builds from that alone.
+pub(super) fn package(workspace: &Workspace) -> Result<Report> {
+    let crates = workspace.crates().flat_map(|package| ["--package", &*package.name]);
+    let words = ["package", "--allow-dirty", "--quiet"].into_iter().chain(crates);
+    shell::check(workspace.cargo(words))?;
+    Ok(Report::default())
+}
+
 pub(super) fn benches(workspace: &Workspace) -> Result<Report> {
     let clippy = ["clippy", "--package", "benches", "--all-targets", "--all-features"];
     shell::check(workspace.cargo(clippy.into_iter().chain(["--", "-D", "warnings"])))?;
