@@ -102,8 +102,10 @@ pub(crate) struct DoctorFlags {
     cargo xtask bench coroutines           one model, beside one thread in sequence\n  \
     cargo xtask bench mixed/loop-per-core  one pair\n  \
     cargo xtask bench --quick asyncio      a model by its name, Python's too\n  \
-    cargo xtask bench --list               what there is\n\n\
-    Builds in release first. Every figure is a median over interleaved rounds. Exit code 1 means \
+    cargo xtask bench --list               what there is\n  \
+    cargo xtask bench --html target/bench/DATE.json   the report of a record anew\n\n\
+    Builds in release first. Every figure is a median over interleaved rounds. Beside the record,\n\
+    which goes to target/bench, a report is written as a page for a browser. Exit code 1 means\n\
     that a run failed or gave a wrong result.")]
 pub(crate) struct BenchFlags {
     /// Only workloads and models whose name contains this, or WORKLOAD/MODEL
@@ -122,6 +124,9 @@ pub(crate) struct BenchFlags {
     /// Where the record goes [default: target/bench/DATE.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Make the report of a record anew, beside it, and end: nothing is measured
+    #[arg(long, value_name = "RECORD", conflicts_with_all = ["filter", "quick", "json", "list"])]
+    pub(crate) html: Option<PathBuf>,
     /// List what would be run and end
     #[arg(long)]
     pub(crate) list: bool,

@@ -6,17 +6,16 @@
 //! ([`sample`]), and says what came of it ([`summary`], [`curve`], [`table`], [`verdict`],
 //! [`record`]).
 
-// What reads curves and records comes next.
-#[allow(dead_code)]
+mod crossing;
 mod curve;
 mod drive;
 #[cfg(test)]
 mod fixture;
+mod html;
 mod kinds;
 mod others;
 mod plan;
 mod points;
-#[allow(dead_code, unused_imports)]
 mod record;
 mod sample;
 // The same statistics as in the peers' comparison. That package builds its peers, so it can't be a
@@ -47,6 +46,9 @@ use crate::workspace::Workspace;
 
 /// Measures and prints; false when a run failed.
 pub(crate) fn run(flags: &BenchFlags) -> Result<bool> {
+    if let Some(path) = &flags.html {
+        return draw(path);
+    }
     let plan = Plan::among(flags.filter.as_deref(), flags.quick, Others::of(flags));
     if plan.pairs.is_empty() {
         let filter = flags.filter.as_deref().unwrap_or_default();
@@ -65,6 +67,15 @@ pub(crate) fn run(flags: &BenchFlags) -> Result<bool> {
     measure(&plan, flags.json.as_deref(), &mut out)
 }
 
+/// Makes the report of a record anew, beside it.
+fn draw(path: &Path) -> Result<bool> {
+    let record = record::read(path)?;
+    let page = record::beside(path, "html");
+    html::write(&page, &record)?;
+    writeln!(anstream::stdout(), "report: {}", page.display())?;
+    Ok(true)
+}
+
 /// Builds, measures, prints and keeps a record; false when a run failed.
 fn measure(plan: &Plan, json: Option<&Path>, out: &mut impl Write) -> Result<bool> {
     let driver = Driver::build(&Workspace::load()?)?;
@@ -75,9 +86,10 @@ fn measure(plan: &Plan, json: Option<&Path>, out: &mut impl Write) -> Result<boo
     let before = Used::now(&machine, &environment.allowed_cores)?;
     let measured = driver.measure(plan)?;
     let after = Used::now(&machine, &environment.allowed_cores)?;
-    let others = before.warnings(&after, measured.took, cores);
-    tell(&others);
-    warnings.extend(others);
+    let mut spoilt = before.warnings(&after, measured.took, cores);
+    spoilt.extend(warn::rounds(measured.rounds, plan.quick));
+    tell(&spoilt);
+    warnings.extend(spoilt);
     let summaries = summary::summarise(plan, &measured.samples, &measured.left_out);
     for summary in &summaries {
         writeln!(out, "{}", table::render(summary, cores))?;
@@ -89,7 +101,9 @@ fn measure(plan: &Plan, json: Option<&Path>, out: &mut impl Write) -> Result<boo
     let path = json.map_or_else(|| record::default_path(&environment), Path::to_owned);
     let record = record::of(environment, warnings, plan, &measured, &summaries);
     record::write(&path, &record)?;
-    writeln!(out, "record: {}", path.display())?;
+    let page = record::beside(&path, "html");
+    html::write(&page, &record)?;
+    writeln!(out, "record: {}\nreport: {}", path.display(), page.display())?;
     Ok(measured.failures.is_empty())
 }
 

@@ -59,8 +59,10 @@ pub(super) struct Figures {
     pub(super) p50_s: f64,
     pub(super) p99_s: f64,
     /// Buckets of the jobs' times, over all rounds: the longest in nanoseconds, and how many.
+    #[serde(default)]
     pub(super) histogram: Vec<(u64, u64)>,
     /// What one more unit costs, where that is asked.
+    #[serde(default)]
     pub(super) unit_bytes: Option<f64>,
     pub(super) pins: Vec<Pin>,
     pub(super) remarks: Vec<String>,

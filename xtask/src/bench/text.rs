@@ -5,7 +5,7 @@ pub(super) fn seconds(value: f64) -> String {
     match value {
         v if v >= 1.0 => format!("{} s", three_digits(v)),
         v if v >= 1e-3 => format!("{} ms", three_digits(v * 1e3)),
-        v => format!("{} us", three_digits(v * 1e6)),
+        v => format!("{} µs", three_digits(v * 1e6)),
     }
 }
 
@@ -38,7 +38,7 @@ mod tests {
         assert_eq!(seconds(200.4), "200 s");
         assert_eq!(seconds(1.0), "1.00 s");
         assert_eq!(seconds(0.0231), "23.1 ms");
-        assert_eq!(seconds(0.000_004_2), "4.20 us");
+        assert_eq!(seconds(0.000_004_2), "4.20 µs");
         assert_eq!(three_digits(99.96), "100");
         assert_eq!(marked(true, seconds(2.0)), "~2.00 s");
     }

@@ -1,6 +1,8 @@
 //! One sentence per workload: which model won, by how much beyond the spread, and why. The why is
 //! read off the figures, so that it holds on machines where another model wins.
 
+use serde::{Deserialize, Serialize};
+
 use super::plan::{Model, SEQUENTIAL};
 use super::stats::Summary as Median;
 use super::summary::{Figures, Summary, times_longer};
@@ -8,21 +10,49 @@ use super::text::{marked, mib, seconds, three_digits};
 
 type Entry<'a> = (&'static Model, &'a Figures);
 
+/// What came of a workload, in parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Answer {
+    /// The name of the fastest model.
+    pub(super) winner: String,
+    /// Names of those that are level with it within the spread.
+    pub(super) level: Vec<String>,
+    /// Read off the figures; the end of a sentence.
+    pub(super) why: String,
+}
+
+/// The winner, if there were two to choose from.
+pub(super) fn answer(summary: &Summary, cores: usize) -> Option<Answer> {
+    let (winner, others) = ranked(summary)?;
+    let level = |other: &&Entry<'_>| {
+        times_longer(other.1, winner.1).is_some_and(|ratio| ratio.count > 1 && ratio.low <= 1.0)
+    };
+    (!others.is_empty()).then(|| Answer {
+        winner: winner.0.name.to_owned(),
+        level: others.iter().filter(level).map(|other| other.0.name.to_owned()).collect(),
+        why: why(summary, winner, cores),
+    })
+}
+
 /// The sentence.
 pub(super) fn sentence(summary: &Summary, cores: usize) -> String {
-    let by_wall = |a: &Entry<'_>, b: &Entry<'_>| a.1.wall_s.median.total_cmp(&b.1.wall_s.median);
-    let Some(winner) = summary.measured().min_by(by_wall) else {
+    let Some((winner, others)) = ranked(summary) else {
         return "No model was measured.".to_owned();
     };
-    let mut others: Vec<Entry<'_>> =
-        summary.measured().filter(|entry| entry.0 != winner.0).collect();
-    others.sort_by(by_wall);
     if others.is_empty() {
         return format!("Only {} was measured, in {}.", winner.0.label, wall(winner.1));
     }
     let lead = lead(winner, &others);
     let why = why(summary, winner, cores);
     format!("{} in {}{}{lead}: {why}.", won(winner), wall(winner.1), gain(winner))
+}
+
+/// The fastest, and the others from fast to slow.
+fn ranked(summary: &Summary) -> Option<(Entry<'_>, Vec<Entry<'_>>)> {
+    let mut all: Vec<Entry<'_>> = summary.measured().collect();
+    all.sort_by(|a, b| a.1.wall_s.median.total_cmp(&b.1.wall_s.median));
+    let others = all.split_off(all.len().min(1));
+    Some((all.pop()?, others))
 }
 
 fn won(winner: Entry<'_>) -> String {
@@ -229,6 +259,9 @@ mod tests {
         assert!(text.contains("1.9 of 2 cores busy"), "{text}");
         assert!(text.contains("gains nothing (1.00x)"), "{text}");
         assert!(text.ends_with('.') && !text.trim_end_matches('.').contains(". "), "{text}");
+        let answer = answer(&summary("primes", &primes(1.3, 1.0), 9), 2).expect("two models");
+        assert_eq!((answer.winner.as_str(), answer.level.len()), ("threadpool", 0));
+        assert!(text.contains(&answer.why), "{answer:?}");
     }
 
     #[test]
@@ -242,6 +275,8 @@ mod tests {
         let text = sentence(&summary("primes", &runs, 9), 2);
         assert!(text.contains("level within the spread with"), "{text}");
         assert!(text.contains("took 2.00 [2.00, 2.00] times as long"), "{text}");
+        let level = answer(&summary("primes", &runs, 9), 2).expect("two models").level;
+        assert_eq!(level, ["loop-per-core"]);
     }
 
     #[test]
@@ -298,5 +333,6 @@ mod tests {
     fn alone_or_with_nobody_there_is_no_winner() {
         let alone = summary("primes", &[timed("primes", "sequential", 1.0, 1.0)], 2);
         assert!(sentence(&alone, 2).starts_with("Only one thread in sequence was measured"));
+        assert_eq!(answer(&alone, 2), None);
     }
 }

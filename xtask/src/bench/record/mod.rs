@@ -18,6 +18,7 @@ pub(super) use self::write::{beside, default_path, of, write};
 use super::curve::Curve;
 use super::sample::Sample;
 use super::summary::Figures;
+use super::verdict::Answer;
 use super::warn::Warning;
 
 /// Raised when the shape of the JSON changes.
@@ -77,6 +78,9 @@ pub(super) struct Workload {
     /// What the size counts.
     pub(super) unit: String,
     pub(super) verdict: String,
+    /// The verdict in parts; none where there was no choice.
+    #[serde(default)]
+    pub(super) answer: Option<Answer>,
     pub(super) models: BTreeMap<String, Outcome>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) curve: Option<Curve>,

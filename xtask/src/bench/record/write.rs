@@ -54,6 +54,7 @@ fn workload(summary: &Summary, cores: usize) -> Workload {
         size: summary.size,
         unit: summary.workload.unit.to_owned(),
         verdict: verdict::sentence(summary, cores),
+        answer: verdict::answer(summary, cores),
         models,
         curve: summary.curve.clone(),
     }

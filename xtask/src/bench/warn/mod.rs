@@ -45,6 +45,23 @@ pub(super) fn before(environment: &Environment, machine: &Machine) -> Vec<Warnin
     looks.into_iter().flatten().collect()
 }
 
+/// After the runs: whether there were rounds enough to tell a difference from chance.
+pub(super) fn rounds(rounds: usize, quick: bool) -> Option<Warning> {
+    let what = match rounds {
+        0 => "no round was finished: some models had their turn and others had not".to_owned(),
+        1 => "one round tells nothing about the spread: who is ahead may be ahead by chance".into(),
+        2..6 => format!(
+            "{rounds} rounds are few: no interval of them reaches 95 %, and a close race stays open"
+        ),
+        _ => return None,
+    };
+    let mend = match quick {
+        true => "run it without --quick, or on a machine that is less busy",
+        false => "run it again, and let it come to its end",
+    };
+    Some(Warning::new(what, mend))
+}
+
 fn debug(environment: &Environment) -> Option<Warning> {
     environment.debug.then(|| {
         Warning::new(
@@ -172,6 +189,14 @@ mod tests {
         assert!(whats[0].contains("debugging"), "{whats:?}");
         assert!(whats[1].contains("busy or was building (load 1.90"), "{whats:?}");
         assert!(warnings.iter().all(|warning| !warning.mend.is_empty()));
+    }
+
+    #[test]
+    fn few_rounds_are_warned_of_and_nine_are_not() {
+        assert!(rounds(1, true).is_some_and(|w| w.what.contains("one round tells nothing")));
+        assert!(rounds(5, true).is_some_and(|w| w.mend.contains("without --quick")));
+        assert!(rounds(0, false).is_some());
+        assert_eq!(rounds(9, false), None);
     }
 
     #[test]
