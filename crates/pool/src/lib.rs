@@ -75,6 +75,7 @@ mod job;
 mod map;
 mod options;
 mod panics;
+mod pause;
 mod process;
 mod sets;
 mod stream;

@@ -22,6 +22,7 @@ use super::hub::{Ended, Hub};
 use super::link::{Watched, Worker};
 use super::reapers::{Waiter, Woken};
 use super::sys;
+use crate::pause;
 
 /// For how long to watch: about what a sleep and the wake-up from it cost.
 pub(super) const WATCH: Duration = Duration::from_micros(50);
@@ -67,7 +68,7 @@ impl Hub {
                 self.note_traffic(false);
                 break;
             }
-            sys::give_way(&mut rounds);
+            pause::give_way(&mut rounds);
         }
         self.look(Look::Asleep);
     }

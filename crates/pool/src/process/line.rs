@@ -18,6 +18,7 @@ use super::shared::Memory;
 use super::sys::{self, Arrived};
 use super::wire::{Header, INLINE, Inbox, Kind, ROOMY};
 use super::worker::give_up;
+use crate::pause;
 
 pub(super) struct Line {
     pub(super) socket: UnixStream,
@@ -97,7 +98,7 @@ impl Line {
             if !self.calls.is_empty(ring) {
                 return;
             }
-            sys::give_way(&mut rounds);
+            pause::give_way(&mut rounds);
             self.dense = begun.elapsed() < WATCH;
         }
         if !self.calls.may_sleep(ring) {

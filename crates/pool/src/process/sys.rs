@@ -147,16 +147,6 @@ pub(crate) fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> i
     }
 }
 
-/// Lets a moment pass for one who watches memory, and now and then others run.
-pub(crate) fn give_way(rounds: &mut u32) {
-    *rounds = rounds.wrapping_add(1);
-    if rounds.is_multiple_of(16) {
-        std::thread::yield_now();
-    } else {
-        std::hint::spin_loop();
-    }
-}
-
 /// The monotonic clock in nanoseconds: the same for all processes of the machine.
 pub(crate) fn monotonic() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -26,7 +26,12 @@ use super::timer::{Expire, Timer};
 use crate::error::{JobError, Limit};
 use crate::job::{Backing, JobState, Outcome, TAKEN};
 use crate::panics;
+use crate::pause;
 use crate::watch::{Watcher, Watchers};
+
+/// For how long a thread that waits looks for the result before it sleeps: less than a sleep and
+/// the wake-up from it cost, and about what an idle worker looks for jobs.
+const WATCH: Duration = Duration::from_micros(10);
 
 /// A job as the queue and the workers see it.
 pub(crate) trait Run: Send + Sync {
@@ -168,6 +173,22 @@ impl<F, R> Call<F, R> {
         timer.add(at, job);
     }
 
+    /// Looks for the result of a job that may be short.
+    fn watch(&self, deadline: Option<Instant>) -> Option<Outcome<R>> {
+        let now = Instant::now();
+        let until = deadline.map_or(now + WATCH, |deadline| deadline.min(now + WATCH));
+        let mut rounds = 0;
+        loop {
+            if let Some(outcome) = self.lock().take() {
+                return Some(outcome);
+            }
+            if Instant::now() >= until {
+                return None;
+            }
+            pause::give_way(&mut rounds);
+        }
+    }
+
     /// Wakes whoever waits for a job that has just reached `Done`.
     fn announce(&self, mut slot: MutexGuard<'_, Slot<F, R>>) {
         let waker = slot.waker.take();
@@ -263,6 +284,10 @@ where
     fn wait(&self, deadline: Option<Instant>) -> Option<Outcome<R>> {
         if deadline.is_none() {
             self.run_if_on_own_worker();
+        }
+        let seen = self.watch(deadline);
+        if seen.is_some() {
+            return seen;
         }
         let mut slot = self.lock();
         loop {
