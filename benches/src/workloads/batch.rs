@@ -2,15 +2,16 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use pool::{ProcessPool, ThreadPool};
 
 use super::cores::{self, Part, What, Worker};
 use super::job::{Done, Job};
-use super::meter::{self, Watch};
-use super::report::{Finding, Order, Times};
+use super::meter;
+use super::report::{Finding, Order};
+use super::stage::Stage;
 use super::{Model, Workload, limits, primes};
 
 /// How long each sleeper sleeps.
@@ -19,23 +20,6 @@ pub const NAP: Duration = Duration::from_millis(20);
 /// Threads of the thread pool where jobs wait.
 pub const WAITING_THREADS: usize = 64;
 
-/// A run under way.
-struct Stage<'run> {
-    order: &'run Order,
-    watch: Watch,
-    start: Instant,
-    wall: Duration,
-}
-
-impl Stage<'_> {
-    /// The last job is done: the clock stops, and the process looks at itself before threads and
-    /// processes go.
-    fn last(&mut self) {
-        self.wall = self.start.elapsed();
-        self.watch.look();
-    }
-}
-
 /// Does what is ordered, and measures it.
 ///
 /// # Errors
@@ -43,17 +27,7 @@ impl Stage<'_> {
 /// When a job fails or its result is wrong; [`cores::NoLoop`].
 pub fn run(order: &Order) -> anyhow::Result<Finding> {
     let (jobs, reduced) = jobs(order)?;
-    let with_processes = order.model.has_processes();
-    crate::pin::raise_file_limit()?;
-    meter::confine(if order.model.is_parallel() { &order.cores } else { &order.cores[..1] })?;
-    meter::note("main thread");
-    let before = meter::cost()?;
-    let mut stage = Stage {
-        order,
-        watch: Watch::new(std::process::id(), with_processes),
-        start: Instant::now(),
-        wall: Duration::ZERO,
-    };
+    let mut stage = Stage::begin(order)?;
     let work = jobs.clone();
     let done = match order.model {
         Model::Sequential => sequential(&mut stage, work),
@@ -65,22 +39,13 @@ pub fn run(order: &Order) -> anyhow::Result<Finding> {
         Model::ProcessPerCore => process_per_core(&mut stage, work),
         Model::Foreign(model) => bail!("{model:?} is a program of its own"),
     }?;
-    let cost = meter::difference(meter::cost()?, before);
+    // What comes now is no part of the work.
+    let finding = stage.end(done.len(), done.iter().map(|done| done.took).collect())?;
     ensure!(done.len() == jobs.len(), "{} jobs gave {} results", jobs.len(), done.len());
     for (job, done) in jobs.iter().zip(&done) {
         job.verify(done)?;
     }
-    Ok(Finding {
-        refused: None,
-        done: done.len(),
-        reduced,
-        wall: stage.wall,
-        cost,
-        times: Times::of(done.iter().map(|done| done.took).collect()),
-        pins: meter::notes(),
-        seen: stage.watch.seen(),
-        ..Finding::default()
-    })
+    Ok(Finding { reduced, ..finding })
 }
 
 /// The jobs, and why there are fewer than ordered if there are.

@@ -17,10 +17,11 @@ use shard::{Shard, Shards};
 use uring_loop::EventLoop;
 
 use super::job::{Done, Job};
-use super::meter;
+use super::million::{self, Schedule, Slept};
 use super::report::Pin;
 use super::server;
 use super::service::Service;
+use super::{file_ops, meter};
 
 /// A job and its place among all jobs.
 pub type Placed<T> = (usize, T);
@@ -144,13 +145,17 @@ pub struct Part {
     pub what: What,
 }
 
-/// The two kinds of work.
+/// The kinds of work.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum What {
     /// Jobs, so many at a time.
     Jobs(Vec<Placed<Job>>, usize),
     /// Serve at this port, which others may share.
     Serve(u16, Service),
+    /// Have a loop, and nothing to do.
+    Idle,
+    /// So many waits at once.
+    Sleep(usize, Schedule),
 }
 
 /// What a part has to tell when it ends.
@@ -158,6 +163,7 @@ pub enum What {
 pub struct PartDone {
     refused: Option<String>,
     done: Vec<Placed<Done>>,
+    slept: Option<Slept>,
     pins: Vec<Pin>,
 }
 
@@ -207,7 +213,20 @@ impl Worker {
     /// # Errors
     ///
     /// When it failed, or had no loop.
-    pub fn finish(mut self) -> anyhow::Result<Vec<Placed<Done>>> {
+    pub fn finish(self) -> anyhow::Result<Vec<Placed<Done>>> {
+        Ok(self.told()?.done)
+    }
+
+    /// Waits for the end of one that [sleeps](What::Sleep), and notes its pins.
+    ///
+    /// # Errors
+    ///
+    /// As [`finish`](Self::finish).
+    pub fn finish_sleep(self) -> anyhow::Result<Slept> {
+        self.told()?.slept.context("a process was to sleep, and did something else")
+    }
+
+    fn told(mut self) -> anyhow::Result<PartDone> {
         drop(self.child.stdin.take());
         let mut line = String::new();
         self.stdout.read_line(&mut line)?;
@@ -219,7 +238,7 @@ impl Worker {
             bail!(NoLoop(why));
         }
         meter::note_all(&told.pins);
-        Ok(told.done)
+        Ok(told)
     }
 }
 
@@ -247,21 +266,30 @@ pub fn part() -> anyhow::Result<()> {
         Err(error) if error.is::<NoLoop>() => {
             PartDone { refused: Some(error.to_string()), ..PartDone::default() }
         }
-        done => PartDone { done: done?, pins: meter::notes(), refused: None },
+        told => PartDone { pins: meter::notes(), ..told? },
     };
     println!("{}", serde_json::to_string(&told)?);
     Ok(())
 }
 
-fn perform(what: What) -> anyhow::Result<Vec<Placed<Done>>> {
+fn perform(what: What) -> anyhow::Result<PartDone> {
+    let mut told = PartDone::default();
     match what {
-        What::Jobs(jobs, lanes) => on_one_loop(jobs, lanes),
+        What::Jobs(jobs, lanes) => told.done = on_one_loop(jobs, lanes)?,
         What::Serve(port, service) => {
             let stop = std::io::stdin().as_fd().try_clone_to_owned()?;
             server::one_of_several(port, service, stop, || println!("ready"))?;
-            Ok(Vec::new())
         }
+        What::Idle => {
+            let stop = std::io::stdin().as_fd().try_clone_to_owned()?;
+            event_loop()?.run_until_complete(async {
+                println!("ready");
+                file_ops::closed(stop).await
+            })??;
+        }
+        What::Sleep(count, schedule) => told.slept = Some(million::part(count, schedule)?),
     }
+    Ok(told)
 }
 
 #[cfg(test)]

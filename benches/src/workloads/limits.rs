@@ -4,8 +4,8 @@ use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use super::Model;
 use super::report::Order;
+use super::{Model, Workload};
 use crate::foreign::Foreign;
 
 /// Room for what else runs on the machine when threads are counted.
@@ -22,7 +22,8 @@ pub fn refusal(order: &Order) -> Option<String> {
     }
     let units = order.load.min(order.count());
     let python_threads = order.model == Model::Foreign(Foreign::PythonThreads);
-    if order.model == Model::ThreadPerJob || (python_threads && order.workload.is_served()) {
+    let one_for_each = order.model == Model::ThreadPerJob && order.workload != Workload::Switches;
+    if one_for_each || (python_threads && order.workload.is_served()) {
         let (most, limit) = most_threads();
         if units > most {
             return Some(format!("{units} threads at once: {limit} leaves room for {most}"));
@@ -77,14 +78,14 @@ pub fn backlog() -> usize {
 }
 
 /// How many descriptors a process may have once it has raised its limit.
-fn most_files() -> usize {
+#[must_use]
+pub fn most_files() -> usize {
     let hard = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(_, hard)| hard);
     usize::try_from(hard).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Workload;
     use super::*;
 
     #[test]

@@ -108,10 +108,7 @@ impl Watch {
 
     /// Looks now.
     pub fn look(&mut self) {
-        let mut pids = vec![self.root];
-        if self.descendants {
-            descendants(self.root, &mut pids);
-        }
+        let pids = if self.descendants { family(self.root) } else { vec![self.root] };
         let (mut threads, mut processes) = (0, 0);
         for pid in pids {
             // One that has ended meanwhile is no error.
@@ -145,6 +142,14 @@ impl Watch {
             note_as(who, field(&status, "Cpus_allowed_list:").unwrap_or("unknown"), 1);
         }
     }
+}
+
+/// A process and its descendants.
+#[must_use]
+pub fn family(root: u32) -> Vec<u32> {
+    let mut pids = vec![root];
+    descendants(root, &mut pids);
+    pids
 }
 
 /// Adds the descendants of `pid`. See proc_pid_task(5), `children`.

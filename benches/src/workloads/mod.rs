@@ -4,10 +4,12 @@
 //! * What is done: [`primes`], [`files`] (and [`file_ops`], the same on a ring), [`downloads`]
 //!   (from [`web`]), [`job`] for the work that comes in jobs; [`kv`] (and [`kv_shards`], the store
 //!   as processes), [`service`] for the work that comes over sockets.
+//! * What concurrency itself costs: [`switches`], [`thrash`], [`million`], [`memory`].
 //! * How: [`batch`] for jobs, [`server`] for sockets, [`cores`] for what runs on each core.
 //! * Who asks and who looks on: [`client`] is the load maker, [`orchestra`] starts everything in
-//!   processes of their own and watches them, [`meter`] counts, [`limits`] says what there is
-//!   room for, [`report`] is what comes out.
+//!   processes of their own and watches them, [`stage`] is the frame of a run in the measured
+//!   one, [`meter`] and [`pages`] count, [`limits`] says what there is room for, [`report`] is what
+//!   comes out.
 
 pub mod batch;
 pub mod client;
@@ -19,12 +21,18 @@ pub mod job;
 pub mod kv;
 pub mod kv_shards;
 pub mod limits;
+pub mod memory;
 pub mod meter;
+pub mod million;
 pub mod orchestra;
+pub mod pages;
 pub mod primes;
 pub mod report;
 pub mod server;
 pub mod service;
+pub mod stage;
+pub mod switches;
+pub mod thrash;
 pub mod web;
 
 use std::fmt;
@@ -52,6 +60,14 @@ pub enum Workload {
     Downloads,
     /// Gets and sets keys of a store, over 50 connections.
     Kv,
+    /// Waits, a million at once.
+    Million,
+    /// Hands over from one unit to another and back, on one core.
+    Switches,
+    /// Computes in slices, with a lock after each, by 100 workers.
+    Thrash,
+    /// Has idle units, to see what one more costs.
+    Memory,
 }
 
 /// How it is organised.
@@ -81,7 +97,7 @@ pub enum Model {
 
 impl Workload {
     /// All of them, in the order they are shown.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::Primes,
         Self::Sleepers,
         Self::Downloads,
@@ -89,6 +105,10 @@ impl Workload {
         Self::Kv,
         Self::Copy,
         Self::Mixed,
+        Self::Thrash,
+        Self::Switches,
+        Self::Million,
+        Self::Memory,
     ];
 
     /// Whether requests come over sockets, from a load maker; else there are jobs.
@@ -113,7 +133,24 @@ impl Workload {
     /// How many units are at once where nothing else is said: connections, or all jobs.
     #[must_use]
     pub fn usual_load(self, size: usize) -> usize {
-        if self.is_served() { size.min(50) } else { size }
+        match self {
+            Self::Echo | Self::Mixed | Self::Kv => size.min(50),
+            Self::Thrash => size.min(100),
+            Self::Switches => 2,
+            _ => size,
+        }
+    }
+
+    /// Whether each of its jobs is a unit: all of `size` are given at once.
+    #[must_use]
+    pub fn is_all_at_once(self) -> bool {
+        !self.is_served() && !matches!(self, Self::Thrash | Self::Switches)
+    }
+
+    /// Whether it needs to know what a millisecond of work is.
+    #[must_use]
+    pub fn is_calibrated(self) -> bool {
+        matches!(self, Self::Mixed | Self::Thrash)
     }
 
     /// One line about it; `size` is what the numbers of it count.
@@ -128,6 +165,12 @@ impl Workload {
                 "gets 16 KiB from a server that takes 20 ms, all wanted at once (size: downloads)"
             }
             Self::Kv => "gets and sets keys of a store over 50 connections (size: requests)",
+            Self::Million => "waits on timers of loops, all asleep at once (size: waits)",
+            Self::Switches => "two units that wake each other, on one core (size: hand-overs)",
+            Self::Thrash => {
+                "slices of 50 us of CPU with 5 us under a lock, by 100 workers (size: slices)"
+            }
+            Self::Memory => "idle units: what one more costs (size: units)",
             Self::Mixed => {
                 "answers after a wait of 2 ms and 1 ms of CPU, over 50 connections (size: requests)"
             }
@@ -207,6 +250,22 @@ pub fn refusal(workload: Workload, model: Model) -> Option<&'static str> {
             "the workers share no memory and take calls as they are free, so that none of them \
              has a key",
         ),
+        (Workload::Thrash, Model::ProcessPool | Model::ProcessPerCore) => {
+            Some("the lock and what it guards are memory of one process")
+        }
+        (
+            Workload::Switches,
+            Model::Sequential | Model::ThreadPool | Model::LoopPerCore | Model::ProcessPool,
+        ) => {
+            Some("it has no unit of its own to switch to: those of a thread, a task, a process do")
+        }
+        (Workload::Memory, Model::Sequential) => {
+            Some("it has no unit that there could be one more of")
+        }
+        (
+            Workload::Thrash | Workload::Switches | Workload::Million | Workload::Memory,
+            Model::Foreign(_),
+        ) => Some("what concurrency itself costs is asked of our models alone"),
         (_, Model::Foreign(model)) => foreign::refusal(workload, model),
         _ => None,
     }
@@ -257,9 +316,8 @@ mod tests {
     }
 
     #[test]
-    fn every_workload_can_be_done_in_sequence_and_by_coroutines() {
+    fn every_workload_can_be_done_by_coroutines() {
         for workload in Workload::ALL {
-            assert_eq!(refusal(workload, Model::Sequential), None);
             assert_eq!(refusal(workload, Model::Coroutines), None);
         }
     }

@@ -16,7 +16,7 @@ use super::meter::{self, Watch};
 use super::report::{FORMAT, Finding, Order, Report, Seen};
 use super::service::Service;
 use super::web::Web;
-use super::{Model, Workload, limits};
+use super::{Model, Workload, limits, million};
 use crate::foreign::program::Program;
 
 /// How often the measured processes are looked at.
@@ -30,6 +30,11 @@ const TICK: Duration = Duration::from_millis(5);
 pub fn run(mut order: Order) -> anyhow::Result<Report> {
     let never = super::refusal(order.workload, order.model).map(str::to_owned);
     if let Some(why) = never.or_else(|| limits::refusal(&order)) {
+        return Ok(refused(&order, why));
+    }
+    if order.workload == Workload::Million
+        && let Some(why) = million::refusal(&order)?
+    {
         return Ok(refused(&order, why));
     }
     let program = match Program::of(order.model)? {
@@ -61,7 +66,11 @@ pub fn run(mut order: Order) -> anyhow::Result<Report> {
     if let Some(folder) = &folder {
         folder.verify(finding.done)?;
     }
-    if order.model == Model::ThreadPerJob && !served && (finding.done as u64) > seen.threads {
+    let starts_one_for_each = order.workload.is_all_at_once() && !served;
+    if order.model == Model::ThreadPerJob
+        && starts_one_for_each
+        && (finding.done as u64) > seen.threads
+    {
         let (all, most) = (finding.done, seen.threads);
         remarks.push(format!("{all} threads were started, at most {most} were seen alive at once"));
     }

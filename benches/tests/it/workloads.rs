@@ -46,35 +46,49 @@ pub(crate) fn size(workload: Workload) -> usize {
         Workload::Mixed => 12,
         Workload::Downloads => 13,
         Workload::Kv => 204,
+        Workload::Million => 3000,
+        Workload::Switches => 1001,
+        Workload::Thrash => 61,
+        Workload::Memory => 6,
     }
+}
+
+/// Whether a model does a workload; of the waits only the loops hold so many.
+fn can(workload: Workload, model: Model) -> bool {
+    let loops = [Model::Coroutines, Model::LoopPerCore, Model::ProcessPerCore];
+    refusal(workload, model).is_none() && (workload != Workload::Million || loops.contains(&model))
 }
 
 fn every_model_does(workload: Workload) {
     for model in Model::ALL {
         let size = size(workload);
-        let load = if workload.is_served() { 5 } else { size };
+        let load = if workload.is_all_at_once() { size } else { workload.usual_load(5) };
         let words = ["--load", &load.to_string()];
         let report = run(&workload.to_string(), &model.to_string(), size, &words);
         assert_eq!((report.format, report.workload, report.model), (FORMAT, workload, model));
-        if refusal(workload, model).is_some() {
+        if !can(workload, model) {
             assert!(report.refused.is_some() && report.done == 0, "{report:?}");
             continue;
         }
         assert_eq!(report.refused, None, "{report:?}");
         assert_eq!((report.size, report.done), (size, size), "{report:?}");
-        assert_eq!((report.load, report.unit_bytes), (load, None), "{report:?}");
+        let asks_for_memory = matches!(workload, Workload::Million | Workload::Memory);
+        assert_eq!((report.load, report.unit_bytes.is_some()), (load, asks_for_memory));
         assert_eq!(report.sampled, None, "{report:?}");
         assert!(report.wall_ns > 0 && report.cpu_ns > 0, "{report:?}");
         assert!(report.seen.threads > 0 && report.seen.peak_bytes > 100_000, "{report:?}");
+        assert!(!report.pins.is_empty(), "{report:?}");
+        let other = report.pins.iter().any(|pin| ["load maker", "web server"].contains(&&*pin.who));
+        assert_eq!(other, workload.has_counterpart(), "{report:?}");
+        assert_eq!(report.load_cpu_ns.is_some(), other, "{report:?}");
+        if workload == Workload::Memory {
+            continue;
+        }
         let latency = report.times.latency;
         assert!(0 < latency.p50_ns && latency.p50_ns <= latency.p99_ns, "{report:?}");
         assert!(latency.p99_ns <= latency.max_ns, "{report:?}");
         let counts = report.times.histogram.iter().map(|(_, count)| *count as usize);
         assert_eq!(counts.sum::<usize>(), size, "{report:?}");
-        assert!(!report.pins.is_empty(), "{report:?}");
-        let other = report.pins.iter().any(|pin| ["load maker", "web server"].contains(&&*pin.who));
-        assert_eq!(other, workload.has_counterpart(), "{report:?}");
-        assert_eq!(report.load_cpu_ns.is_some(), other, "{report:?}");
     }
 }
 
@@ -111,6 +125,30 @@ fn downloads_come_under_every_model() {
 #[test]
 fn keys_are_kept_under_every_model() {
     every_model_does(Workload::Kv);
+}
+
+#[test]
+fn locks_hold_under_every_model() {
+    every_model_does(Workload::Thrash);
+}
+
+#[test]
+fn units_hand_over_under_every_model() {
+    every_model_does(Workload::Switches);
+}
+
+#[test]
+fn thousands_sleep_at_once_under_every_model_with_a_loop() {
+    every_model_does(Workload::Million);
+}
+
+#[test]
+fn what_one_more_costs_is_told_under_every_model() {
+    every_model_does(Workload::Memory);
+    let bytes = |model, size| run("memory", model, size, &[]).unit_bytes.unwrap();
+    let (task, thread) = (bytes("coroutines", 20_000), bytes("thread-per-job", 200));
+    assert!(0 < task && task < thread, "{task} and {thread}");
+    assert!(thread < bytes("process-per-core", 6));
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Curve {
     }
 }
 
-pub(super) const WORKLOADS: [Workload; 7] = [
+pub(super) const WORKLOADS: [Workload; 11] = [
     Workload {
         name: "primes",
         about: "five easy numbers, then primes and semiprimes of 14 and 15 digits",
@@ -126,6 +126,44 @@ pub(super) const WORKLOADS: [Workload; 7] = [
         quick_size: 300,
         curve: Curve::of_connections(&[1, 2, 5, 10, 100, 1_000, 10_000], &[], 1, 200),
     },
+    Workload {
+        name: "thrash",
+        about: "slices of 50 us of CPU and 5 us under a lock that 100 workers share",
+        unit: "slices",
+        size: 20_000,
+        quick_size: 4_000,
+        curve: Some(Curve {
+            unit: "workers",
+            loads: &[1, 2, 10, 100, 1_000],
+            quick_loads: &[],
+            each: 20,
+            least: 4_000,
+        }),
+    },
+    Workload {
+        name: "switches",
+        about: "two units that wake each other, on one core",
+        unit: "hand-overs",
+        size: 200_000,
+        quick_size: 50_000,
+        curve: None,
+    },
+    Workload {
+        name: "million",
+        about: "waits on timers, all asleep at once; times are how late each was woken",
+        unit: "waits",
+        size: 1_000_000,
+        quick_size: 200_000,
+        curve: None,
+    },
+    Workload {
+        name: "memory",
+        about: "idle units, to see what one more costs",
+        unit: "units",
+        size: 100_000,
+        quick_size: 50_000,
+        curve: None,
+    },
 ];
 
 pub(super) const SEQUENTIAL: &str = "sequential";
@@ -155,6 +193,10 @@ pub(super) const SUBSAMPLES: &[(&str, &str, Option<usize>, usize)] = &[
     ("echo", SEQUENTIAL, Some(20_000), 5_000),
     ("kv", SEQUENTIAL, Some(20_000), 5_000),
     ("mixed", SEQUENTIAL, None, 150),
+    ("memory", "thread-per-job", Some(2_000), 500),
+    ("memory", "threadpool", Some(2_000), 500),
+    ("memory", "processpool", Some(20), 8),
+    ("memory", "process-per-core", Some(20), 8),
     // Numbers that cost as much on average as all of them do.
     ("primes", "python-threads", Some(16), 10),
     ("primes", "python-processes", Some(16), 10),

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use benches::foreign::Foreign;
-use benches::workloads::report::{Order, Report};
+use benches::workloads::report::{Finding, Order, Report};
 use benches::workloads::{
-    Model, Workload, batch, client, cores, kv_shards, orchestra, primes, server, web,
+    Model, Workload, batch, client, cores, kv_shards, memory, million, orchestra, primes, server,
+    switches, thrash, web,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum as _};
 
@@ -114,7 +115,7 @@ fn main() -> anyhow::Result<()> {
         Some(Command::Job) => {
             let order: Order = orchestra::told()?;
             benches::serve::end_after(order.life);
-            orchestra::tell(batch::run(&order))
+            orchestra::tell(perform(&order))
         }
         Some(Command::Serve) => {
             let order: Order = orchestra::told()?;
@@ -136,6 +137,17 @@ fn main() -> anyhow::Result<()> {
             benches::serve::end_after(life);
             kv_shards::run(&cpus)
         }
+    }
+}
+
+/// The work of the measured process.
+fn perform(order: &Order) -> anyhow::Result<Finding> {
+    match order.workload {
+        Workload::Million => million::run(order),
+        Workload::Switches => switches::run(order),
+        Workload::Thrash => thrash::run(order),
+        Workload::Memory => memory::run(order),
+        _ => batch::run(order),
     }
 }
 
@@ -173,7 +185,7 @@ fn run(flags: &RunFlags) -> anyhow::Result<()> {
     ensure!(size > 0 && flags.sample != Some(0), "a run needs at least one job");
     ensure!((1..=size).contains(&load), "a load of {load} needs 1 to {size} jobs or requests");
     ensure!(
-        flags.workload.is_served() || load == size,
+        !flags.workload.is_all_at_once() || load == size,
         "the jobs of {} are all given at once: --load {load} needs --size {load}",
         flags.workload
     );
@@ -185,7 +197,7 @@ fn run(flags: &RunFlags) -> anyhow::Result<()> {
     let cores = if few { all } else { all[..all.len() - 1].to_vec() };
     let divisions = match flags.divisions {
         Some(divisions) => divisions,
-        None if flags.workload == Workload::Mixed => primes::calibrate(Duration::from_millis(1))?,
+        None if flags.workload.is_calibrated() => primes::calibrate(Duration::from_millis(1))?,
         None => 0,
     };
     let report = orchestra::run(Order {
