@@ -102,6 +102,7 @@ pub(crate) struct DoctorFlags {
     cargo xtask bench coroutines           one model, beside one thread in sequence\n  \
     cargo xtask bench mixed/loop-per-core  one pair\n  \
     cargo xtask bench --quick asyncio      a model by its name, Python's too\n  \
+    cargo xtask bench echo --peers         beside tokio, monoio, glommio and compio\n  \
     cargo xtask bench --list               what there is\n  \
     cargo xtask bench --html target/bench/DATE.json   the report of a record anew\n\n\
     Builds in release first. Every figure is a median over interleaved rounds. Beside the record,\n\
@@ -118,6 +119,9 @@ pub(crate) struct BenchFlags {
     /// The interpreter is $PYTHON, or else python3
     #[arg(long, overrides_with = "no_python")]
     pub(crate) python: bool,
+    /// tokio, monoio, glommio, compio and rayon too, on the same work in the same rounds
+    #[arg(long)]
+    pub(crate) peers: bool,
     /// No Python
     #[arg(long, overrides_with = "python")]
     pub(crate) no_python: bool,

@@ -3,11 +3,15 @@
 //!
 //! * [`program`] finds the program of a model, ours included, and reads what it says.
 //! * [`python`] is CPython, as scripts that are in this program.
+//! * [`peer`] is what `workload_peers` is made of, which has tokio and others; [`versions`] says of
+//!   which versions they are.
 //!
 //! What is around them is the same for all: the load maker, the meter, cores, checks and limits.
 
+pub mod peer;
 pub mod program;
 pub mod python;
+pub mod versions;
 
 use std::fmt;
 
@@ -27,12 +31,34 @@ pub enum Foreign {
     PythonAsyncio,
     /// Python with gevent's greenlets.
     PythonGevent,
+    /// tokio's runtime of one thread.
+    Tokio,
+    /// tokio's runtime of several.
+    TokioMulti,
+    /// monoio.
+    Monoio,
+    /// glommio.
+    Glommio,
+    /// compio.
+    Compio,
+    /// rayon.
+    Rayon,
 }
 
 impl Foreign {
     /// All of them, in the order they are shown.
-    pub const ALL: [Self; 4] =
-        [Self::PythonThreads, Self::PythonProcesses, Self::PythonAsyncio, Self::PythonGevent];
+    pub const ALL: [Self; 10] = [
+        Self::PythonThreads,
+        Self::PythonProcesses,
+        Self::PythonAsyncio,
+        Self::PythonGevent,
+        Self::Tokio,
+        Self::TokioMulti,
+        Self::Monoio,
+        Self::Glommio,
+        Self::Compio,
+        Self::Rayon,
+    ];
 
     /// Its name on the command line and in JSON.
     #[must_use]
@@ -42,6 +68,12 @@ impl Foreign {
             Self::PythonProcesses => "python-processes",
             Self::PythonAsyncio => "python-asyncio",
             Self::PythonGevent => "python-gevent",
+            Self::Tokio => "tokio",
+            Self::TokioMulti => "tokio-multi",
+            Self::Monoio => "monoio",
+            Self::Glommio => "glommio",
+            Self::Compio => "compio",
+            Self::Rayon => "rayon",
         }
     }
 
@@ -53,13 +85,28 @@ impl Foreign {
             Self::PythonProcesses => "Python's ProcessPoolExecutor, a worker process per core",
             Self::PythonAsyncio => "Python's asyncio: coroutines on one core",
             Self::PythonGevent => "Python with gevent: greenlets on one core",
+            Self::Tokio => "tokio: tasks on its runtime of one thread, on one core",
+            Self::TokioMulti => "tokio: tasks on a thread per core that steal from each other",
+            Self::Monoio => "monoio: tasks on one core",
+            Self::Glommio => "glommio: tasks on one core",
+            Self::Compio => "compio: tasks on one core",
+            Self::Rayon => "rayon: a parallel iterator, on a thread per core",
         }
     }
 
     /// Whether it has more than one core to run on.
     #[must_use]
     pub fn is_parallel(self) -> bool {
-        matches!(self, Self::PythonThreads | Self::PythonProcesses)
+        matches!(self, Self::PythonThreads | Self::PythonProcesses | Self::TokioMulti | Self::Rayon)
+    }
+
+    /// Whether scripts do it; else `workload_peers` does.
+    #[must_use]
+    pub fn is_python(self) -> bool {
+        matches!(
+            self,
+            Self::PythonThreads | Self::PythonProcesses | Self::PythonAsyncio | Self::PythonGevent
+        )
     }
 }
 
@@ -75,6 +122,12 @@ pub fn refusal(workload: Workload, model: Foreign) -> Option<&'static str> {
             "the workers share no memory and take calls as they are free, so that none of them \
              has a key",
         ),
+        (Workload::Sleepers, Foreign::Rayon) => {
+            Some("rayon computes: it has no timers, and a wait would hold one of its threads")
+        }
+        (Workload::Downloads | Workload::Echo | Workload::Kv | Workload::Mixed, Foreign::Rayon) => {
+            Some("rayon computes: it has no sockets")
+        }
         _ => None,
     }
 }

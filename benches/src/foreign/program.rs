@@ -12,11 +12,16 @@ use super::python::{self, Scripts};
 use crate::workloads::Model;
 use crate::workloads::report::{Finding, Order};
 
+/// The program beside this one that has the other runtimes.
+const PEERS: &str = "workload_peers";
+
 /// A program that speaks as `workload job` and `workload serve` do.
 #[derive(Debug)]
 pub enum Program {
     /// This one.
     Ours,
+    /// `workload_peers`, which understands the same words.
+    Peers(PathBuf),
     /// An interpreter with our scripts.
     Python {
         /// The interpreter.
@@ -33,7 +38,13 @@ impl Program {
     ///
     /// When scripts can't be written.
     pub fn of(model: Model) -> anyhow::Result<Result<Self, String>> {
-        let Model::Foreign(_) = model else { return Ok(Ok(Self::Ours)) };
+        let Model::Foreign(model) = model else { return Ok(Ok(Self::Ours)) };
+        if !model.is_python() {
+            let program = std::env::current_exe()?.with_file_name(PEERS);
+            let there = program.is_file().then_some(Self::Peers(program));
+            let missing = || format!("there is no {PEERS} (`cargo xtask bench --peers` builds it)");
+            return Ok(there.ok_or_else(missing));
+        }
         match python::interpreter() {
             Ok(interpreter) => Ok(Ok(Self::Python { interpreter, scripts: Scripts::write()? })),
             Err(why) => Ok(Err(why)),
@@ -48,6 +59,7 @@ impl Program {
     pub fn command(&self, role: &str) -> anyhow::Result<Command> {
         let mut command = match self {
             Self::Ours => Command::new(std::env::current_exe()?),
+            Self::Peers(program) => Command::new(program),
             Self::Python { interpreter, scripts } => {
                 let mut command = Command::new(interpreter);
                 // Without files of bytecode, which would be thrown away.
@@ -66,7 +78,7 @@ impl Program {
     /// When there is nothing to do in it.
     pub fn order(&self, order: &Order) -> anyhow::Result<Value> {
         match self {
-            Self::Ours => Ok(serde_json::to_value(order)?),
+            Self::Ours | Self::Peers(_) => Ok(serde_json::to_value(order)?),
             Self::Python { .. } => python::order(order),
         }
     }
@@ -78,7 +90,7 @@ impl Program {
     /// When that isn't understood, or a result in it is wrong.
     pub fn finding(&self, line: &str, order: &Order) -> anyhow::Result<Finding> {
         let finding = match self {
-            Self::Ours => serde_json::from_str(line).map_err(anyhow::Error::from),
+            Self::Ours | Self::Peers(_) => serde_json::from_str(line).map_err(anyhow::Error::from),
             Self::Python { .. } => python::finding(line, order),
         };
         let shown: String = line.chars().take(200).collect();

@@ -26,19 +26,31 @@ pub const WAITING_THREADS: usize = 64;
 ///
 /// When a job fails or its result is wrong; [`cores::NoLoop`].
 pub fn run(order: &Order) -> anyhow::Result<Finding> {
+    measure(order, |stage, jobs| match order.model {
+        Model::Sequential => sequential(stage, jobs),
+        Model::ThreadPerJob => thread_per_job(stage, jobs),
+        Model::ThreadPool => thread_pool(stage, jobs),
+        Model::Coroutines => coroutines(stage, jobs),
+        Model::LoopPerCore => loop_per_core(stage, jobs),
+        Model::ProcessPool => process_pool(stage, jobs),
+        Model::ProcessPerCore => process_per_core(stage, jobs),
+        Model::Foreign(model) => bail!("{model} is a program of its own"),
+    })
+}
+
+/// Measures how `work` does the jobs that are ordered, on the cores of the model, and checks what
+/// came of them.
+///
+/// # Errors
+///
+/// When a job fails or its result is wrong; those of `work`.
+pub fn measure(
+    order: &Order,
+    work: impl FnOnce(&mut Stage<'_>, Vec<Job>) -> anyhow::Result<Vec<Done>>,
+) -> anyhow::Result<Finding> {
     let (jobs, reduced) = jobs(order)?;
     let mut stage = Stage::begin(order)?;
-    let work = jobs.clone();
-    let done = match order.model {
-        Model::Sequential => sequential(&mut stage, work),
-        Model::ThreadPerJob => thread_per_job(&mut stage, work),
-        Model::ThreadPool => thread_pool(&mut stage, work),
-        Model::Coroutines => coroutines(&mut stage, work),
-        Model::LoopPerCore => loop_per_core(&mut stage, work),
-        Model::ProcessPool => process_pool(&mut stage, work),
-        Model::ProcessPerCore => process_per_core(&mut stage, work),
-        Model::Foreign(model) => bail!("{model:?} is a program of its own"),
-    }?;
+    let done = work(&mut stage, jobs.clone())?;
     // What comes now is no part of the work.
     let finding = stage.end(done.len(), done.iter().map(|done| done.took).collect())?;
     ensure!(done.len() == jobs.len(), "{} jobs gave {} results", jobs.len(), done.len());

@@ -49,7 +49,9 @@ pub fn expected(number: u64) -> u64 {
     digest(&all)
 }
 
-fn request(server: SocketAddr, number: u64) -> String {
+/// What is sent to ask for a number.
+#[must_use]
+pub fn request(server: SocketAddr, number: u64) -> String {
     format!("GET /{number} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")
 }
 
@@ -70,7 +72,11 @@ pub fn asked(request: &[u8]) -> anyhow::Result<Option<u64>> {
 }
 
 /// Reads an answer, whole; the digest of its body.
-fn check(answer: &[u8]) -> anyhow::Result<u64> {
+///
+/// # Errors
+///
+/// When it isn't whole, or no answer to a request.
+pub fn check(answer: &[u8]) -> anyhow::Result<u64> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut parsed = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(head) = parsed.parse(answer)? else {
@@ -88,7 +94,7 @@ fn check(answer: &[u8]) -> anyhow::Result<u64> {
 }
 
 /// Room for an answer.
-const ANSWER: usize = BODY + 512;
+pub const ANSWER: usize = BODY + 512;
 
 /// Downloads a number on this thread, which is blocked meanwhile; the digest of what came.
 ///

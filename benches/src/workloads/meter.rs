@@ -126,6 +126,11 @@ impl Watch {
         self.seen = self.seen.max(Seen { threads, processes, peak_bytes });
     }
 
+    /// Takes in what another has seen.
+    pub fn saw(&mut self, seen: Seen) {
+        self.seen = self.seen.max(seen);
+    }
+
     /// The most that was seen.
     #[must_use]
     pub fn seen(&self) -> Seen {

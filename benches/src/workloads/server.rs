@@ -30,29 +30,40 @@ use super::{Model, file_ops, limits};
 ///
 /// When a connection fails; [`cores::NoLoop`].
 pub fn run(order: &Order) -> anyhow::Result<Finding> {
-    let service = Service::of(order);
-    let service = service.with_context(|| format!("{} is not served", order.workload))?;
-    crate::pin::raise_file_limit()?;
-    meter::confine(if order.model.is_parallel() { &order.cores } else { &order.cores[..1] })?;
-    let with_processes = order.model.has_processes();
-    let mut watch = Watch::new(std::process::id(), with_processes);
-    let before = meter::cost()?;
-    match order.model {
+    measure(order, |service, watch| match order.model {
         Model::Sequential | Model::ThreadPerJob | Model::ThreadPool => {
-            on_threads(order, service, &mut watch)
+            on_threads(order, service, watch)
         }
-        Model::Coroutines => one_loop(service, None, &mut watch),
-        Model::LoopPerCore => loop_per_core(order, service, &mut watch),
+        Model::Coroutines => one_loop(service, None, watch),
+        Model::LoopPerCore => loop_per_core(order, service, watch),
         Model::ProcessPool => {
             // Its threads, and so its workers, keep all cores: the loop is pinned after this.
             let pool = ProcessPool::builder().workers(order.cores.len()).build()?;
             meter::confine(&order.cores[..1])?;
-            one_loop(service, Some(Rc::new(pool)), &mut watch)
+            one_loop(service, Some(Rc::new(pool)), watch)
         }
-        Model::ProcessPerCore if service == Service::Kv => store_per_core(order, &mut watch),
-        Model::ProcessPerCore => process_per_core(order, service, &mut watch),
-        Model::Foreign(model) => bail!("{model:?} is a program of its own"),
-    }?;
+        Model::ProcessPerCore if service == Service::Kv => store_per_core(order, watch),
+        Model::ProcessPerCore => process_per_core(order, service, watch),
+        Model::Foreign(model) => bail!("{model} is a program of its own"),
+    })
+}
+
+/// Measures how `serve` serves what is ordered, on the cores of the model.
+///
+/// # Errors
+///
+/// When the workload is not served; those of `serve`.
+pub fn measure(
+    order: &Order,
+    serve: impl FnOnce(Service, &mut Watch) -> anyhow::Result<()>,
+) -> anyhow::Result<Finding> {
+    let service = Service::of(order);
+    let service = service.with_context(|| format!("{} is not served", order.workload))?;
+    crate::pin::raise_file_limit()?;
+    meter::confine(if order.model.is_parallel() { &order.cores } else { &order.cores[..1] })?;
+    let mut watch = Watch::new(std::process::id(), order.model.has_processes());
+    let before = meter::cost()?;
+    serve(service, &mut watch)?;
     Ok(Finding {
         cost: meter::difference(meter::cost()?, before),
         pins: meter::notes(),
@@ -61,13 +72,22 @@ pub fn run(order: &Order) -> anyhow::Result<Finding> {
     })
 }
 
-fn announce(address: SocketAddr) -> anyhow::Result<()> {
+/// Says where it listens.
+///
+/// # Errors
+///
+/// When nobody reads it.
+pub fn announce(address: SocketAddr) -> anyhow::Result<()> {
     println!("listening {address}");
     Ok(std::io::stdout().flush()?)
 }
 
 /// A socket bound to a port of 127.0.0.1 that others can share, not listening yet.
-fn bound() -> anyhow::Result<Socket> {
+///
+/// # Errors
+///
+/// Those of socket(2) and bind(2).
+pub fn bound() -> anyhow::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;

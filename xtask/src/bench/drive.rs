@@ -80,10 +80,14 @@ impl Measured {
 }
 
 impl Driver {
-    /// Builds the program in release; cargo shows its progress on stderr.
-    pub(super) fn build(workspace: &Workspace) -> Result<Self> {
-        let mut command =
-            workspace.cargo(["build", "--release", "--package", "benches", "--bin", "workload"]);
+    /// Builds the program in release, and that of other runtimes beside it where they take part;
+    /// cargo shows its progress on stderr.
+    pub(super) fn build(workspace: &Workspace, with_peers: bool) -> Result<Self> {
+        let mut words = vec!["build", "--release", "--package", "benches", "--bin", "workload"];
+        if with_peers {
+            words.extend(["--bin", "workload_peers"]);
+        }
+        let mut command = workspace.cargo(words);
         let line = shell::describe(&command);
         let status = command.stdin(Stdio::null()).status();
         let status = status.with_context(|| format!("starting `{line}`"))?;

@@ -47,6 +47,10 @@ impl Model {
     const fn python(name: &'static str, label: &'static str) -> Self {
         Self { name, label, whose: Whose::Python }
     }
+
+    const fn peer(name: &'static str, label: &'static str) -> Self {
+        Self { name, label, whose: Whose::Peer }
+    }
 }
 
 impl Curve {
@@ -168,7 +172,7 @@ pub(super) const WORKLOADS: [Workload; 11] = [
 
 pub(super) const SEQUENTIAL: &str = "sequential";
 
-pub(super) const MODELS: [Model; 11] = [
+pub(super) const MODELS: [Model; 17] = [
     Model::ours(SEQUENTIAL, "one thread in sequence"),
     Model::ours("thread-per-job", "a thread per job"),
     Model::ours("threadpool", "ThreadPool"),
@@ -180,6 +184,12 @@ pub(super) const MODELS: [Model; 11] = [
     Model::python("python-processes", "Python: ProcessPoolExecutor"),
     Model::python("python-asyncio", "Python: asyncio"),
     Model::python("python-gevent", "Python: gevent"),
+    Model::peer("tokio", "tokio, one thread"),
+    Model::peer("tokio-multi", "tokio, a thread per core"),
+    Model::peer("monoio", "monoio"),
+    Model::peer("glommio", "glommio"),
+    Model::peer("compio", "compio"),
+    Model::peer("rayon", "rayon"),
 ];
 
 /// Models that would take minutes for what the others do in milliseconds: how many jobs they do in

@@ -78,7 +78,7 @@ fn draw(path: &Path) -> Result<bool> {
 
 /// Builds, measures, prints and keeps a record; false when a run failed.
 fn measure(plan: &Plan, json: Option<&Path>, out: &mut impl Write) -> Result<bool> {
-    let driver = Driver::build(&Workspace::load()?)?;
+    let driver = Driver::build(&Workspace::load()?, plan.has_peers())?;
     let (machine, environment) = (Machine::this(), driver.environment()?);
     let cores = environment.cores();
     let mut warnings = warn::before(&environment, &machine);

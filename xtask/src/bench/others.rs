@@ -8,18 +8,23 @@ use crate::flags::BenchFlags;
 pub(super) enum Whose {
     Ours,
     Python,
+    /// Another runtime's, by `workload_peers`.
+    Peer,
 }
 
 /// The models beside ours that take part unasked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Others {
     pub(super) python: bool,
+    pub(super) peers: bool,
 }
 
 impl Others {
-    /// Python takes part unless somebody is in a hurry, or says otherwise.
+    /// Python takes part unless somebody is in a hurry, or says otherwise; other runtimes when they
+    /// are asked for.
     pub(super) fn of(flags: &BenchFlags) -> Self {
-        Self { python: flags.python || !(flags.quick || flags.no_python) }
+        let python = flags.python || !(flags.quick || flags.no_python);
+        Self { python, peers: flags.peers }
     }
 
     /// Whether `model` takes part; one that the filter names always does.
@@ -28,6 +33,7 @@ impl Others {
             || match model.whose {
                 Whose::Ours => true,
                 Whose::Python => self.python,
+                Whose::Peer => self.peers,
             }
     }
 }
@@ -55,6 +61,14 @@ mod tests {
         assert!(!python(&["--quick"]) && !python(&["--no-python"]));
         assert!(python(&["--quick", "--python"]));
         assert!(python(&["--quick", "asyncio"]) && python(&["--quick", "echo/python"]));
+    }
+
+    #[test]
+    fn other_runtimes_take_part_where_they_are_asked_for() {
+        let monoio = |words: &[&str]| planned(words).contains(&"monoio");
+        assert!(!monoio(&[]) && !monoio(&["echo"]) && !monoio(&["--quick"]));
+        assert!(monoio(&["--peers"]) && monoio(&["--peers", "--quick", "echo"]));
+        assert_eq!(planned(&["echo/tokio"]), ["sequential", "tokio", "tokio-multi"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::kinds::{MODELS, SUBSAMPLES, WORKLOADS};
 pub(super) use super::kinds::{Model, SEQUENTIAL, Workload};
-use super::others::Others;
+use super::others::{Others, Whose};
 
 /// How long all runs of `--quick` may take together.
 const QUICK: Duration = Duration::from_secs(60);
@@ -95,6 +95,11 @@ impl Plan {
         self.rounds * self.pairs.len() + self.point_rounds * self.points.len()
     }
 
+    /// Whether `workload_peers` is needed.
+    pub(super) fn has_peers(&self) -> bool {
+        self.pairs.iter().any(|pair| pair.model.whose == Whose::Peer)
+    }
+
     /// The workloads that take part.
     pub(super) fn workloads(&self) -> impl Iterator<Item = &'static Workload> {
         WORKLOADS.iter().filter(|w| self.pairs.iter().any(|pair| pair.workload == *w))
@@ -172,7 +177,7 @@ mod tests {
 
     #[test]
     fn without_a_filter_every_pair_is_run() {
-        let others = Others { python: true };
+        let others = Others { python: true, peers: true };
         let all = Plan::among(None, true, others);
         assert_eq!(all.pairs.len(), WORKLOADS.len() * MODELS.len());
     }
