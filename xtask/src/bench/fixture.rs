@@ -1,6 +1,6 @@
 //! Made-up runs for the tests of this module.
 
-use super::plan::Plan;
+use super::plan::{Plan, Workload};
 use super::sample::{Pin, Report, Sample};
 use super::summary::{self, Summary};
 
@@ -37,6 +37,14 @@ pub(super) fn report(workload: &str, model: &str) -> Report {
 pub(super) fn timed(workload: &str, model: &str, wall: f64, cpu: f64) -> Report {
     let ns = |seconds: f64| (seconds * 1e9) as u64;
     Report { wall_ns: ns(wall), cpu_ns: ns(cpu), ..report(workload, model) }
+}
+
+/// The same under another name of the workload, which the plan need not have.
+pub(super) fn renamed(workload: &'static str, runs: &[Report], rounds: usize) -> Summary {
+    let known = summary(&runs[0].workload, runs, rounds);
+    let &Workload { about, unit, size, quick_size, .. } = known.workload;
+    let workload = Workload { name: workload, about, unit, size, quick_size, curve: None };
+    Summary { workload: Box::leak(Box::new(workload)), ..known }
 }
 
 /// The rounds of runs, each a few per cent slower than the one before, summarised.

@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ColumnConstraint, Table, Width};
 
+use super::curve::Curve;
+use super::html::words;
 use super::sample::Pin;
 use super::summary::{Fate, Figures, Summary};
-use super::text::{marked, mib, seconds, three_digits};
+use super::text::{bytes, marked, mib, seconds, three_digits};
 use super::verdict;
 
 /// Columns of a remark, which is broken beyond them.
@@ -56,6 +58,9 @@ pub(super) fn render(summary: &Summary, cores: usize) -> String {
     for (model, figures) in summary.measured() {
         let _ = writeln!(text, "  {}: {}", model.label, places(figures));
     }
+    if let Some(curve) = &summary.curve {
+        text.push_str(&loads(curve));
+    }
     let _ = writeln!(text, "\n  {}", verdict::sentence(summary, cores));
     text
 }
@@ -89,6 +94,9 @@ fn measured(figures: &Figures, size: usize) -> Vec<String> {
         1 => String::new(),
         _ => format!("{:.0} %", figures.wall_s.spread() * 100.0),
     };
+    let room = figures.unit_bytes.map(|room| format!("one more costs {}", bytes(room)));
+    let remark = [room.unwrap_or_default(), remark].into_iter().filter(|part| !part.is_empty());
+    let remark = remark.collect::<Vec<_>>().join("; ");
     vec![
         marked(part, seconds(figures.wall_s.median)),
         spread,
@@ -102,6 +110,16 @@ fn measured(figures: &Figures, size: usize) -> Vec<String> {
         seconds(figures.p99_s),
         remark,
     ]
+}
+
+/// What the curve says: who is fastest under which load, and the crossings that matter.
+fn loads(curve: &Curve) -> String {
+    let (crossings, _) = words::crossings(curve);
+    let sentences = words::reigns(curve).into_iter().chain(crossings);
+    let lines: String = sentences.map(|sentence| format!("  {sentence}\n")).collect();
+    // Spaces within numbers don't break on a page; on a terminal some are not shown at all.
+    let lines = lines.replace('\u{202f}', " ");
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 /// Where everything ran, and what else one should know.
@@ -147,6 +165,19 @@ mod tests {
         let text = render(&summary("echo", &[report("echo", "sequential"), refused], 1), 2);
         assert!(text.contains("can't: descriptors stay"), "{text}");
         assert!(text.contains("not measured"), "{text}");
+    }
+
+    #[test]
+    fn what_one_more_costs_and_what_the_curve_says_is_told() {
+        let mut run = report("sleepers", "coroutines");
+        run.unit_bytes = Some(194);
+        let mut summary = summary("sleepers", &[run], 9);
+        summary.curve = Some(super::super::html::fixture::curve());
+        let text = render(&summary, 2);
+        assert!(text.contains("| one more costs 194 bytes"), "{text}");
+        assert!(text.contains("  Fastest with one alone: a thread per job; with"), "{text}");
+        assert!(text.contains("10 000 connections: a loop per core.\n"), "{text}");
+        assert!(text.contains("a loop per core is faster than a thread per job"), "{text}");
     }
 
     #[test]

@@ -14,6 +14,15 @@ pub(super) fn mib(bytes: f64) -> String {
     format!("{:.1}", bytes / 1_048_576.0)
 }
 
+/// Bytes in the unit that suits, for what one more of something costs.
+pub(super) fn bytes(value: f64) -> String {
+    match value {
+        v if v >= 1_048_576.0 => format!("{} MiB", three_digits(v / 1_048_576.0)),
+        v if v >= 10_240.0 => format!("{} KiB", three_digits(v / 1024.0)),
+        v => format!("{v:.0} bytes"),
+    }
+}
+
 /// Three digits that count, as far as they lie behind the point.
 pub(super) fn three_digits(value: f64) -> String {
     let digits = match value {
@@ -40,6 +49,9 @@ mod tests {
         assert_eq!(seconds(0.0231), "23.1 ms");
         assert_eq!(seconds(0.000_004_2), "4.20 µs");
         assert_eq!(three_digits(99.96), "100");
+        assert_eq!(bytes(194.0), "194 bytes");
+        assert_eq!(bytes(16_384.0), "16.0 KiB");
+        assert_eq!(bytes(2_500_000.0), "2.38 MiB");
         assert_eq!(marked(true, seconds(2.0)), "~2.00 s");
     }
 }

@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 
 use super::look;
-use super::unit::{Unit, bytes, grouped, seconds};
+use super::unit::{Unit, grouped, seconds};
 use crate::bench::record::{Outcome, Workload};
 use crate::bench::summary::Figures;
-use crate::bench::text::{marked, three_digits};
+use crate::bench::text::{bytes, marked, three_digits};
 
 const HEADER: [&str; 11] = [
     "model",

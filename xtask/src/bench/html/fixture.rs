@@ -35,7 +35,7 @@ fn at(rate: f64) -> Value {
 }
 
 /// Five loads and three models, one of which is left out of the last, and one refused throughout.
-pub(super) fn curve() -> Curve {
+pub(in crate::bench) fn curve() -> Curve {
     let points: Vec<Value> = (0..5)
         .map(|power: i32| {
             let load = 10f64.powi(power);

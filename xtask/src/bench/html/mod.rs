@@ -9,7 +9,7 @@ mod bars;
 mod curve;
 mod figures;
 #[cfg(test)]
-mod fixture;
+pub(super) mod fixture;
 mod histogram;
 mod labels;
 mod look;
@@ -18,7 +18,7 @@ mod panel;
 mod scale;
 mod section;
 mod unit;
-mod words;
+pub(super) mod words;
 
 use std::fs;
 use std::path::Path;

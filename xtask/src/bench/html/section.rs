@@ -7,12 +7,12 @@ use super::curve::{self, MEASURES};
 use super::figures;
 use super::histogram::{self, Spread};
 use super::look;
-use super::unit::{Unit, bytes, grouped, seconds};
+use super::unit::{Unit, grouped, seconds};
 use super::words;
 use crate::bench::curve::Curve;
 use crate::bench::record::{Outcome, Workload};
 use crate::bench::summary::Figures;
-use crate::bench::text::marked;
+use crate::bench::text::{bytes, marked};
 
 /// The section of a workload.
 pub(super) fn render(workload: &Workload) -> Markup {
@@ -41,16 +41,19 @@ fn size(workload: &Workload) -> Option<String> {
         .then(|| format!("{} {}", grouped(workload.size as u64), workload.unit))
 }
 
-/// The models that were measured, the fastest first.
-fn by_time(workload: &Workload) -> Vec<(&str, &Figures)> {
+/// The models that were measured, the best first: the fastest, or where it is asked what one more
+/// unit costs, those that need least.
+fn ranked(workload: &Workload) -> Vec<(&str, &Figures)> {
+    let rank = |figures: &Figures| figures.unit_bytes.unwrap_or(f64::INFINITY);
+    let time = |figures: &Figures| figures.wall_s.median;
     let mut measured: Vec<_> = workload.measured().collect();
-    measured.sort_by(|a, b| a.1.wall_s.median.total_cmp(&b.1.wall_s.median));
+    measured.sort_by(|a, b| rank(a.1).total_cmp(&rank(b.1)).then(time(a.1).total_cmp(&time(b.1))));
     measured
 }
 
-/// Time, CPU time and memory as bars, all in the order of the time.
+/// Time, CPU time and memory as bars, all in the same order.
 fn rows(workload: &Workload) -> Markup {
-    let models = by_time(workload);
+    let models = ranked(workload);
     let id = |of: &str| format!("{}-{of}", workload.workload);
     let of_time = |figures: &Figures| {
         let wall = &figures.wall_s;
@@ -73,7 +76,8 @@ fn rows(workload: &Workload) -> Markup {
             @if let Some(panel) = bars::draw(
                 id("unit"), &unit_title, "memory, shorter is better", Unit::Bytes, &unit
             ) { (panel) }
-            @if let Some(panel) = bars::draw(
+            // Nothing is to be done where units are idle, so no time is saved there.
+            @if costly.is_empty() && let Some(panel) = bars::draw(
                 id("time"), "Time", "shorter is better", Unit::Seconds, &time
             ) { (panel) }
             @if let Some(panel) = bars::draw(

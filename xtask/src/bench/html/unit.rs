@@ -44,7 +44,7 @@ impl Unit {
     pub(super) fn full(self, value: f64) -> String {
         match self {
             Self::Seconds => seconds(value),
-            Self::Bytes => bytes(value),
+            Self::Bytes => text::bytes(value),
             Self::Mebibytes if value >= 1024.0 => {
                 format!("{} GiB", text::three_digits(value / 1024.0))
             }
@@ -61,15 +61,6 @@ pub(super) fn seconds(value: f64) -> String {
         v if v <= 0.0 => "0 s".to_owned(),
         v if v < 1e-6 => format!("{} ns", text::three_digits(v * 1e9)),
         v => text::seconds(v),
-    }
-}
-
-/// Bytes in the unit that suits, for what one more of something costs.
-pub(super) fn bytes(value: f64) -> String {
-    match value {
-        v if v >= 1_048_576.0 => format!("{} MiB", text::three_digits(v / 1_048_576.0)),
-        v if v >= 10_240.0 => format!("{} KiB", text::three_digits(v / 1024.0)),
-        v => format!("{} bytes", grouped(v.round() as u64)),
     }
 }
 
@@ -120,11 +111,8 @@ mod tests {
     }
 
     #[test]
-    fn large_numbers_are_grouped_and_bytes_scaled() {
+    fn large_numbers_are_grouped() {
         assert_eq!(grouped(9_999), "9999");
         assert_eq!(grouped(1_000_000), "1\u{202f}000\u{202f}000");
-        assert_eq!(bytes(194.0), "194 bytes");
-        assert_eq!(bytes(16_384.0), "16.0 KiB");
-        assert_eq!(bytes(2_500_000.0), "2.38 MiB");
     }
 }

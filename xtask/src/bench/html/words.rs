@@ -9,7 +9,7 @@ use crate::bench::curve::{Curve, Fate};
 const FEW: usize = 4;
 
 /// Who is fastest under which load.
-pub(super) fn reigns(curve: &Curve) -> Option<String> {
+pub(in crate::bench) fn reigns(curve: &Curve) -> Option<String> {
     let reigns = crossing::reigns(curve);
     let sentences = reigns.iter().map(|reign| said(reign, &curve.unit));
     let text = sentences.collect::<Vec<_>>().join("; ");
@@ -31,7 +31,7 @@ fn said(reign: &Reign, unit: &str) -> String {
 }
 
 /// The crossings that matter most (of models that are fastest somewhere), and all others.
-pub(super) fn crossings(curve: &Curve) -> (Vec<String>, Vec<String>) {
+pub(in crate::bench) fn crossings(curve: &Curve) -> (Vec<String>, Vec<String>) {
     let best: Vec<String> = crossing::reigns(curve).into_iter().map(|reign| reign.model).collect();
     let matters = |crossing: &Crossing| {
         usize::from(best.contains(&crossing.faster)) + usize::from(best.contains(&crossing.slower))

@@ -1,12 +1,18 @@
 //! One sentence per workload: which model won, by how much beyond the spread, and why. The why is
 //! read off the figures, so that it holds on machines where another model wins.
+//!
+//! Most work is won by who does it in the least time; [`why`] has the reasons. [`room`] is about
+//! the workloads that ask what one more unit costs, where time is not the question.
+
+mod room;
+mod why;
 
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Model, SEQUENTIAL};
 use super::stats::Summary as Median;
 use super::summary::{Figures, Summary, times_longer};
-use super::text::{marked, mib, seconds, three_digits};
+use super::text::{marked, seconds, three_digits};
 
 type Entry<'a> = (&'static Model, &'a Figures);
 
@@ -23,6 +29,9 @@ pub(super) struct Answer {
 
 /// The winner, if there were two to choose from.
 pub(super) fn answer(summary: &Summary, cores: usize) -> Option<Answer> {
+    if room::is_asked(summary) {
+        return room::answer(summary);
+    }
     let (winner, others) = ranked(summary)?;
     let level = |other: &&Entry<'_>| {
         times_longer(other.1, winner.1).is_some_and(|ratio| ratio.count > 1 && ratio.low <= 1.0)
@@ -30,12 +39,15 @@ pub(super) fn answer(summary: &Summary, cores: usize) -> Option<Answer> {
     (!others.is_empty()).then(|| Answer {
         winner: winner.0.name.to_owned(),
         level: others.iter().filter(level).map(|other| other.0.name.to_owned()).collect(),
-        why: why(summary, winner, cores),
+        why: why::of(summary, winner, cores),
     })
 }
 
 /// The sentence.
 pub(super) fn sentence(summary: &Summary, cores: usize) -> String {
+    if let Some(sentence) = room::sentence(summary) {
+        return sentence;
+    }
     let Some((winner, others)) = ranked(summary) else {
         return "No model was measured.".to_owned();
     };
@@ -43,7 +55,7 @@ pub(super) fn sentence(summary: &Summary, cores: usize) -> String {
         return format!("Only {} was measured, in {}.", winner.0.label, wall(winner.1));
     }
     let lead = lead(winner, &others);
-    let why = why(summary, winner, cores);
+    let why = why::of(summary, winner, cores);
     format!("{} in {}{}{lead}: {why}.", won(winner), wall(winner.1), gain(winner))
 }
 
@@ -56,9 +68,13 @@ fn ranked(summary: &Summary) -> Option<(Entry<'_>, Vec<Entry<'_>>)> {
 }
 
 fn won(winner: Entry<'_>) -> String {
-    let mut label = winner.0.label.to_owned();
+    format!("{} won", capital(winner.0.label))
+}
+
+fn capital(label: &str) -> String {
+    let mut label = label.to_owned();
     label[..1].make_ascii_uppercase();
-    format!("{label} won")
+    label
 }
 
 fn wall(figures: &Figures) -> String {
@@ -122,120 +138,6 @@ fn all_of(labels: &[&str]) -> String {
     }
 }
 
-fn why(summary: &Summary, winner: Entry<'_>, cores: usize) -> String {
-    let (model, figures) = winner;
-    if model.name == SEQUENTIAL {
-        return "the work is too short, or the machine too small or too busy, to pay for anything \
-                more"
-            .into();
-    }
-    match summary.workload.name {
-        "primes" => primes(summary, figures, cores),
-        "sleepers" => sleepers(summary, winner),
-        "echo" => echo(summary, winner),
-        "copy" => copy(summary, figures, cores),
-        "mixed" => mixed(summary, figures, cores),
-        _ => by_figures(figures, cores),
-    }
-}
-
-/// What is true of any workload.
-fn by_figures(winner: &Figures, cores: usize) -> String {
-    let switches = winner.voluntary + winner.involuntary;
-    format!("it did with {}, {} and {switches:.0} switches", threads(winner), busy(winner, cores))
-}
-
-fn busy(figures: &Figures, cores: usize) -> String {
-    format!("{:.1} of {cores} cores busy", figures.cores_busy)
-}
-
-fn threads(figures: &Figures) -> String {
-    match figures.threads.round() {
-        1.0 => "one thread".to_owned(),
-        count => format!("{count:.0} threads"),
-    }
-}
-
-fn primes(summary: &Summary, winner: &Figures, cores: usize) -> String {
-    let one = summary.figures("coroutines").and_then(|figures| figures.speed_up);
-    let one = one.map_or_else(String::new, |gain| {
-        format!("; one loop never waits here and gains nothing ({}x)", three_digits(gain.median))
-    });
-    if winner.cores_busy < 1.2 {
-        let busy = busy(winner, cores);
-        return format!(
-            "the work is CPU alone, and it had no more than that to itself ({busy}){one}"
-        );
-    }
-    format!("the work is CPU alone, and it kept {}{one}", busy(winner, cores))
-}
-
-fn sleepers(summary: &Summary, winner: Entry<'_>) -> String {
-    let held = |figures: &Figures| {
-        format!(
-            "{}, {} MiB and {} of CPU",
-            threads(figures),
-            mib(figures.peak_bytes),
-            seconds(figures.cpu_s.median)
-        )
-    };
-    let other = summary.figures("thread-per-job").filter(|_| winner.0.name != "thread-per-job");
-    let other =
-        other.map_or_else(String::new, |other| format!(", a thread per job {}", held(other)));
-    format!(
-        "a wait needs no core, only a place to wait, and its places cost {}{other}",
-        held(winner.1)
-    )
-}
-
-fn echo(summary: &Summary, winner: Entry<'_>) -> String {
-    let per = |figures: &Figures| {
-        let switches = (figures.voluntary + figures.involuntary) / summary.size as f64;
-        format!(
-            "{} of CPU and {} switches",
-            seconds(figures.cpu_s.median / summary.size as f64),
-            three_digits(switches)
-        )
-    };
-    let other = summary.figures("thread-per-job").filter(|_| winner.0.name != "thread-per-job");
-    let other =
-        other.map_or_else(String::new, |other| format!(", a thread per connection {}", per(other)));
-    format!("a request is microseconds of kernel work: it spent {} on one{other}", per(winner.1))
-}
-
-fn copy(summary: &Summary, winner: &Figures, cores: usize) -> String {
-    let one = summary.figures("coroutines");
-    let one = one.map_or_else(String::new, |figures| {
-        format!(
-            "; through the ring on one loop a file costs {} of CPU and {} are at work, since the \
-             kernel hands what may block to threads of its own",
-            seconds(figures.cpu_s.median / summary.size as f64),
-            threads(figures)
-        )
-    });
-    format!(
-        "the files are in the page cache, so a copy is system calls and memory: {}, {} a file{one}",
-        busy(winner, cores),
-        seconds(winner.cpu_s.median / summary.size as f64)
-    )
-}
-
-fn mixed(summary: &Summary, winner: &Figures, cores: usize) -> String {
-    let rate = |figures: &Figures| summary.size as f64 / figures.wall_s.median;
-    let one = summary.figures("coroutines").map_or_else(String::new, |figures| {
-        format!(
-            "; the CPU part blocks a loop while it runs, so that one loop ends at {:.0} requests a \
-             second",
-            rate(figures)
-        )
-    });
-    format!(
-        "it waits for many requests at once and computes with {} ({:.0} requests a second){one}",
-        busy(winner, cores),
-        rate(winner)
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{summary, timed};
@@ -297,25 +199,6 @@ mod tests {
             [timed("primes", "sequential", 2.0, 2.0), timed("primes", "threadpool", 1.9, 1.9)];
         let text = sentence(&summary("primes", &runs, 9), 2);
         assert!(text.contains("no more than that to itself (0.9 of 2 cores busy)"), "{text}");
-    }
-
-    #[test]
-    fn every_workload_has_a_reason_of_its_own() {
-        let mut reasons = Vec::new();
-        for workload in ["primes", "sleepers", "echo", "copy", "mixed"] {
-            let runs = [
-                timed(workload, "sequential", 2.0, 0.5),
-                timed(workload, "thread-per-job", 1.5, 1.0),
-                timed(workload, "coroutines", 1.4, 0.8),
-                timed(workload, "loop-per-core", 1.0, 0.9),
-            ];
-            let text = sentence(&summary(workload, &runs, 9), 2);
-            assert!(text.starts_with("A loop per core won in"), "{text}");
-            reasons.push(text.split_once("): ").expect("a reason").1.to_owned());
-        }
-        reasons.sort_unstable();
-        reasons.dedup();
-        assert_eq!(reasons.len(), 5, "{reasons:#?}");
     }
 
     #[test]
