@@ -104,7 +104,8 @@ pub(crate) struct DoctorFlags {
     cargo xtask bench --quick asyncio      a model by its name, Python's too\n  \
     cargo xtask bench echo --peers         beside tokio, monoio, glommio and compio\n  \
     cargo xtask bench --list               what there is\n  \
-    cargo xtask bench --html target/bench/DATE.json   the report of a record anew\n\n\
+    cargo xtask bench --html target/bench/DATE.json   the report of a record anew\n  \
+    cargo xtask bench --compare before.json after.json   what changed beyond noise\n\n\
     Builds in release first. Every figure is a median over interleaved rounds. Beside the record,\n\
     which goes to target/bench, a report is written as a page for a browser. Exit code 1 means\n\
     that a run failed or gave a wrong result.")]
@@ -125,9 +126,14 @@ pub(crate) struct BenchFlags {
     /// No Python
     #[arg(long, overrides_with = "python")]
     pub(crate) no_python: bool,
-    /// Where the record goes [default: target/bench/DATE.json]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
+    /// Where the record goes [default: target/bench/DATE.json]; with --compare, the comparison as
+    /// JSON, to stdout unless a file is named
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub(crate) json: Option<Option<PathBuf>>,
+    /// Say what changed from one record to another beyond noise, and end: nothing is measured
+    #[arg(long, num_args = 2, value_names = ["A", "B"])]
+    #[arg(conflicts_with_all = ["filter", "quick", "list", "html"])]
+    pub(crate) compare: Vec<PathBuf>,
     /// Make the report of a record anew, beside it, and end: nothing is measured
     #[arg(long, value_name = "RECORD", conflicts_with_all = ["filter", "quick", "json", "list"])]
     pub(crate) html: Option<PathBuf>,
@@ -217,6 +223,22 @@ mod tests {
         assert_eq!(bench.filter.as_deref(), Some("echo"));
         assert!(bench.quick && !bench.list && bench.json.is_some());
         assert!(Flags::try_parse_from(["xtask", "bench", "echo", "copy"]).is_err());
+    }
+
+    #[test]
+    fn two_records_are_compared_and_nothing_is_measured_then() {
+        let parse = |words: &[&str]| {
+            let flags = Flags::try_parse_from([&["xtask", "bench"], words].concat());
+            flags.map(|flags| match flags.command {
+                Command::Bench(bench) => bench,
+                _ => panic!("not bench"),
+            })
+        };
+        let bench = parse(&["--compare", "a", "b", "--json"]).expect("well formed");
+        assert!(bench.compare.len() == 2 && bench.json == Some(None));
+        assert!(parse(&["--compare", "a"]).is_err());
+        assert!(parse(&["--compare", "a", "b", "--quick"]).is_err());
+        assert!(parse(&["--html", "a", "--quick"]).is_err());
     }
 
     #[test]

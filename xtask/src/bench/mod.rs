@@ -6,6 +6,7 @@
 //! ([`sample`]), and says what came of it ([`summary`], [`curve`], [`table`], [`verdict`],
 //! [`record`]).
 
+mod compare;
 mod crossing;
 mod curve;
 mod drive;
@@ -46,6 +47,10 @@ use crate::workspace::Workspace;
 
 /// Measures and prints; false when a run failed.
 pub(crate) fn run(flags: &BenchFlags) -> Result<bool> {
+    if let [a, b] = &flags.compare[..] {
+        compare::run(a, b, flags.json.as_ref().map(Option::as_deref))?;
+        return Ok(true);
+    }
     if let Some(path) = &flags.html {
         return draw(path);
     }
@@ -59,12 +64,19 @@ pub(crate) fn run(flags: &BenchFlags) -> Result<bool> {
         );
         Flags::command().error(kind, message).exit();
     }
+    let json = match &flags.json {
+        Some(None) => {
+            let kind = clap::error::ErrorKind::MissingRequiredArgument;
+            Flags::command().error(kind, "--json needs a file, but for --compare").exit()
+        }
+        file => file.as_ref().and_then(Option::as_deref),
+    };
     let mut out = anstream::stdout();
     if flags.list {
         write!(out, "{}", plan.list())?;
         return Ok(true);
     }
-    measure(&plan, flags.json.as_deref(), &mut out)
+    measure(&plan, json, &mut out)
 }
 
 /// Makes the report of a record anew, beside it.
