@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::curve::LeftOut;
 use super::plan::{Pair, Plan};
 use super::points::Costs;
+use super::progress::Progress;
 use super::record::Environment;
 use super::sample::{Report, Sample};
 use crate::shell::{self, Echo};
@@ -115,13 +115,13 @@ impl Driver {
     /// every point of the curves.
     pub(super) fn measure(&self, plan: &Plan) -> Result<Measured> {
         let divisions = shell::capture(self.command(&["calibrate"]))?.trim().to_owned();
-        let (bar, start) = (progress(plan), Instant::now());
+        let (progress, start) = (Progress::new(plan), Instant::now());
         let measured = Measured::default();
         let mut session = Session {
             driver: self,
             plan,
             divisions,
-            bar,
+            progress,
             start,
             costs: Costs::default(),
             measured,
@@ -138,7 +138,7 @@ impl Driver {
             }
         }
         session.measured.took = start.elapsed();
-        session.bar.finish_and_clear();
+        session.progress.finish();
         Ok(session.measured)
     }
 
@@ -179,7 +179,7 @@ struct Session<'run> {
     driver: &'run Driver,
     plan: &'run Plan,
     divisions: String,
-    bar: ProgressBar,
+    progress: Progress,
     start: Instant,
     costs: Costs,
     measured: Measured,
@@ -191,9 +191,9 @@ impl Session<'_> {
         let skipped = self.measured.skipped.len() + self.measured.skipped_points;
         for turn in 0..pairs.len() {
             let pair = &pairs[(round + turn) % pairs.len()];
-            self.bar.set_message(format!("round {}: {}", round + 1, pair.title()));
-            self.turn(pair, round)?;
-            self.bar.inc(1);
+            self.progress.begin(round, pair);
+            let took = self.turn(pair, round)?;
+            self.progress.end(pair, took);
         }
         let whole = skipped == self.measured.skipped.len() + self.measured.skipped_points;
         let of_table = pairs.iter().any(|pair| pair.load.is_none());
@@ -201,17 +201,18 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn turn(&mut self, pair: &Pair, round: usize) -> Result<()> {
+    /// How long it took, or `None` when it was not run.
+    fn turn(&mut self, pair: &Pair, round: usize) -> Result<Option<Duration>> {
         let Some(limit) = self.plan.limit(self.start.elapsed()) else {
             self.measured.skip(pair);
-            return Ok(());
+            return Ok(None);
         };
         if let (Some(load), Some(why)) =
             (pair.load, self.costs.too_long(pair, self.plan.longest_point()))
         {
             let (workload, model) = (pair.workload.name, pair.model.name);
             self.measured.leave_out(LeftOut { workload, model, load, why });
-            return Ok(());
+            return Ok(None);
         }
         let averages = load_averages();
         let began = Instant::now();
@@ -229,20 +230,13 @@ impl Session<'_> {
                 round + 1
             )),
         }
-        Ok(())
+        Ok(Some(began.elapsed()))
     }
 }
 
 fn load_averages() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
-}
-
-/// On stderr, and not at all where that is no terminal.
-fn progress(plan: &Plan) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}");
-    let bar = ProgressBar::new(plan.runs() as u64);
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod kinds;
 mod others;
 mod plan;
 mod points;
+mod progress;
 mod record;
 mod sample;
 // The same statistics as in the peers' comparison. That package builds its peers, so it can't be a

@@ -90,11 +90,6 @@ impl Plan {
         if self.quick { Duration::from_millis(700) } else { Duration::from_millis(2_500) }
     }
 
-    /// How many runs there are, if time allows.
-    pub(super) fn runs(&self) -> usize {
-        self.rounds * self.pairs.len() + self.point_rounds * self.points.len()
-    }
-
     /// Whether `workload_peers` is needed.
     pub(super) fn has_peers(&self) -> bool {
         self.pairs.iter().any(|pair| pair.model.whose == Whose::Peer)
