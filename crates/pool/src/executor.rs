@@ -111,7 +111,10 @@ pub trait Executor {
     where
         F: Task<A, Output = R>,
         A: Wire,
-        R: Wire;
+        R: Wire,
+    {
+        self.submit_with(JobOptions::new(), f, args)
+    }
 
     /// [`submit`](Self::submit) with a timeout, a deadline, retries, a name or a priority.
     fn submit_with<F, A, R>(&self, options: JobOptions, f: F, args: A) -> Job<R>

@@ -119,15 +119,6 @@ impl RemotePool {
 }
 
 impl Executor for RemotePool {
-    fn submit<F, A, R>(&self, f: F, args: A) -> Job<R>
-    where
-        F: Task<A, Output = R>,
-        A: Wire,
-        R: Wire,
-    {
-        self.submit_with(JobOptions::new(), f, args)
-    }
-
     fn submit_with<F, A, R>(&self, options: JobOptions, _: F, args: A) -> Job<R>
     where
         F: Task<A, Output = R>,

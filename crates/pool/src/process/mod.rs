@@ -286,15 +286,6 @@ fn send<R: 'static>(
 }
 
 impl Executor for ProcessPool {
-    fn submit<F, A, R>(&self, f: F, args: A) -> Job<R>
-    where
-        F: Task<A, Output = R>,
-        A: Wire,
-        R: Wire,
-    {
-        ProcessPool::submit(self, f, args)
-    }
-
     fn submit_with<F, A, R>(&self, options: JobOptions, f: F, args: A) -> Job<R>
     where
         F: Task<A, Output = R>,
