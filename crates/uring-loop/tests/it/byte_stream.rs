@@ -14,18 +14,11 @@ use uring_loop::testing::{Fault, Faults, SimConfig, SimHandle, check_byte_stream
 use uring_loop::time::{sleep, timeout};
 use uring_loop::{EventLoop, spawn, yield_now};
 
+use crate::parts::connected_pair;
 use crate::support::{on_sim, poll_once, small};
 
 const GUARD: Duration = Duration::from_secs(60);
 const EAGAIN: i32 = 11;
-
-/// Both ends of a connection, on this loop.
-async fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("free");
-    let address = listener.local_addr().expect("bound");
-    let (server, client) = futures_util::join!(listener.accept(), TcpStream::connect(address));
-    (server.expect("accepted"), client.expect("connected"))
-}
 
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 31 + at / 251) as u8).collect()
@@ -36,7 +29,7 @@ fn tcp_keeps_the_promises_of_a_stream() {
     for (buffers, size) in [(256, 4096), (4, 512)] {
         let mut event_loop = EventLoop::builder().buffers(buffers, size).build().expect("a ring");
         event_loop
-            .run_until_complete(async { timeout(GUARD, check_byte_stream(pair)).await })
+            .run_until_complete(async { timeout(GUARD, check_byte_stream(connected_pair)).await })
             .expect("not cancelled")
             .expect("it waits for ever");
     }
@@ -47,7 +40,7 @@ fn tcp_on_a_simulated_kernel_keeps_them() {
     for seed in 0..3 {
         let config =
             SimConfig { send_buffer: 3000 + 1000 * seed as usize, ..SimConfig::seeded(seed) };
-        on_sim(config, |_| check_byte_stream(pair));
+        on_sim(config, |_| check_byte_stream(connected_pair));
     }
 }
 
@@ -57,7 +50,7 @@ fn tcp_on_a_kernel_full_of_faults_keeps_them() {
         on_sim(SimConfig::seeded(seed), |sim| {
             check_byte_stream(async move || {
                 sim.set_faults(Faults::none());
-                let pair = pair().await;
+                let pair = connected_pair().await;
                 sim.set_faults(Faults::chaos());
                 pair
             })
@@ -240,7 +233,7 @@ fn a_send_that_takes_longer_than_the_timeout_fails() {
 #[should_panic(expected = "poll_ready")]
 fn a_second_buffer_before_the_first_was_taken_is_a_mistake() {
     uring_loop::testing::run(async {
-        let (stream, _other) = pair().await;
+        let (stream, _other) = connected_pair().await;
         stream.start_send(vec![1]).expect("open");
         drop(stream.start_send(vec![2]));
     });
@@ -358,7 +351,7 @@ fn a_simulated_loop_ends_too() {
 #[test]
 fn addresses_and_types_can_be_asked_for() {
     uring_loop::testing::run(async {
-        let (stream, other) = pair().await;
+        let (stream, other) = connected_pair().await;
         let local = stream.local_address().and_then(|address| address.ip());
         assert_eq!(local, stream.local_addr().ok());
         let peer = stream.peer_address().map(|address| address.to_string());

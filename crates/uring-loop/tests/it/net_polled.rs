@@ -4,13 +4,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use uring_loop::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
+use uring_loop::net::{TcpListener, UdpSocket, UnixStream};
 use uring_loop::op::Driver;
 use uring_loop::testing::{SimConfig, check_byte_stream, opcode};
 use uring_loop::time::{sleep, timeout};
 use uring_loop::{Builder, yield_now};
 
 use crate::drops::{every_point, inflict, run_for};
+use crate::parts::connected_pair;
 use crate::support::{on_sim_with, poll_once, small};
 
 const GUARD: Duration = Duration::from_secs(60);
@@ -32,27 +33,20 @@ fn on_both<F: Future<Output = ()>>(piece: impl Fn() -> F) {
     assert_eq!((statistics.in_flight, statistics.orphans), (0, 0), "{:?}", event_loop.in_flight());
 }
 
-async fn tcp() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("free");
-    let address = listener.local_addr().expect("bound");
-    let (server, client) = futures_util::join!(listener.accept(), TcpStream::connect(address));
-    (server.expect("accepted"), client.expect("connected"))
-}
-
 fn operations() -> Vec<&'static str> {
     Driver::current().in_flight_table().iter().map(|op| op.operation).collect()
 }
 
 #[test]
 fn streams_keep_their_promises_there() {
-    on_both(|| check_byte_stream(tcp));
+    on_both(|| check_byte_stream(connected_pair));
     on_both(|| check_byte_stream(async || UnixStream::pair().expect("descriptors")));
 }
 
 #[test]
 fn who_waits_for_bytes_holds_a_poll_and_no_buffer() {
     on_both(|| async {
-        let (mut server, mut client) = tcp().await;
+        let (mut server, mut client) = connected_pair().await;
         assert!(poll_once(&mut server.recv()).await.is_pending());
         yield_now().await;
         assert!(operations().contains(&"POLL_ADD"), "{:?}", operations());
