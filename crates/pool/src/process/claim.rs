@@ -16,12 +16,12 @@
 //! `claim` and `recall` are one compare-exchange from the same value, so exactly one of them
 //! succeeds. `offer` is plain: the slot's previous call has been answered (the parent reuses a slot
 //! only then), so neither side looks at the old word any more; and the worker looks at the new one
-//! only after it has received the frame with the ticket, which the parent sent after the store: the
-//! socket orders the two. A ticket that does not match is never changed, so a confused worker can
-//! spoil only its own calls. A worker that dies leaves the word as it is: CLAIMED names the one
-//! call it was running.
+//! only after it has received the frame with the ticket, which the parent sent after the store:
+//! the ring, or the socket, orders the two. A ticket that does not match is never changed, so a
+//! confused worker can spoil only its own calls. A worker that dies leaves the word as it is:
+//! CLAIMED names the one call it was running.
 //!
-//! Orderings: the arguments travel by the socket and nothing else is published by these words, so
+//! Orderings: the arguments travel with the frame and nothing else is published by these words, so
 //! the compare-exchange needs no more than to be atomic. It is AcqRel all the same: what the parent
 //! does after a failed recall (read the death of the worker, say) must not be seen before the
 //! claim.
