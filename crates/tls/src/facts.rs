@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use rustls::pki_types::CertificateDer;
+use uring_loop::io::ByteStream;
+
+use crate::stream::TlsStream;
+
 /// A version of TLS. Older ones are not spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -43,4 +48,43 @@ pub enum HandshakeKind {
     /// An earlier session was gone on with: fewer round trips and no certificates.
     #[doc(alias = "session_reused")]
     Resumed,
+}
+
+/// What was agreed on.
+impl<S: ByteStream + 'static> TlsStream<S> {
+    /// The certificates that the other side has shown, its own first; none if it has shown none.
+    #[doc(alias = "getpeercert")]
+    pub fn peer_certificates(&self) -> Vec<CertificateDer<'static>> {
+        self.session.borrow().peer_certificates()
+    }
+
+    /// The application protocol that was agreed on, if ALPN was used.
+    #[doc(alias = "selected_alpn_protocol")]
+    pub fn alpn_protocol(&self) -> Option<Vec<u8>> {
+        self.session.borrow().alpn_protocol()
+    }
+
+    /// The version of TLS that is spoken.
+    #[doc(alias = "version")]
+    pub fn protocol_version(&self) -> Version {
+        self.session.borrow().version()
+    }
+
+    /// The name of the cipher suite, as IANA has it: `TLS13_AES_256_GCM_SHA384`.
+    #[doc(alias = "cipher")]
+    pub fn cipher_suite(&self) -> &'static str {
+        self.session.borrow().cipher_suite()
+    }
+
+    /// The name of the server: at a client the one that was connected to, at a server the one that
+    /// the client asked for (SNI), if it did.
+    pub fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
+    }
+
+    /// Whether an earlier session was resumed.
+    #[doc(alias = "session_reused")]
+    pub fn handshake_kind(&self) -> HandshakeKind {
+        self.session.borrow().handshake_kind()
+    }
 }

@@ -1,4 +1,4 @@
-//! The stream that encrypts.
+//! The stream that encrypts. What its handshake agreed on it tells in `facts.rs`.
 //!
 //! # Who polls what
 //!
@@ -20,12 +20,10 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll, Waker, ready};
 
-use rustls::pki_types::CertificateDer;
 use uring_loop::buf::RecvBuf;
 use uring_loop::io::{Address, ByteStream};
 
 use crate::error::{self, Failure};
-use crate::facts::{HandshakeKind, Version};
 use crate::session::{Peer, Session};
 
 /// The largest buffer whose memory is kept for the next send.
@@ -89,10 +87,10 @@ const SPARE: usize = 256 << 10;
 pub struct TlsStream<S: ByteStream + 'static> {
     /// Taken by drop.
     carrier: Option<S>,
-    session: RefCell<Session>,
+    pub(crate) session: RefCell<Session>,
     /// What errors call the other side.
     peer: Box<str>,
-    server_name: Option<Box<str>>,
+    pub(crate) server_name: Option<Box<str>>,
     /// Decrypted before anybody asked. Never empty.
     early: Cell<Option<Vec<u8>>>,
     incoming: RefCell<Incoming>,
@@ -159,42 +157,6 @@ impl<S: ByteStream + 'static> TlsStream<S> {
     #[doc(alias = "get_ref")]
     pub fn carrier(&self) -> &S {
         self.carrier.as_ref().expect("it is there until drop")
-    }
-
-    /// The certificates that the other side has shown, its own first; none if it has shown none.
-    #[doc(alias = "getpeercert")]
-    pub fn peer_certificates(&self) -> Vec<CertificateDer<'static>> {
-        self.session.borrow().peer_certificates()
-    }
-
-    /// The application protocol that was agreed on, if ALPN was used.
-    #[doc(alias = "selected_alpn_protocol")]
-    pub fn alpn_protocol(&self) -> Option<Vec<u8>> {
-        self.session.borrow().alpn_protocol()
-    }
-
-    /// The version of TLS that is spoken.
-    #[doc(alias = "version")]
-    pub fn protocol_version(&self) -> Version {
-        self.session.borrow().version()
-    }
-
-    /// The name of the cipher suite, as IANA has it: `TLS13_AES_256_GCM_SHA384`.
-    #[doc(alias = "cipher")]
-    pub fn cipher_suite(&self) -> &'static str {
-        self.session.borrow().cipher_suite()
-    }
-
-    /// The name of the server: at a client the one that was connected to, at a server the one that
-    /// the client asked for (SNI), if it did.
-    pub fn server_name(&self) -> Option<&str> {
-        self.server_name.as_deref()
-    }
-
-    /// Whether an earlier session was resumed.
-    #[doc(alias = "session_reused")]
-    pub fn handshake_kind(&self) -> HandshakeKind {
-        self.session.borrow().handshake_kind()
     }
 
     /// Takes new keys, and asks the peer to do so. That goes out in front of the next bytes, or at

@@ -8,6 +8,7 @@ pub(crate) mod callbacks;
 mod cancelling;
 pub(crate) mod collect;
 pub(crate) mod door;
+mod error;
 pub(crate) mod extras;
 pub(crate) mod failure;
 pub(crate) mod inbox;
@@ -15,208 +16,30 @@ mod info;
 pub(crate) mod queue;
 pub(crate) mod raw;
 pub(crate) mod references;
-
+mod spawn;
 pub(crate) mod state;
 mod task_ref;
 pub(crate) mod waker;
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
-use crate::cancel::{Cancelled, Reason, went_with_its_holder};
+use crate::cancel::{Reason, went_with_its_holder};
 use crate::context;
 use crate::turn::Core;
+pub use error::JoinError;
+pub(crate) use error::panic_message;
 pub use info::TaskInfo;
 use raw::Header;
+pub(crate) use spawn::spawn_at;
+pub use spawn::{spawn, spawn_all, spawn_eager, yield_now};
 use state::flags;
 pub use task_ref::{TaskRef, all_tasks, current_task};
-
-/// Why a task has no result.
-pub enum JoinError {
-    /// It was cancelled or aborted, and its future was dropped; with the reason that
-    /// [`Task::cancel_with`] gave.
-    Cancelled(Option<Reason>),
-    /// It panicked; this is the payload. Hand it to [`std::panic::resume_unwind`] to go on with
-    /// the panic here.
-    Panicked(Box<dyn Any + Send + 'static>),
-}
-
-// Every task has room for one.
-const _: () = assert!(size_of::<JoinError>() == 2 * size_of::<usize>());
-
-impl JoinError {
-    /// Whether the task was cancelled or aborted.
-    pub fn is_cancelled(&self) -> bool {
-        matches!(self, JoinError::Cancelled(_))
-    }
-
-    /// Why it was cancelled, if that was said.
-    pub fn reason(&self) -> Option<&str> {
-        match self {
-            JoinError::Cancelled(reason) => reason.as_ref().map(Reason::as_str),
-            JoinError::Panicked(_) => None,
-        }
-    }
-
-    /// Whether the task panicked.
-    pub fn is_panic(&self) -> bool {
-        matches!(self, JoinError::Panicked(_))
-    }
-}
-
-impl fmt::Debug for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            JoinError::Cancelled(None) => f.write_str("Cancelled"),
-            JoinError::Cancelled(Some(reason)) => f.debug_tuple("Cancelled").field(reason).finish(),
-            JoinError::Panicked(panic) => f.debug_tuple("Panicked").field(panic).finish(),
-        }
-    }
-}
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            JoinError::Cancelled(None) => f.write_str("the task was cancelled"),
-            JoinError::Cancelled(Some(reason)) => write!(f, "the task was cancelled: {reason}"),
-            JoinError::Panicked(panic) => {
-                write!(f, "the task panicked: {}", panic_message(&**panic))
-            }
-        }
-    }
-}
-
-impl std::error::Error for JoinError {}
-
-impl From<JoinError> for io::Error {
-    fn from(error: JoinError) -> Self {
-        match error {
-            JoinError::Cancelled(reason) => Cancelled::of_task(reason).into(),
-            JoinError::Panicked(_) => io::Error::other(error.to_string()),
-        }
-    }
-}
-
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    raw::panic_text(panic)
-}
-
-/// Starts a task on the running loop. It is polled for the first time in its turn, not here.
-///
-/// The handle may be dropped: the task runs on. A panic in it that nobody takes is reported, and so
-/// are errors of some types, and of any with [`Task::report_error`].
-///
-/// # Panics
-///
-/// If no loop runs on this thread.
-///
-/// # Examples
-///
-/// ```
-/// uring_loop::run(async {
-///     let task = uring_loop::spawn(async { 6 * 7 });
-///     assert_eq!(task.await.unwrap(), 42);
-/// })
-/// # .unwrap();
-/// ```
-#[doc(alias = "create_task")]
-#[doc(alias = "ensure_future")]
-#[doc(alias = "spawn_local")]
-#[track_caller]
-pub fn spawn<F>(future: F) -> Task<F::Output>
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    let location = Location::caller();
-    context::core("spawn", |core| failure::watch(core.spawn(future, location)))
-}
-
-/// Starts a task on a loop of this thread, running or not.
-///
-/// # Panics
-///
-/// If there is none with this id; 0 is the id of none.
-#[track_caller]
-pub(crate) fn spawn_at<F>(
-    loop_id: u32,
-    future: F,
-    location: &'static Location<'static>,
-) -> Task<F::Output>
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    let task = context::with_loop(loop_id, |core| core.spawn(future, location));
-    task.expect("a task needs an event loop on this thread: the one it was meant for is gone")
-}
-
-/// Starts a task for each future, in order. See [`spawn`].
-///
-/// # Panics
-///
-/// If no loop runs on this thread.
-///
-/// # Examples
-///
-/// ```
-/// use uring_loop::spawn_all;
-///
-/// uring_loop::run(async {
-///     let mut sum = 0;
-///     for task in spawn_all((1..=3).map(|n| async move { n * n })) {
-///         sum += task.await.unwrap();
-///     }
-///     assert_eq!(sum, 14);
-/// })
-/// # .unwrap();
-/// ```
-#[track_caller]
-pub fn spawn_all<I>(futures: I) -> Vec<Task<<I::Item as Future>::Output>>
-where
-    I: IntoIterator,
-    I::Item: Future + 'static,
-    <I::Item as Future>::Output: 'static,
-{
-    let location = Location::caller();
-    let start =
-        |future| context::core("spawn_all", |core| failure::watch(core.spawn(future, location)));
-    futures.into_iter().map(start).collect()
-}
-
-/// Starts a task on the running loop and polls it at once, inside of this call; if it does not
-/// wait, it is complete when this returns. See [`spawn`].
-///
-/// # Panics
-///
-/// If no loop runs on this thread.
-///
-/// # Examples
-///
-/// ```
-/// uring_loop::run(async {
-///     let task = uring_loop::spawn_eager(async { 6 * 7 });
-///     assert!(task.is_done());
-/// })
-/// # .unwrap();
-/// ```
-#[doc(alias = "eager_start")]
-#[track_caller]
-pub fn spawn_eager<F>(future: F) -> Task<F::Output>
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    let location = Location::caller();
-    context::core("spawn_eager", |core| failure::watch(core.spawn_eager(future, location)))
-}
 
 /// A handle to a task of this thread's loop.
 ///
@@ -476,21 +299,4 @@ impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         info::describe(self.header(), f)
     }
-}
-
-/// Lets every other ready task run once, then goes on.
-///
-/// # Cancel safety
-///
-/// Strict: there is nothing to lose.
-pub async fn yield_now() {
-    let mut yielded = false;
-    std::future::poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await
 }

@@ -11,35 +11,31 @@
 //! Everything that happens comes as a [`News`], one after another, and changes the state in one
 //! place; tasks only wait and report. They are few, and none is on the way of a request.
 
-use std::cell::RefCell;
+mod news;
+mod reload;
+mod start;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::TcpListener;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::fd::RawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use uring_loop::net::UnixStream;
-use uring_loop::process::{Child, Command, ExitStatus};
+use uring_loop::process::{Child, ExitStatus};
 use uring_loop::signal::{SignalKind, signals};
-use uring_loop::sync::Event as Flag;
-use uring_loop::time::sleep;
 
 use super::board::Board;
-use super::inherit::{Charge, VARIABLE};
 use super::notify::Notify;
-use super::post::{AGAIN, Invitation, Letters, Lines, READY};
+use super::post::Letters;
 use super::pulse::Pulse;
 use super::{Deploy, monotonic, quiet_loop};
 use crate::event::Event;
-use crate::link;
 use crate::restart::Backoff;
+use news::{Letterbox, News, look_every};
+use start::slots;
 
-/// How long a process may take until it serves.
-const START: Duration = Duration::from_secs(30);
 /// How often workers are looked at in the time after which they are stuck.
 const LOOKS: u32 = 4;
 /// How long after the deadline of its drain a process is killed.
@@ -48,53 +44,6 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(super) fn run(deploy: Deploy) -> io::Result<()> {
     let mut event_loop = quiet_loop()?;
     event_loop.run_until_complete(supervise(deploy)).map_err(io::Error::other)?
-}
-
-/// Something happened.
-enum News {
-    Signal(SignalKind),
-    /// A worker serves.
-    Ready(u64),
-    /// A worker's loop is a new one.
-    Again(u64),
-    /// A worker is gone.
-    Gone(u64, io::Result<ExitStatus>),
-    /// A worker has taken too long.
-    TooLong(u64, State),
-    /// It is time to look for signs of life.
-    Look,
-    /// The pause before a slot gets another worker is over.
-    Start(usize),
-}
-
-/// Where news wait for the one who reads them.
-#[derive(Clone, Default)]
-struct Letterbox(Rc<(RefCell<VecDeque<News>>, Flag)>);
-
-impl Letterbox {
-    fn post(&self, news: News) {
-        self.0.0.borrow_mut().push_back(news);
-        self.0.1.set();
-    }
-
-    async fn next(&self) -> News {
-        loop {
-            self.0.1.wait().await;
-            if let Some(news) = self.0.0.borrow_mut().pop_front() {
-                return news;
-            }
-            self.0.1.clear();
-        }
-    }
-
-    /// News that come later.
-    fn post_after(&self, pause: Duration, news: News) {
-        let letterbox = self.clone();
-        drop(uring_loop::spawn(async move {
-            sleep(pause).await;
-            letterbox.post(news);
-        }));
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -203,32 +152,6 @@ async fn supervise(deploy: Deploy) -> io::Result<()> {
     supervisor.failure.map_or(Ok(()), Err)
 }
 
-/// Reminds the supervisor to look, again and again.
-async fn look_every(pause: Duration, news: Letterbox) {
-    loop {
-        sleep(pause).await;
-        news.post(News::Look);
-    }
-}
-
-/// Every socket belongs to a shard, and every shard has one.
-fn slots(deploy: &Deploy, cpus: &[usize], sockets: &[Vec<TcpListener>]) -> Vec<Slot> {
-    let own = |slot: usize, sockets: &Vec<TcpListener>| -> Vec<RawFd> {
-        let fds = sockets.iter().map(TcpListener::as_raw_fd);
-        match sockets.len() < cpus.len() {
-            true => fds.skip(slot % sockets.len()).take(1).collect(),
-            false => fds.skip(slot).step_by(cpus.len()).collect(),
-        }
-    };
-    let slot = |(slot, cpu): (usize, &usize)| Slot {
-        cpu: *cpu,
-        sockets: sockets.iter().map(|sockets| own(slot, sockets)).collect(),
-        backoff: Backoff::new(deploy.restart.clone()),
-        over: false,
-    };
-    cpus.iter().enumerate().map(slot).collect()
-}
-
 impl Supervisor {
     fn is_over(&self) -> bool {
         let nothing_comes = self.stopping || self.slots.iter().all(|slot| slot.over);
@@ -284,91 +207,6 @@ impl Supervisor {
             }
         }
         events.iter().for_each(|event| self.tell(event));
-    }
-
-    /// Starts a worker for a slot. One that cannot be started counts as one that died.
-    fn start(&mut self, slot: usize, successor: bool) {
-        let number = self.next;
-        self.next += 1;
-        match self.spawn(slot, number) {
-            Ok((child, letters)) => {
-                let child = Rc::new(child);
-                let (news, own) = (self.news.clone(), child.clone());
-                drop(uring_loop::spawn(async move {
-                    let status = own.wait().await;
-                    news.post(News::Gone(number, status));
-                }));
-                self.news.post_after(START, News::TooLong(number, State::Starting));
-                let (state, linked) = (State::Starting, false);
-                let pulse = Pulse::default();
-                let worker = Worker { slot, state, successor, linked, child, letters, pulse };
-                self.workers.insert(number, worker);
-            }
-            Err(error) => self.died(slot, successor, &format!("cannot be started: {error}")),
-        }
-    }
-
-    fn spawn(&self, slot: usize, number: u64) -> io::Result<(Child, Rc<Letters>)> {
-        let (ours, theirs) = StdUnixStream::pair()?;
-        let Slot { cpu, sockets, .. } = &self.slots[slot];
-        let mut command = Command::new(&self.program);
-        command
-            .args(std::env::args_os().skip(1))
-            .env(VARIABLE, Charge::text((slot, self.slots.len()), *cpu, &self.board, sockets))
-            // What systemd tells us is not for them.
-            .env_remove("LISTEN_PID")
-            .env_remove("NOTIFY_SOCKET")
-            .stdin(OwnedFd::from(theirs));
-        let child = command.spawn()?;
-        let ours = OwnedFd::from(ours);
-        let letters = Rc::new(Letters::default());
-        let sends = UnixStream::from_owned_fd(ours.try_clone()?);
-        drop(uring_loop::spawn(letters.clone().send(sends)));
-        let (news, mut line) = (self.news.clone(), UnixStream::from_owned_fd(ours));
-        drop(uring_loop::spawn(async move {
-            let mut lines = Lines::default();
-            // The line is held until the worker ends: its end tells the worker that we are gone.
-            while let Ok(bytes) = line.recv().await
-                && !bytes.is_empty()
-            {
-                for said in lines.push(&bytes) {
-                    match said.as_str() {
-                        READY => news.post(News::Ready(number)),
-                        AGAIN => news.post(News::Again(number)),
-                        _ => {}
-                    }
-                }
-            }
-        }));
-        Ok((child, letters))
-    }
-
-    /// Links a worker that serves with all others that do, or did and are still there: one that
-    /// ends may need them for what it has begun.
-    fn link(&mut self, number: u64) {
-        let Some(worker) = self.workers.get_mut(&number) else { return };
-        worker.linked = true;
-        let again = number >= self.slots.len() as u64;
-        if !self.deploy.wants_links() || (again && mutant!("successors-have-no-links")) {
-            return;
-        }
-        let worker = &self.workers[&number];
-        for (_, other) in self.workers.iter().filter(|(at, _)| **at != number) {
-            if !other.linked || other.slot == worker.slot {
-                continue;
-            }
-            match link::pair() {
-                Ok([one, two]) => {
-                    worker.letters.write(Invitation { shard: other.slot, side: 0 }, one);
-                    other.letters.write(Invitation { shard: worker.slot, side: 1 }, two);
-                }
-                // Calls between these two fail.
-                Err(error) => tracing::warn!(
-                    target: "shard",
-                    "linking shards {} and {}: {error}", worker.slot, other.slot
-                ),
-            }
-        }
     }
 
     fn ready(&mut self, number: u64) {
@@ -441,40 +279,6 @@ impl Supervisor {
         }
     }
 
-    fn begin_reload(&mut self) {
-        if self.stopping {
-            return;
-        }
-        if !self.reload.is_empty() {
-            self.reload_again = true;
-            return;
-        }
-        self.notify.reloading();
-        self.reload = (0..self.slots.len()).collect();
-        self.go_on_reloading();
-    }
-
-    /// Starts the successor of the next slot; one after another, so that all serve meanwhile.
-    fn go_on_reloading(&mut self) {
-        while let Some(slot) = self.reload.front().copied() {
-            let mut workers = self.workers.values();
-            let there = workers.any(|worker| worker.slot == slot && worker.state != State::Ending);
-            // One that is dead, or has ended by itself, gets the new program anyway or none.
-            if there {
-                return self.start(slot, true);
-            }
-            self.reload.pop_front();
-        }
-        self.finish_reload();
-    }
-
-    fn finish_reload(&mut self) {
-        self.notify.ready(&format!("{} processes", self.slots.len()));
-        if std::mem::take(&mut self.reload_again) {
-            self.begin_reload();
-        }
-    }
-
     /// Tells a worker to end.
     fn end(&mut self, number: u64) {
         let Some(worker) = self.workers.get_mut(&number) else { return };
@@ -515,23 +319,6 @@ fn how(status: ExitStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_socket_belongs_to_a_shard_and_every_shard_has_one() {
-        let deploy = Deploy::new(([127, 0, 0, 1], 0).into());
-        let bind = || TcpListener::bind("127.0.0.1:0").expect("bound");
-        for (count, shards) in [(1, 3), (3, 3), (5, 2)] {
-            let sockets: Vec<_> = (0..count).map(|_| bind()).collect();
-            let cpus: Vec<_> = (0..shards).collect();
-            let slots = slots(&deploy, &cpus, &[sockets]);
-            let mut all: Vec<_> = slots.iter().flat_map(|slot| slot.sockets[0].clone()).collect();
-            let of_all = |slot: &Slot| !slot.sockets[0].is_empty();
-            assert!(slots.iter().all(of_all), "{count} for {shards}");
-            all.sort_unstable();
-            all.dedup();
-            assert_eq!(all.len(), count);
-        }
-    }
 
     #[test]
     fn ends_are_told_in_words() {
