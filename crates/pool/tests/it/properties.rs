@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pool::{JobError, ProcessPool, ThreadPool};
+use pool::{Executor, JobError, ProcessPool, ThreadPool};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -69,12 +69,20 @@ fn runner(cases: u32) -> TestRunner {
     TestRunner::new(config)
 }
 
-fn maps_on_processes_answer_each_item() {
-    let pool: ProcessPool = processes(2);
+/// Maps of any items, in chunks and windows of any size, in order or not. `limit` is what a pool
+/// can do against an item that never ends.
+fn maps_answer_each_item(cases: u32, pool: &impl Executor, limit: Option<Duration>) {
     let shape = (deeds(), proptest::option::of(1..12usize), 1..6usize, any::<bool>());
-    let run = |(deeds, chunk, window, ordered): (Vec<Deed>, Option<usize>, usize, bool)| {
+    let run = |(mut deeds, chunk, window, ordered): (Vec<Deed>, Option<usize>, usize, bool)| {
+        if limit.is_none() {
+            // A thread cannot be killed.
+            deeds.retain(|deed| !matches!(deed, Deed::Die | Deed::Stick));
+        }
         let items: Vec<_> = deeds.iter().copied().enumerate().collect();
-        let mut map = pool.map(act, items).window(window).timeout(Duration::from_secs(1));
+        let mut map = pool.map(act, items).window(window);
+        if let Some(limit) = limit {
+            map = map.timeout(limit);
+        }
         if let Some(chunk) = chunk {
             map = map.chunk(chunk);
         }
@@ -87,30 +95,16 @@ fn maps_on_processes_answer_each_item() {
         }
         Ok(())
     };
-    runner(8).run(&shape, run).unwrap();
+    runner(cases).run(&shape, run).unwrap();
+}
+
+fn maps_on_processes_answer_each_item() {
+    maps_answer_each_item(8, &processes(2), Some(Duration::from_secs(1)));
 }
 
 fn maps_on_threads_answer_each_item() {
     let pool = ThreadPool::builder().threads(3).build().unwrap();
-    let shape = (deeds(), proptest::option::of(1..12usize), 1..6usize, any::<bool>());
-    let run = |(mut deeds, chunk, window, ordered): (Vec<Deed>, Option<usize>, usize, bool)| {
-        // A thread cannot be killed.
-        deeds.retain(|deed| !matches!(deed, Deed::Die | Deed::Stick));
-        let items: Vec<_> = deeds.iter().copied().enumerate().collect();
-        let mut map = pool.map(act, items).window(window);
-        if let Some(chunk) = chunk {
-            map = map.chunk(chunk);
-        }
-        let mut results: Vec<_> =
-            if ordered { map.enumerate().collect() } else { map.unordered().collect() };
-        results.sort_by_key(|(number, _)| *number);
-        assert_eq!(results.len(), deeds.len());
-        for ((number, result), deed) in results.into_iter().zip(deeds) {
-            check(number, deed, result);
-        }
-        Ok(())
-    };
-    runner(60).run(&shape, run).unwrap();
+    maps_answer_each_item(60, &pool, None);
 }
 
 #[derive(Clone, Copy, Debug)]
