@@ -6,12 +6,12 @@
 use std::any::type_name;
 use std::cell::Cell;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::context;
 use crate::locals::Locals;
-use crate::signal::{SignalKind, Signals};
 use crate::sys::clock::saturating_ns;
 use crate::task::Task;
 use crate::time::Sleep;
@@ -152,25 +152,24 @@ impl Callback {
         Callback { task, when: Some(core.clock.instant(when)), cancelled: Cell::new(false) }
     }
 
-    /// One that runs at every signal.
+    /// One that runs each time `next` has something for it, until that has no more, or `f` breaks
+    /// off or panics. The panic of a loop that does not run tells of `what`.
     #[track_caller]
-    pub(crate) fn on_signal(
-        mut signals: Signals,
-        kind: SignalKind,
-        mut f: impl FnMut() + 'static,
+    pub(crate) fn each<T: 'static>(
+        what: &str,
+        mut next: impl AsyncFnMut() -> Option<T> + 'static,
+        mut f: impl FnMut(T) -> ControlFlow<()> + 'static,
     ) -> Self {
         let location = Location::caller();
-        let name = kind.to_string();
         let listen = async move {
-            loop {
-                signals.recv().await;
-                if !run(&mut f, location) {
+            while let Some(item) = next().await {
+                if run(|| f(item), location) != Some(ControlFlow::Continue(())) {
                     return;
                 }
             }
         };
-        let task = context::core("on_signal", |core| core.spawn_callback(listen, location));
-        Callback { task, when: None, cancelled: Cell::new(false) }.named(name)
+        let task = context::core(what, |core| core.spawn_callback(listen, location));
+        Callback { task, when: None, cancelled: Cell::new(false) }
     }
 
     /// Withdraws the callback: if it has not begun, it never will, and is dropped.
@@ -212,13 +211,13 @@ impl Callback {
     }
 }
 
-/// Runs a callback; a panic is reported, and ends nothing. `false`: it panicked.
-fn run<F: FnOnce()>(f: F, location: &'static Location<'static>) -> bool {
+/// Runs a callback; a panic is reported, and ends nothing. `None`: it panicked.
+fn run<F: FnOnce() -> R, R>(f: F, location: &'static Location<'static>) -> Option<R> {
     let ran = catch_unwind(AssertUnwindSafe(f));
     if let Err(panic) = &ran {
         crate::report::callback_panicked(type_name::<F>(), location, &**panic);
     }
-    ran.is_ok()
+    ran.ok()
 }
 
 impl fmt::Debug for Callback {

@@ -41,6 +41,9 @@ pub enum ReportKind {
     /// A server could not accept a connection, the handler of one ended with an error, or a
     /// transport failed in a way that is no news of the peer's going.
     ConnectionFailed,
+    /// A descriptor cannot be watched any more
+    /// ([`on_readable`](crate::io::on_readable)).
+    WatchFailed,
     /// A buffered writer was dropped with bytes in it. In debug mode only.
     Unflushed,
 }

@@ -41,6 +41,29 @@ use super::hub::Hub;
 ///     Ok(())
 /// }
 /// ```
+///
+/// On an event loop a task does that, here on uring-loop's:
+///
+/// ```
+/// use std::sync::Arc;
+/// use pool::ProcessPool;
+/// use uring_loop::io::wait_readable;
+///
+/// fn main() -> std::io::Result<()> {
+///     pool::init();
+///     let pool = ProcessPool::new()?;
+///     let bell = Arc::new(pool.doorbell());
+///     uring_loop::run(async {
+///         let collector = uring_loop::spawn(async move {
+///             while wait_readable(bell.clone()).await.is_ok() {
+///                 bell.reap();
+///             }
+///         });
+///         assert_eq!(pool.submit(|n: u64| n * n, (12,)).await, Ok(144));
+///         collector.cancel();
+///     })
+/// }
+/// ```
 pub struct Doorbell {
     hub: Arc<Hub>,
 }

@@ -1,11 +1,10 @@
 //! Both pools under the event loop of uring-loop, with a doorbell attached and without one.
 
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pool::{Doorbell, JobError, JobOptions, ThreadPool, as_completed};
-use uring_loop::op::{Cqe, Driver, Op, Sqe, opcode};
+use pool::{JobError, JobOptions, ThreadPool, as_completed};
+use uring_loop::io::wait_readable;
 
 use crate::support::{collectors_of, processes};
 
@@ -14,25 +13,6 @@ crate::tests![
     a_loop_with_a_doorbell_collects_by_itself,
     a_dropped_wait_loses_nothing_on_a_loop,
 ];
-
-/// Waits until the bell can be heard.
-struct Listen(Arc<Doorbell>);
-
-// SAFETY: the entry has no pointer; the descriptor stays open as long as `self` has the doorbell.
-unsafe impl Op for Listen {
-    type Output = std::io::Result<()>;
-    const HOLDS_CLOCK: bool = false;
-
-    fn prepare(&mut self, sqe: &mut Sqe) {
-        sqe.opcode = opcode::POLL_ADD;
-        sqe.fd = self.0.as_raw_fd();
-        sqe.op_flags = nix::poll::PollFlags::POLLIN.bits() as u32;
-    }
-
-    fn complete(self, cqe: Cqe) -> std::io::Result<()> {
-        cqe.into_result().map(drop)
-    }
-}
 
 fn square(n: u64) -> u64 {
     n * n
@@ -54,10 +34,9 @@ fn a_loop_with_a_doorbell_collects_by_itself() {
     let pool = processes(2);
     let bell = Arc::new(pool.doorbell());
     let run = async {
-        let driver = Driver::current();
         let collector = uring_loop::spawn(async move {
             loop {
-                driver.submit(Listen(Arc::clone(&bell))).await.unwrap();
+                wait_readable(Arc::clone(&bell)).await.unwrap();
                 bell.reap();
             }
         });

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use uring_loop::io::wait_readable;
 use uring_loop::time::sleep;
 use uring_loop::yield_now;
 
 use super::hub::Hub;
-use crate::sys;
 
 /// The pauses when descriptors or memory are short. They come back when connections end; asking at
 /// once would find none again, and again.
@@ -77,7 +77,7 @@ async fn accept(hub: &Rc<Hub>, socket: Arc<TcpListener>) -> io::Result<()> {
         };
         row = 0;
         match meaning(&error) {
-            Meaning::Empty => match unless_draining(hub, sys::readable(socket.clone())).await {
+            Meaning::Empty => match unless_draining(hub, wait_readable(socket.clone())).await {
                 None => return Ok(()),
                 Some(polled) => polled?,
             },

@@ -5,22 +5,20 @@ pub(crate) mod futex;
 pub(crate) mod memory;
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::poll::PollFlags;
+use uring_loop::net::TcpStream;
 use uring_loop::op::{Cqe, Driver, Op, Sqe, opcode};
 
-/// `IORING_OP_POLL_ADD` (5.1): waits until a descriptor has something to read, or to accept.
-struct Readable<K> {
+/// `IORING_OP_POLL_ADD` (5.1): waits until a connection of the loop has something to read.
+struct Readable {
     fd: RawFd,
-    /// Keeps the descriptor open.
-    _keep: K,
 }
 
-// SAFETY: the entry has no pointer. The descriptor is that of `_keep`, which lives as long as the
-// operation and does not close it before; who lends a descriptor that it closes itself does so
-// through the same driver, in order behind the entry.
-unsafe impl<K: 'static> Op for Readable<K> {
+// SAFETY: the entry has no pointer. Who lends the descriptor closes it through the same driver, in
+// order behind the entry.
+unsafe impl Op for Readable {
     type Output = io::Result<()>;
     /// A peer may be silent for ever.
     const HOLDS_CLOCK: bool = false;
@@ -50,15 +48,8 @@ pub(crate) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Waits until there is something to read from, or to accept on, what `keep` keeps open. It may
-/// be gone again when somebody else shares the descriptor.
-pub(crate) async fn readable<K: AsFd + 'static>(keep: K) -> io::Result<()> {
-    let fd = keep.as_fd().as_raw_fd();
-    Driver::current().submit(Readable { fd, _keep: keep }).await
-}
-
-/// The same of a connection of the loop, which closes its descriptor through the driver.
-pub(crate) async fn readable_stream(stream: &uring_loop::net::TcpStream) -> io::Result<()> {
-    let fd = stream.as_raw_fd();
-    Driver::current().submit(Readable { fd, _keep: () }).await
+/// Waits until there is something to read from a connection, of which nothing is received ahead.
+/// (What is not of the loop can be waited for by `uring_loop::io::wait_readable`.)
+pub(crate) async fn readable_stream(stream: &TcpStream) -> io::Result<()> {
+    Driver::current().submit(Readable { fd: stream.as_raw_fd() }).await
 }

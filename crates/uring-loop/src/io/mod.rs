@@ -8,6 +8,9 @@
 //! * [`Rewound`]: a stream with bytes put back in front.
 //! * [`duplex`]: two ends of a connection that is nothing but memory.
 //!
+//! And for descriptors that this crate has no type for: [`wait_readable`], [`on_readable`] and
+//! their like.
+//!
 //! What a kind of stream does beyond this is in its own module: [`net`](crate::net) has sockets.
 //! Line reading and buffered writing are a layer higher.
 
@@ -19,6 +22,7 @@ pub(crate) mod linger;
 mod listener;
 mod memory;
 mod poll_io;
+mod ready;
 mod rewound;
 mod split;
 
@@ -29,5 +33,6 @@ pub use ext::ByteStreamExt;
 pub use listener::Listener;
 pub use memory::{MemoryStream, duplex};
 pub use poll_io::PollIo;
+pub use ready::{on_readable, on_writable, wait_readable, wait_writable};
 pub use rewound::Rewound;
 pub use split::{ReadHalf, WriteHalf, split};

@@ -1,7 +1,7 @@
 //! Operations on the ring itself and on any descriptor: nothing, and waiting for readiness.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
 use crate::driver::Op;
@@ -130,5 +130,37 @@ unsafe impl Op for PollAdd {
 
     fn complete(self, cqe: Cqe) -> io::Result<()> {
         cqe.into_result().map(drop)
+    }
+}
+
+/// The same on a descriptor of somebody else's, which it keeps open.
+#[derive(Debug)]
+pub(crate) struct PollKept<F> {
+    poll: PollAdd,
+    _kept: F,
+}
+
+impl<F: AsFd> PollKept<F> {
+    pub(crate) fn readable(kept: F) -> Self {
+        PollKept { poll: PollAdd::readable(kept.as_fd().as_raw_fd()), _kept: kept }
+    }
+
+    pub(crate) fn writable(kept: F) -> Self {
+        PollKept { poll: PollAdd::writable(kept.as_fd().as_raw_fd()), _kept: kept }
+    }
+}
+
+// SAFETY: the entry has no pointer. What lends the descriptor lives as long as the operation, and
+// has lent it for as long as it lives and nobody has it mutably (`AsFd`).
+unsafe impl<F: 'static> Op for PollKept<F> {
+    type Output = io::Result<()>;
+    const HOLDS_CLOCK: bool = false;
+
+    fn prepare(&mut self, sqe: &mut Sqe) {
+        self.poll.prepare(sqe);
+    }
+
+    fn complete(self, cqe: Cqe) -> io::Result<()> {
+        self.poll.complete(cqe)
     }
 }

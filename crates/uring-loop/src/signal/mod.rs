@@ -13,6 +13,7 @@ mod kind;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -219,6 +220,12 @@ pub async fn ctrl_c() -> io::Result<()> {
 /// ```
 #[doc(alias = "add_signal_handler")]
 #[track_caller]
-pub fn on_signal(kind: SignalKind, f: impl FnMut() + 'static) -> io::Result<Callback> {
-    Ok(Callback::on_signal(signals(kind)?, kind, f))
+pub fn on_signal(kind: SignalKind, mut f: impl FnMut() + 'static) -> io::Result<Callback> {
+    let mut signals = signals(kind)?;
+    let next = async move || Some(signals.recv().await);
+    let call = move |_| {
+        f();
+        ControlFlow::Continue(())
+    };
+    Ok(Callback::each("on_signal", next, call).named(kind.to_string()))
 }

@@ -81,6 +81,7 @@ mod queue;
 mod queue_end;
 mod queue_model;
 mod queue_tasks;
+mod ready;
 mod refusal;
 mod remote_calls;
 mod rungs;
