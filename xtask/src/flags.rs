@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Tidy,
     /// Say what this machine offers an event loop, what is missing, and how to fix it
     Doctor(DoctorFlags),
-    /// Measure five workloads under seven models of concurrency, and say which won and why
+    /// Measure pieces of work under models of concurrency, and say which won and why
     Bench(BenchFlags),
     /// Run scenarios on simulated kernels where everything goes wrong, seed after seed
     Sim(SimFlags),
@@ -110,7 +110,7 @@ pub(crate) struct DoctorFlags {
     which goes to target/bench, a report is written as a page for a browser. Exit code 1 means\n\
     that a run failed or gave a wrong result.")]
 pub(crate) struct BenchFlags {
-    /// Only workloads and models whose name contains this, or WORKLOAD/MODEL
+    /// Only workloads and models whose name contains this, or WORKLOAD/MODEL; several by commas
     #[arg(value_name = "FILTER")]
     pub(crate) filter: Option<String>,
     /// Less of everything, and no Python unless asked for: ends within 60 s, building excluded
@@ -137,6 +137,9 @@ pub(crate) struct BenchFlags {
     /// Make the report of a record anew, beside it, and end: nothing is measured
     #[arg(long, value_name = "RECORD", conflicts_with_all = ["filter", "quick", "json", "list"])]
     pub(crate) html: Option<PathBuf>,
+    /// With --html: also draw the curves of three workloads, as SVG, for where no page can be
+    #[arg(long, value_name = "FILE", requires = "html")]
+    pub(crate) picture: Option<PathBuf>,
     /// List what would be run and end
     #[arg(long)]
     pub(crate) list: bool,

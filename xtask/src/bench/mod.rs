@@ -1,10 +1,13 @@
-//! `cargo xtask bench`: five pieces of work under seven models of concurrency, side by side.
+//! `cargo xtask bench`: pieces of work under models of concurrency, side by side.
 //!
 //! Nothing is measured in this process. It builds the `workload` program of `benches` in release
 //! ([`drive`]), runs it once per workload, model and round ([`plan`], [`kinds`], [`others`]), and
-//! under growing load ([`points`] says where that ends), reads the line each run prints
-//! ([`sample`]), and says what came of it ([`summary`], [`curve`], [`table`], [`verdict`],
-//! [`record`]).
+//! under growing load ([`points`] says where that ends), tells how long the rest will take
+//! ([`progress`]), and reads the line each run prints ([`sample`]).
+//!
+//! What came of it ([`summary`], [`curve`], [`crossing`], [`verdict`]) and what spoilt it
+//! ([`warn`]) goes to the terminal ([`table`]) and into a [`record`], from which the report
+//! ([`html`]) and the comparison with another ([`compare`]) are made.
 
 mod compare;
 mod crossing;
@@ -53,7 +56,7 @@ pub(crate) fn run(flags: &BenchFlags) -> Result<bool> {
         return Ok(true);
     }
     if let Some(path) = &flags.html {
-        return draw(path);
+        return draw(path, flags.picture.as_deref());
     }
     let plan = Plan::among(flags.filter.as_deref(), flags.quick, Others::of(flags));
     if plan.pairs.is_empty() {
@@ -80,12 +83,16 @@ pub(crate) fn run(flags: &BenchFlags) -> Result<bool> {
     measure(&plan, json, &mut out)
 }
 
-/// Makes the report of a record anew, beside it.
-fn draw(path: &Path) -> Result<bool> {
+/// Makes the report of a record anew, beside it, and a picture if one is asked for.
+fn draw(path: &Path, picture: Option<&Path>) -> Result<bool> {
     let record = record::read(path)?;
     let page = record::beside(path, "html");
     html::write(&page, &record)?;
     writeln!(anstream::stdout(), "report: {}", page.display())?;
+    if let Some(picture) = picture {
+        html::draw(picture, &record)?;
+        writeln!(anstream::stdout(), "picture: {}", picture.display())?;
+    }
     Ok(true)
 }
 

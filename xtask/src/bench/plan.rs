@@ -151,15 +151,23 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// Whether the filter has part of the model's name in it.
 fn names_model(filter: &str, model: &Model) -> bool {
-    let name = filter.split_once('/').map_or(filter, |(_, name)| name);
-    !name.is_empty() && model.name.contains(name)
+    names_of(filter).any(|name| {
+        let name = name.split_once('/').map_or(name, |(_, model)| model);
+        !name.is_empty() && model.name.contains(name)
+    })
 }
 
+/// The names that commas part.
+fn names_of(filter: &str) -> impl Iterator<Item = &str> {
+    filter.split(',').map(str::trim).filter(|name| !name.is_empty())
+}
+
+/// Whether one of the names in `filter`, which commas part, is meant.
 fn matches(filter: &str, workload: &Workload, model: &Model) -> bool {
-    match filter.split_once('/') {
+    names_of(filter).any(|name| match name.split_once('/') {
         Some((w, m)) => workload.name.contains(w) && model.name.contains(m),
-        None => workload.name.contains(filter) || model.name.contains(filter),
-    }
+        None => workload.name.contains(name) || model.name.contains(name),
+    })
 }
 
 #[cfg(test)]
@@ -185,6 +193,8 @@ mod tests {
         assert_eq!(count("primes/threadpool"), 2);
         assert_eq!(count("sequential"), WORKLOADS.len());
         assert_eq!(count("nonsense"), 0);
+        assert_eq!(count("echo,copy"), 2 * count("echo"));
+        assert_eq!(count("echo, primes/threadpool,"), count("echo") + 2);
     }
 
     #[test]

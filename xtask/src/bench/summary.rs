@@ -102,7 +102,8 @@ fn one(plan: &Plan, workload: &'static Workload, samples: &[Sample]) -> Summary 
         };
         samples.iter().filter(of_pair).collect()
     };
-    let baseline = of(SEQUENTIAL);
+    let mut baseline = of(SEQUENTIAL);
+    baseline.retain(|sample| sample.report.refused.is_none());
     let pairs = plan.pairs.iter().filter(|pair| pair.workload == workload);
     let rows =
         pairs.map(|pair| Row { model: pair.model, fate: fate(&of(pair.model.name), &baseline) });

@@ -23,6 +23,22 @@ pub(super) fn bytes(value: f64) -> String {
     }
 }
 
+/// `10 000`, with such a space; numbers of four digits have none.
+pub(super) fn grouped(number: u64, space: char) -> String {
+    let digits = number.to_string();
+    if digits.len() < 5 {
+        return digits;
+    }
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(space);
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Three digits that count, as far as they lie behind the point.
 pub(super) fn three_digits(value: f64) -> String {
     let digits = match value {
@@ -49,6 +65,10 @@ mod tests {
         assert_eq!(seconds(0.0231), "23.1 ms");
         assert_eq!(seconds(0.000_004_2), "4.20 µs");
         assert_eq!(three_digits(99.96), "100");
+        assert_eq!(
+            (grouped(9_999, ' '), grouped(1_234_567, ' ')),
+            ("9999".into(), "1 234 567".into())
+        );
         assert_eq!(bytes(194.0), "194 bytes");
         assert_eq!(bytes(16_384.0), "16.0 KiB");
         assert_eq!(bytes(2_500_000.0), "2.38 MiB");

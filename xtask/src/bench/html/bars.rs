@@ -50,7 +50,7 @@ pub(super) fn draw(
         false => Scale::linear(0.0, high, LEFT, RIGHT),
     };
     let note = match logarithmic {
-        true => format!("{note}, on a logarithmic scale"),
+        true => format!("{note}, log scale"),
         false => note.to_owned(),
     };
     let described = bars.iter().map(|bar| format!("{}: {}", bar.label, bar.text));
@@ -155,7 +155,7 @@ mod tests {
         slow.extrapolated = true;
         let text = drawn(&[bar("coroutines", 0.02), slow]);
         assert!(text.contains("class=\"axis\"") && !text.contains("class=\"fill"), "{text}");
-        assert!(text.contains("on a logarithmic scale"), "{text}");
+        assert!(text.contains("log scale"), "{text}");
         assert_eq!(text.matches("ghost").count(), 1, "the extrapolated one: {text}");
     }
 

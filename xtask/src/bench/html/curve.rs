@@ -88,6 +88,15 @@ pub(super) const MEASURES: [Measure; 5] = [
 
 /// Draws one measure of all models; `None` when there are not two loads to draw a line between.
 pub(super) fn draw(id: &str, curve: &Curve, measure: &Measure) -> Option<Markup> {
+    drawing(id, curve, measure).map(|(panel, drawing)| panel.around(&drawing))
+}
+
+/// The same, and its frame apart.
+pub(super) fn drawing(
+    id: &str,
+    curve: &Curve,
+    measure: &Measure,
+) -> Option<(Panel<'static>, Markup)> {
     let lines = lines(curve, measure);
     let points = || lines.iter().flat_map(|line| &line.points);
     let least = |of: fn(&At) -> f64| points().map(of).fold(f64::INFINITY, f64::min);
@@ -106,7 +115,7 @@ pub(super) fn draw(id: &str, curve: &Curve, measure: &Measure) -> Option<Markup>
         description: description(&lines, curve, measure),
         height: HEIGHT,
     };
-    Some(panel.around(&html! {
+    let drawing = html! {
         (axis::below(FIELD, &x, Unit::Count, 5))
         (axis::beside(FIELD, &y, measure.unit, 5))
         text class="axis-name" x=(px(f64::midpoint(FIELD.left, FIELD.right)))
@@ -114,7 +123,8 @@ pub(super) fn draw(id: &str, curve: &Curve, measure: &Measure) -> Option<Markup>
         @for line in &lines { (band(line, &x, &y)) }
         @for line in &lines { (stroke(line, &x, &y, measure, &curve.unit)) }
         (names(&lines, &x, &y))
-    }))
+    };
+    Some((panel, drawing))
 }
 
 fn lines(curve: &Curve, measure: &Measure) -> Vec<Line> {

@@ -15,6 +15,7 @@ mod labels;
 mod look;
 mod page;
 mod panel;
+mod picture;
 mod scale;
 mod section;
 mod unit;
@@ -36,6 +37,15 @@ pub(super) fn write(path: &Path, record: &Record) -> Result<()> {
     fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
+/// Writes a picture of a record to `path`: a drawing by itself, for where no page can be.
+///
+/// # Errors
+/// When the record has no curve to draw, or the file can't be written.
+pub(super) fn draw(path: &Path, record: &Record) -> Result<()> {
+    let picture = picture::render(record).context("the record has no curve to draw")?;
+    fs::write(path, picture.into_string()).with_context(|| format!("writing {}", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,9 +58,9 @@ mod tests {
     }
 
     /// The names of all elements, after a look that each is closed in its place.
-    fn well_formed(text: &str) -> Vec<String> {
+    pub(super) fn well_formed(text: &str) -> Vec<String> {
         let (mut open, mut seen) = (Vec::new(), Vec::new());
-        let mut rest = text.strip_prefix("<!DOCTYPE html>").expect("a page begins with its type");
+        let mut rest = text;
         while let Some(begin) = rest.find('<') {
             assert!(!rest[..begin].contains('>'), "a stray >: {}", &rest[..begin]);
             let end = begin + rest[begin..].find('>').expect("a tag ends");
@@ -77,7 +87,8 @@ mod tests {
     #[test]
     fn the_page_is_well_formed_and_everything_is_in_it() {
         let page = page();
-        let names = well_formed(&page);
+        let page_alone = page.strip_prefix("<!DOCTYPE html>").expect("a page begins with its type");
+        let names = well_formed(page_alone);
         for name in ["html", "title", "svg", "table", "details", "figure", "style", "script"] {
             assert!(names.iter().any(|seen| seen == name), "no <{name}>");
         }

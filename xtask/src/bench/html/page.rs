@@ -8,13 +8,14 @@ use super::section;
 use super::unit::grouped;
 use super::words::capital;
 use crate::bench::record::{self, Environment, Record, Workload};
-use crate::bench::text::three_digits;
+use crate::bench::text::{bytes, three_digits};
 use crate::bench::verdict::Answer;
 
+pub(super) const PLOT: &str = include_str!("plot.css");
 const STYLE: &str = include_str!("style.css");
 /// Colours for dark surroundings. They stand twice in the page: for the system's wish, and the
 /// reader's.
-const DARK: &str = include_str!("dark.css");
+pub(super) const DARK: &str = include_str!("dark.css");
 const SCRIPT: &str = include_str!("script.js");
 
 /// The page of a record.
@@ -43,7 +44,7 @@ pub(super) fn render(record: &Record) -> Markup {
 
 fn style() -> String {
     format!(
-        "{STYLE}\n@media screen and (prefers-color-scheme: dark) \
+        "{PLOT}{STYLE}\n@media screen and (prefers-color-scheme: dark) \
          {{ :root:not([data-theme=\"light\"]) {{\n{DARK}}} }}\n\
          @media screen {{ :root[data-theme=\"dark\"] {{\n{DARK}}} }}\n"
     )
@@ -122,7 +123,7 @@ fn answers(workloads: &[Workload]) -> Markup {
         table class="answers" {
             caption { "The short answer" }
             thead { tr {
-                th scope="col" { "work" } th scope="col" { "fastest" } th scope="col" { "because" }
+                th scope="col" { "work" } th scope="col" { "did best" } th scope="col" { "because" }
             } }
             tbody {
                 @for workload in workloads {
@@ -145,10 +146,14 @@ fn answers(workloads: &[Workload]) -> Markup {
     }
 }
 
-/// The name, how much faster it is than one thread, and who is level.
+/// The name, how much faster it is than one thread or how little it needs, and who is level.
 fn winner(workload: &Workload, answer: &Answer) -> Markup {
     let figures = workload.measured().find(|(model, _)| *model == answer.winner);
     let gain = figures.and_then(|(_, figures)| {
+        // Where it is asked what one more unit costs, no time is saved.
+        if let Some(room) = figures.unit_bytes {
+            return Some(format!("{} for one more", bytes(room)));
+        }
         let gain = figures.speed_up.filter(|_| answer.winner != "sequential")?;
         let mark = if figures.speed_up_extrapolated { "about " } else { "" };
         Some(format!("{mark}{} × one thread in sequence", three_digits(gain.median)))
@@ -222,6 +227,7 @@ fn foot(record: &Record) -> Markup {
 mod tests {
     use super::super::fixture;
     use super::*;
+    use crate::bench::record::Outcome;
 
     #[test]
     fn the_lede_tells_who_won_what() {
@@ -242,5 +248,14 @@ mod tests {
         assert!(answers.contains("A loop per core") && answers.contains("1.50 × one thread"));
         assert!(answers.contains("level with fibres") && answers.contains("It &lt;did&gt;."));
         assert!(answers.contains("No model was measured."));
+        let mut record = fixture::record();
+        if let Some(Outcome::Measured(figures)) =
+            record.workloads[0].models.get_mut("loop-per-core")
+        {
+            figures.unit_bytes = Some(300.0);
+        }
+        let page = render(&record).into_string();
+        let answers = page.split_once("</table>").expect("closed").0;
+        assert!(answers.contains("300 bytes for one more") && !answers.contains("1.50 ×"));
     }
 }

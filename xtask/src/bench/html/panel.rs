@@ -20,6 +20,16 @@ pub(super) struct Panel<'a> {
 }
 
 impl Panel<'_> {
+    /// The drawing by itself, at a place in a greater one, as wide as it is in its own pixels.
+    pub(super) fn at(&self, x: f64, y: f64, drawing: &Markup) -> Markup {
+        html! {
+            svg x=(x) y=(y) width=(WIDTH) height=(self.height.ceil()) overflow="visible"
+                viewBox=(format!("0 0 {WIDTH} {}", self.height.ceil())) {
+                (drawing)
+            }
+        }
+    }
+
     /// Puts the frame round a drawing.
     pub(super) fn around(&self, drawing: &Markup) -> Markup {
         let (title, description) = (format!("{}-t", self.id), format!("{}-d", self.id));

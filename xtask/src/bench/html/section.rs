@@ -70,18 +70,17 @@ fn rows(workload: &Workload) -> Markup {
     let costly: Vec<(&str, &Figures)> =
         models.iter().copied().filter(|(_, figures)| figures.unit_bytes.is_some()).collect();
     let unit = bars_of(&costly, false, bytes, |f| (f.unit_bytes.unwrap_or_default(), None));
-    let unit_title = format!("One more of the {}", workload.unit);
     html! {
         div class="panels" {
             @if let Some(panel) = bars::draw(
-                id("unit"), &unit_title, "memory, shorter is better", Unit::Bytes, &unit
+                id("unit"), "Memory of one more", "shorter is better", Unit::Bytes, &unit
             ) { (panel) }
             // Nothing is to be done where units are idle, so no time is saved there.
             @if costly.is_empty() && let Some(panel) = bars::draw(
                 id("time"), "Time", "shorter is better", Unit::Seconds, &time
             ) { (panel) }
             @if let Some(panel) = bars::draw(
-                id("cpu-time"), "CPU time", "of all threads and processes", Unit::Seconds, &cpu
+                id("cpu-time"), "CPU time", "of all threads", Unit::Seconds, &cpu
             ) { (panel) }
             @if let Some(panel) = bars::draw(
                 id("peak"), "Memory", "resident at the peak", Unit::Mebibytes, &memory
@@ -166,7 +165,11 @@ fn latencies(workload: &Workload) -> Markup {
         .collect();
     // Beside each other on wide pages, under one scale each.
     let many = spreads.len().div_ceil(if spreads.len() > 3 { 3 } else { 1 });
-    let title = format!("How long each of the {} took", workload.unit);
+    // Each of a million wakes at a moment of its own; what is told is how much later it did.
+    let title = match workload.workload.as_str() {
+        "million" => format!("How late each of the {} ended", workload.unit),
+        _ => format!("How long each of the {} took", workload.unit),
+    };
     let panels: Vec<Markup> = histogram::draw(&workload.workload, &title, &spreads, many);
     html! {
         @if !panels.is_empty() {

@@ -66,18 +66,7 @@ pub(super) fn seconds(value: f64) -> String {
 
 /// `10 000`, with spaces that don't break.
 pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    if digits.len() < 5 {
-        return digits;
-    }
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
+    text::grouped(number, '\u{202f}')
 }
 
 /// Without zeros at the end.

@@ -1,9 +1,9 @@
 //! The workloads that ask what one more unit costs: idle units (`memory`), and a million waits
 //! (`million`). Who needs least wins; how long it took says nothing, for nothing is to be done.
 
-use super::{Answer, Entry, capital};
+use super::{Answer, Entry, all_of, capital};
 use crate::bench::summary::{Figures, Summary};
-use crate::bench::text::{bytes, seconds, three_digits};
+use crate::bench::text::{bytes, grouped, seconds, three_digits};
 
 /// Below this ratio two models need as much as each other.
 const LEVEL: f64 = 1.05;
@@ -48,18 +48,19 @@ pub(super) fn sentence(summary: &Summary) -> Option<String> {
 fn why(summary: &Summary, all: &[(Entry<'_>, f64)]) -> String {
     let Some((winner, rest)) = all.split_first() else { return String::new() };
     let own = bytes(winner.1);
-    let others: Vec<String> = rest
-        .iter()
-        .map(|(entry, need)| {
-            let times = need / winner.1.max(1.0);
-            match times {
-                times if times <= LEVEL => format!("{} as little", entry.0.label),
-                times => {
-                    format!("{} {} ({} times)", entry.0.label, bytes(*need), three_digits(times))
-                }
-            }
-        })
-        .collect();
+    let (level, more): (Vec<_>, Vec<_>) =
+        rest.iter().partition(|(_, need)| *need <= winner.1 * LEVEL);
+    let level: Vec<&str> = level.iter().map(|(entry, _)| entry.0.label).collect();
+    let mut others = Vec::new();
+    if !level.is_empty() {
+        others.push(format!("{} as little", all_of(&level)));
+    }
+    // The nearest and the farthest; all of them stand in the table.
+    let last = more.iter().skip(1).next_back();
+    others.extend(more.first().into_iter().chain(last).map(|(entry, need)| {
+        let times = three_digits(need / winner.1.max(1.0));
+        format!("{} {} ({times} times)", entry.0.label, bytes(*need))
+    }));
     let others = others.join(", ");
     match summary.workload.name {
         "million" => format!("one more wait costs {own}, {others}; {}", late(summary, winner.0.1)),
@@ -74,7 +75,7 @@ fn why(summary: &Summary, all: &[(Entry<'_>, f64)]) -> String {
 /// How late the waits ended.
 fn late(summary: &Summary, figures: &Figures) -> String {
     let (p50, p99) = (seconds(figures.p50_s), seconds(figures.p99_s));
-    let done = figures.extrapolated_from.unwrap_or(summary.size);
+    let done = grouped(figures.extrapolated_from.unwrap_or(summary.size) as u64, ' ');
     format!("of {done}, half were woken within {p50} of their time and 99 of 100 within {p99}")
 }
 
@@ -94,12 +95,18 @@ mod tests {
             needing("thread-per-job", 0.1, 20_000),
             needing("coroutines", 3.0, 500),
             needing("loop-per-core", 2.0, 510),
+            needing("threadpool", 2.0, 30_000),
+            needing("processpool", 2.0, 2_000_000),
         ];
         let memory = renamed("memory", &runs, 9);
         let text = sentence_of(&memory, 2);
         assert!(text.starts_with("Coroutines on one loop needed least: one more"), "{text}");
         assert!(text.contains("a loop per core as little"), "{text}");
-        assert!(text.contains("a thread per job 19.5 KiB (40.0 times)"), "{text}");
+        assert!(
+            text.contains("a thread per job 19.5 KiB (40.0 times), ProcessPool 1.91"),
+            "{text}"
+        );
+        assert!(!text.contains("ThreadPool"), "neither near nor far: {text}");
         let answer = answer_of(&memory, 2).expect("three to choose from");
         assert_eq!((answer.winner.as_str(), answer.level.len()), ("coroutines", 1));
     }
