@@ -26,6 +26,8 @@ pub(super) struct Reign {
     pub(super) to: usize,
     /// Others whose intervals overlap with its, under each of these loads.
     pub(super) level: Vec<String>,
+    /// These are all that there are.
+    pub(super) all_level: bool,
 }
 
 /// All crossings of the curve, by where they are.
@@ -107,14 +109,16 @@ pub(super) fn reigns(curve: &Curve) -> Vec<Reign> {
             .filter(|(model, of)| *model != best && of.rate.high >= figures.rate.low)
             .map(|(model, _)| model.to_owned())
             .collect();
+        let all_level = !level.is_empty() && level.len() + 1 == measured().count();
         match reigns.last_mut() {
             Some(last) if last.model == best => {
                 last.to = point.load;
                 last.level.retain(|model| level.contains(model));
+                last.all_level &= all_level;
             }
             _ => {
                 let (from, to) = (point.load, point.load);
-                reigns.push(Reign { model: best.to_owned(), from, to, level });
+                reigns.push(Reign { model: best.to_owned(), from, to, level, all_level });
             }
         }
     }
@@ -178,14 +182,16 @@ mod tests {
         let reigns = reigns(&curve);
         assert_eq!((reigns[0].model.as_str(), reigns[0].from, reigns[0].to), ("a", 1, 10));
         assert_eq!((reigns[1].model.as_str(), reigns[1].from), ("b", 100));
-        assert!(reigns.iter().all(|reign| reign.level.is_empty()), "{reigns:?}");
+        let level = |reign: &Reign| reign.all_level || !reign.level.is_empty();
+        assert!(!reigns.iter().any(level), "{reigns:?}");
     }
 
     #[test]
     fn medians_that_cross_within_the_spread_say_nothing() {
         let curve = curve(&[(1, 10.0, 9.0), (10, 20.0, 21.0)], 0.2);
         assert_eq!(all(&curve), []);
-        assert_eq!(reigns(&curve)[0].level, ["b"]);
+        let reign = &reigns(&curve)[0];
+        assert!(reign.level == ["b"] && reign.all_level, "{reign:?}");
     }
 
     #[test]

@@ -42,9 +42,10 @@ impl Scale {
         }
     }
 
-    /// As many of 1, 2, 5 in each decade as there is room for, or every so many decades.
+    /// As many round values in each decade as there is room for, or every so many decades.
     fn log_ticks(&self, most: usize) -> Vec<f64> {
-        for steps in [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]] {
+        let every = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
+        for steps in [&every[..], &[1.0, 2.0, 5.0], &[1.0, 3.0], &[1.0]] {
             let ticks = self.decades(1, steps);
             if ticks.len() < 2 {
                 break;
@@ -125,6 +126,7 @@ mod tests {
         assert_eq!(ticks(0.8, 12.0, 6), [1.0, 2.0, 5.0, 10.0]);
         assert_eq!(ticks(1.0, 1000.0, 7), [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0]);
         assert_eq!(ticks(1e-6, 1e3, 4), [1e-6, 1e-3, 1.0, 1e3]);
+        assert_eq!(ticks(0.017, 0.055, 5), [0.02, 0.03, 0.04, 0.05]);
         assert_eq!(ticks(4.1, 4.9, 4), [4.2, 4.4, 4.6, 4.8], "less than a decade");
         for most in 2..8 {
             let ticks = ticks(3e-5, 70.0, most);

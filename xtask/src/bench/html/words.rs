@@ -23,7 +23,9 @@ fn said(reign: &Reign, unit: &str) -> String {
         (from, to) => format!("with {} to {} {unit}", grouped(from as u64), grouped(to as u64)),
     };
     let mut text = format!("{loads}: {}", look::label(&reign.model));
-    if !reign.level.is_empty() {
+    if reign.all_level {
+        text += " (level with all others)";
+    } else if !reign.level.is_empty() {
         let level: Vec<String> = reign.level.iter().map(|model| look::label(model)).collect();
         text += &format!(" (level with {})", level.join(", "));
     }
