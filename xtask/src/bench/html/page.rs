@@ -18,6 +18,10 @@ const STYLE: &str = include_str!("style.css");
 pub(super) const DARK: &str = include_str!("dark.css");
 const SCRIPT: &str = include_str!("script.js");
 
+/// So many failures are told, and so many letters of each.
+const FAILURES: usize = 8;
+const LINE: usize = 200;
+
 /// The page of a record.
 pub(super) fn render(record: &Record) -> Markup {
     html! {
@@ -94,8 +98,7 @@ fn lede(workloads: &[Workload]) -> Option<String> {
 }
 
 fn warnings(record: &Record) -> Markup {
-    let mut failed: Vec<String> =
-        record.failures.iter().map(|failure| format!("failed: {failure}")).collect();
+    let mut failed = failures(record);
     if !record.skipped.is_empty() {
         let skipped = record.skipped.join(", ");
         failed.push(format!("no time was left for {skipped}"));
@@ -116,6 +119,20 @@ fn warnings(record: &Record) -> Markup {
             }
         }
     }
+}
+
+/// The first line of each of the first failures: a trace of calls is for the record.
+fn failures(record: &Record) -> Vec<String> {
+    let first = |failure: &String| {
+        let line = failure.lines().next().unwrap_or_default();
+        let line: String = line.chars().take(LINE).collect();
+        format!("failed: {}", line.trim_end_matches('.'))
+    };
+    let mut failed: Vec<String> = record.failures.iter().take(FAILURES).map(first).collect();
+    if let Some(more) = record.failures.len().checked_sub(FAILURES).filter(|more| *more > 0) {
+        failed.push(format!("{more} more runs failed; the record has them all"));
+    }
+    failed
 }
 
 fn answers(workloads: &[Workload]) -> Markup {
@@ -166,6 +183,13 @@ fn winner(workload: &Workload, answer: &Answer) -> Markup {
     }
 }
 
+fn rounds(record: &Record) -> String {
+    match record.rounds {
+        1 => "one round".to_owned(),
+        rounds => format!("{rounds} rounds"),
+    }
+}
+
 /// Where it was measured.
 fn place(environment: &Environment, record: &Record) -> Markup {
     let command = environment.command.iter().skip(1).cloned().collect::<Vec<_>>().join(" ");
@@ -179,7 +203,7 @@ fn place(environment: &Environment, record: &Record) -> Markup {
         ("commit", environment.commit.clone()),
         ("compiler", environment.rustc.clone()),
         ("command", format!("cargo xtask {command}")),
-        ("measured", format!("{} rounds in {:.0} s", record.rounds, record.seconds)),
+        ("measured", format!("{} in {:.0} s", rounds(record), record.seconds)),
     ];
     html! {
         dl class="place" {
@@ -199,8 +223,8 @@ fn foot(record: &Record) -> Markup {
                 "Every run is a fresh process that does a whole piece of work under one model and \
                  checks the result; servers are asked by a load maker in a process of its own. \
                  Runs are interleaved: each round begins with another pair, so that drift of the \
-                 machine meets all alike. This page holds " (samples) " runs in " (record.rounds)
-                " rounds" @if record.quick { ", in the short form (--quick)" } "."
+                 machine meets all alike. This page holds " (samples) " runs in " (rounds(record))
+                @if record.quick { ", in the short form (--quick)" } "."
             }
             p {
                 "Figures are medians. Whiskers and bands are the median’s distribution-free \
@@ -238,6 +262,20 @@ mod tests {
         let text = lede(&record.workloads).expect("two");
         assert!(text.starts_with("It depends on the work. A loop per core did best at echo; "));
         assert_eq!(lede(&[]), None);
+    }
+
+    #[test]
+    fn failures_are_told_without_their_traces_and_not_without_end() {
+        let mut record = fixture::record();
+        record.failures = vec!["echo, tokio, round 1: Error: no\nStack backtrace:\n 0: x".into()];
+        let page = render(&record).into_string();
+        assert!(page.contains("Failed: echo, tokio, round 1: Error: no."), "{page}");
+        assert!(!page.contains("backtrace") && !page.contains("more runs failed"));
+        record.failures = vec!["long ".repeat(100); 20];
+        let failed = failures(&record);
+        assert_eq!(failed.len(), FAILURES + 1);
+        assert!(failed.iter().all(|text| text.len() <= LINE + 8), "{failed:?}");
+        assert!(failed[FAILURES].starts_with("12 more runs failed"), "{failed:?}");
     }
 
     #[test]
