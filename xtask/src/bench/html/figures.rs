@@ -107,9 +107,12 @@ fn below(rows: &[(&String, &Outcome)], size: usize) -> Markup {
 }
 
 fn notes(figures: &Figures, size: usize) -> String {
-    let pins = figures.pins.iter().map(|pin| match pin.count {
-        1 => format!("{} on core {}", pin.who, pin.cores),
-        count => format!("{count} × {} on core {}", pin.who, pin.cores),
+    let pins = figures.pins.iter().map(|pin| {
+        let cores = if pin.cores.contains(['-', ',']) { "cores" } else { "core" };
+        match pin.count {
+            1 => format!("{} on {cores} {}", pin.who, pin.cores),
+            count => format!("{count} × {} on {cores} {}", pin.who, pin.cores),
+        }
     });
     let mut parts = vec![pins.collect::<Vec<_>>().join(", ")];
     if let Some(done) = figures.extrapolated_from {
