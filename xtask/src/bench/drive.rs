@@ -219,7 +219,7 @@ impl Session<'_> {
         match self.driver.once(pair, &self.divisions, limit)? {
             Ok(report) => {
                 if report.refused.is_none() {
-                    self.costs.note(pair, began.elapsed());
+                    self.costs.note(pair, began.elapsed(), report.done);
                 }
                 self.measured.samples.push(Sample { round, point: pair.load, averages, report });
             }
