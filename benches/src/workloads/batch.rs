@@ -66,15 +66,9 @@ pub fn measure(
 ///
 /// When the workload has none.
 pub fn jobs(order: &Order) -> anyhow::Result<(Vec<Job>, Option<String>)> {
-    let mut count = order.count();
-    let mut reduced = None;
-    if order.model == Model::ThreadPerJob {
-        let (most, limit) = limits::most_threads();
-        if count > most {
-            reduced = Some(format!("{limit} leaves room for {most} threads"));
-            count = most;
-        }
-    }
+    let room = limits::room(order);
+    let count = room.as_ref().map_or(order.count(), |(most, _)| *most);
+    let reduced = room.map(|(_, why)| why);
     let jobs = match order.workload {
         // Under growing load what grows is the number of jobs, not their weight.
         Workload::Primes if order.exact => primes::hard_numbers(count).map(Job::Prime).collect(),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit};
 
+use super::batch::WAITING_THREADS;
 use super::report::Order;
 use super::{Model, Workload};
 use crate::foreign::Foreign;
@@ -36,14 +37,43 @@ pub fn refusal(order: &Order) -> Option<String> {
             backlog()
         ));
     }
-    let most = most_files();
-    let wanted = units + SPARE_FILES;
-    (order.workload.has_counterpart() && wanted > most).then(|| {
+    let (open, most) = (connections(order), most_files());
+    let wanted = open + SPARE_FILES;
+    (wanted > most).then(|| {
         format!(
-            "{units} connections at once need {wanted} descriptors in a process, and ulimit -Hn \
+            "{open} connections at once need {wanted} descriptors in a process, and ulimit -Hn \
              gives {most}"
         )
     })
+}
+
+/// How many connections a process has at once.
+fn connections(order: &Order) -> usize {
+    let units = order.load.min(order.count());
+    match (order.workload, order.model) {
+        (Workload::Downloads, Model::Sequential | Model::ProcessPool) => 1,
+        (Workload::Downloads, Model::ThreadPool) => units.min(WAITING_THREADS),
+        (workload, _) if workload.has_counterpart() => units,
+        _ => 0,
+    }
+}
+
+/// How many jobs there may be where less would do, and what sets that limit; `None`: all of them.
+#[must_use]
+pub fn room(order: &Order) -> Option<(usize, String)> {
+    let (threads, limit) = match order.model {
+        Model::ThreadPerJob => most_threads(),
+        _ => (usize::MAX, ""),
+    };
+    let files = match connections(order) {
+        few if few < order.count() => usize::MAX,
+        _ => most_files().saturating_sub(SPARE_FILES).max(1),
+    };
+    let (most, why) = match threads < files {
+        true => (threads, format!("{limit} leaves room for {threads} threads")),
+        false => (files, format!("ulimit -Hn leaves room for {files} connections")),
+    };
+    (most < order.count()).then_some((most, why))
 }
 
 /// How many threads this process may have, and what sets that limit.
@@ -101,6 +131,15 @@ mod tests {
         let files = refusal(&order(Workload::Echo, Model::Coroutines, usize::MAX >> 8));
         assert!(files.as_ref().is_some_and(|why| why.contains("ulimit -Hn")), "{files:?}");
         assert_eq!(refusal(&order(Workload::Sleepers, Model::Coroutines, 100_000)), None);
+        let few = order(Workload::Downloads, Model::ThreadPool, usize::MAX >> 8);
+        assert_eq!(refusal(&few), None, "it has few connections at a time");
+        let all = Order { exact: false, ..order(Workload::Downloads, Model::Coroutines, 1 << 40) };
+        assert!(
+            room(&all).is_some_and(|(most, why)| most < 1 << 40 && why.contains("connections"))
+        );
+        let all = Order { exact: false, ..order(Workload::Sleepers, Model::ThreadPerJob, 1 << 40) };
+        assert!(room(&all).is_some_and(|(most, why)| most < 1 << 40 && why.contains("threads")));
+        assert_eq!(room(&order(Workload::Sleepers, Model::Coroutines, 1 << 40)), None);
         let queue = refusal(&order(Workload::Echo, Model::Sequential, backlog() + 1));
         assert!(queue.as_ref().is_some_and(|why| why.contains("somaxconn")), "{queue:?}");
         assert_eq!(refusal(&order(Workload::Echo, Model::ThreadPerJob, 1)), None);
