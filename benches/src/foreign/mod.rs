@@ -3,11 +3,12 @@
 //!
 //! * [`program`] finds the program of a model, ours included, and reads what it says.
 //! * [`python`] is CPython, as scripts that are in this program.
-//! * [`peer`] is what `workload_peers` is made of, which has tokio and others; [`versions`] says of
-//!   which versions they are.
+//! * [`peer`] and [`costs`] are what `workload_peers` is made of, which has tokio and others;
+//!   [`versions`] says of which versions they are.
 //!
 //! What is around them is the same for all: the load maker, the meter, cores, checks and limits.
 
+pub mod costs;
 pub mod peer;
 pub mod program;
 pub mod python;
@@ -122,6 +123,18 @@ pub fn refusal(workload: Workload, model: Foreign) -> Option<&'static str> {
             "the workers share no memory and take calls as they are free, so that none of them \
              has a key",
         ),
+        (Workload::Thrash, Foreign::PythonProcesses) => {
+            Some("the lock and what it guards are memory of one process")
+        }
+        (Workload::Million, Foreign::PythonThreads | Foreign::PythonProcesses) => {
+            Some("a thread waits for one thing at a time; a million at once need as many")
+        }
+        (Workload::Switches, Foreign::TokioMulti) => {
+            Some("on one core it does what tokio's runtime of one thread does")
+        }
+        (Workload::Switches | Workload::Million | Workload::Memory, Foreign::Rayon) => {
+            Some("a job of rayon runs to its end: it is no unit that waits")
+        }
         (Workload::Sleepers, Foreign::Rayon) => {
             Some("rayon computes: it has no timers, and a wait would hold one of its threads")
         }

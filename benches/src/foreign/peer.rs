@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
+use super::costs::{Night, Shared, Table};
 use crate::workloads::cores::{self, Placed};
 use crate::workloads::downloads::{self, ANSWER};
 use crate::workloads::job::{Done, Job};
@@ -22,6 +23,8 @@ use crate::workloads::kv::{self, Locked};
 use crate::workloads::meter::{self, Watch};
 use crate::workloads::report::{Finding, Order};
 use crate::workloads::service::{self, BACKEND, MESSAGE, Service};
+use crate::workloads::switches::Lap;
+use crate::workloads::thrash::Slice;
 use crate::workloads::{batch, primes, server};
 
 /// Bytes that a connection of echo reads at a time, at most; as ours on threads.
@@ -57,6 +60,22 @@ pub trait Runtime: Sized + 'static {
         service: Service,
         keys: Self::Keys,
     ) -> impl Future<Output = anyhow::Result<()>>;
+
+    /// Spawns [`costs::work_off`](super::costs::work_off); what it gives waits for its end.
+    fn slices(
+        share: Vec<Slice>,
+        ledger: Shared,
+    ) -> impl Future<Output = anyhow::Result<Vec<Duration>>>;
+
+    /// Spawns [`costs::take_turns`](super::costs::take_turns); what it gives waits for its end.
+    fn turns(
+        table: Arc<Table>,
+        side: usize,
+        rounds: u32,
+    ) -> impl Future<Output = anyhow::Result<Vec<Lap>>>;
+
+    /// Spawns [`costs::sleep_until`](super::costs::sleep_until), and leaves it alone.
+    fn sleeper(moment: Instant, night: Arc<Night>);
 
     /// Sleeps.
     fn sleep(time: Duration) -> impl Future<Output = ()>;

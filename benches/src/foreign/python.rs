@@ -10,24 +10,28 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::workloads::Workload;
 use crate::workloads::batch::{self, NAP, WAITING_THREADS};
 use crate::workloads::downloads::{self, BODY};
 use crate::workloads::files::PIECE;
 use crate::workloads::job::{Done, Job};
 use crate::workloads::report::{Cost, Finding, Order, Pin, Seen, Times};
 use crate::workloads::service::BACKEND;
+use crate::workloads::thrash::{self, Ledger};
+use crate::workloads::{Workload, memory, million, primes, switches};
 
 /// The variable that names the interpreter.
 const VARIABLE: &str = "PYTHON";
 
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 12] = [
     ("main.py", include_str!("python/main.py")),
+    ("handover.py", include_str!("python/handover.py")),
     ("measure.py", include_str!("python/measure.py")),
     ("on_asyncio.py", include_str!("python/on_asyncio.py")),
     ("on_gevent.py", include_str!("python/on_gevent.py")),
     ("on_processes.py", include_str!("python/on_processes.py")),
     ("on_threads.py", include_str!("python/on_threads.py")),
+    ("schedule.py", include_str!("python/schedule.py")),
+    ("slices.py", include_str!("python/slices.py")),
     ("sockets.py", include_str!("python/sockets.py")),
     ("web.py", include_str!("python/web.py")),
     ("work.py", include_str!("python/work.py")),
@@ -79,6 +83,9 @@ impl Scripts {
     }
 }
 
+/// Seconds for each of a million sleepers, to fall asleep in.
+const FOR_EACH: f64 = 15e-6;
+
 /// An order in the scripts' words: seconds, and the numbers to check.
 ///
 /// # Errors
@@ -90,12 +97,14 @@ pub fn order(order: &Order) -> anyhow::Result<Value> {
         _ => Vec::new(),
     };
     let (source, target) = order.folder.clone().unwrap_or_default();
-    let parallel = order.model.is_parallel();
+    let (units, _) = memory::units(order);
+    let one_core = !order.model.is_parallel() || order.workload == Workload::Switches;
     Ok(json!({
         "workload": order.workload,
         "model": order.model,
         "count": order.count(),
-        "cores": if parallel { &order.cores } else { &order.cores[..1] },
+        "load": order.load,
+        "cores": if one_core { &order.cores[..1] } else { &order.cores },
         "connections": order.connections(),
         "divisions": order.divisions,
         "life": order.life,
@@ -109,6 +118,14 @@ pub fn order(order: &Order) -> anyhow::Result<Value> {
         "servers": order.servers,
         "source": source,
         "target": target,
+        "hard": primes::HARD,
+        "slices": thrash::SLICES,
+        "entries": thrash::ENTRIES,
+        "rounds": switches::rounds(order)?,
+        "units": [memory::first(units), units],
+        "apart": million::APART.as_secs_f64(),
+        "at_least": million::AT_LEAST.as_secs_f64(),
+        "for_each": FOR_EACH,
     }))
 }
 
@@ -143,7 +160,14 @@ struct Found {
     pins: Vec<Pin>,
     remarks: Vec<String>,
     /// Nanoseconds and answer of each job, in the order of the jobs.
+    #[serde(default)]
     results: Vec<(u64, u64)>,
+    /// What the lock guarded.
+    ledger: Option<Ledger>,
+    /// So many rounds took so many nanoseconds.
+    #[serde(default)]
+    laps: Vec<(u32, u64)>,
+    unit_bytes: Option<u64>,
 }
 
 /// Reads the last line of a script, and checks the results in it.
@@ -156,23 +180,18 @@ pub fn finding(line: &str, order: &Order) -> anyhow::Result<Finding> {
         Told::Refused(why) => return Ok(Finding { refused: Some(why), ..Finding::default() }),
         Told::Found(found) => found,
     };
-    let done: Vec<Done> = found
-        .results
-        .iter()
-        .map(|&(took, answer)| Done { took: Duration::from_nanos(took), answer })
-        .collect();
-    if !order.workload.is_served() {
-        verify(order, &done)?;
-    }
+    let (done, times, reduced) = done(order, &found)?;
     Ok(Finding {
-        done: done.len(),
+        done,
+        reduced,
         wall: Duration::from_nanos(found.wall_ns),
         cost: Cost {
             cpu: Duration::from_nanos(found.cpu_ns),
             voluntary: found.voluntary,
             involuntary: found.involuntary,
         },
-        times: Times::of(done.iter().map(|done| done.took).collect()),
+        times: Times::of(times),
+        unit_bytes: found.unit_bytes,
         pins: found.pins,
         seen: found.seen,
         remarks: found.remarks,
@@ -180,8 +199,39 @@ pub fn finding(line: &str, order: &Order) -> anyhow::Result<Finding> {
     })
 }
 
-fn verify(order: &Order, done: &[Done]) -> anyhow::Result<()> {
-    let jobs = jobs(order)?;
+/// How much was done, rightly; how long each took; why there was less than ordered if there was.
+fn done(order: &Order, found: &Found) -> anyhow::Result<(usize, Vec<Duration>, Option<String>)> {
+    let done: Vec<Done> = found
+        .results
+        .iter()
+        .map(|&(took, answer)| Done { took: Duration::from_nanos(took), answer })
+        .collect();
+    match order.workload {
+        workload if workload.is_served() => {}
+        Workload::Memory => {
+            let (units, reduced) = memory::units(order);
+            return Ok((units, Vec::new(), reduced));
+        }
+        Workload::Switches => {
+            let lap = |&(rounds, took): &(u32, u64)| (rounds, Duration::from_nanos(took));
+            let each = switches::each(order.count(), found.laps.iter().map(lap).collect())?;
+            return Ok((each.len(), each, None));
+        }
+        Workload::Thrash => {
+            let ledger = found.ledger.as_ref().context("a ledger is missing")?;
+            thrash::verify(order, ledger)?;
+            ensure!(done.len() == ledger.slices, "{} slices, {ledger:?}", done.len());
+        }
+        Workload::Million => {
+            let (all, woken) = (order.count(), done.len());
+            ensure!(woken == all, "{all} slept, and {woken} were woken");
+        }
+        _ => verify(&jobs(order)?, &done)?,
+    }
+    Ok((done.len(), done.iter().map(|done| done.took).collect(), None))
+}
+
+fn verify(jobs: &[Job], done: &[Done]) -> anyhow::Result<()> {
     ensure!(done.len() == jobs.len(), "{} jobs gave {} results", jobs.len(), done.len());
     jobs.iter().zip(done).try_for_each(|(job, done)| match *job {
         Job::Download { number, .. } => {

@@ -16,6 +16,7 @@ use super::pages::{Bytes, Pages};
 use super::report::{Finding, Order};
 use super::stage::Stage;
 use super::{Model, limits, meter};
+use crate::foreign::Foreign;
 
 /// Far longer than anything here takes.
 const LONG: Duration = Duration::from_secs(3600);
@@ -29,13 +30,7 @@ const CONNECTIONS: usize = 2000;
 ///
 /// When a unit can't be started; [`cores::NoLoop`].
 pub fn run(order: &Order) -> anyhow::Result<Finding> {
-    let (most, limit) = match order.model {
-        Model::ThreadPerJob | Model::ThreadPool => limits::most_threads(),
-        _ => (usize::MAX, ""),
-    };
-    let units = order.count().min(most).max(2);
-    let reduced =
-        (units < order.count()).then(|| format!("{limit} leaves room for {most} threads"));
+    let (units, reduced) = units(order);
     let mut remarks = Vec::new();
     if order.model == Model::Coroutines {
         // Before there is memory that was used and is free again.
@@ -59,8 +54,23 @@ pub fn run(order: &Order) -> anyhow::Result<Finding> {
     Ok(Finding { reduced, remarks, unit_bytes: Some(each.user), ..finding })
 }
 
+/// How many there are at the second look, and why there are fewer than ordered if there are.
+#[must_use]
+pub fn units(order: &Order) -> (usize, Option<String>) {
+    let (most, limit) = match order.model {
+        Model::ThreadPerJob | Model::ThreadPool | Model::Foreign(Foreign::PythonThreads) => {
+            limits::most_threads()
+        }
+        _ => (usize::MAX, ""),
+    };
+    let units = order.count().min(most).max(2);
+    let reduced = || format!("{limit} leaves room for {most} threads");
+    (units, (units < order.count()).then(reduced))
+}
+
 /// How many there are at the first look.
-fn first(units: usize) -> usize {
+#[must_use]
+pub fn first(units: usize) -> usize {
     (units / 10).max(1)
 }
 

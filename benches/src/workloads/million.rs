@@ -24,15 +24,15 @@ use super::stage::Stage;
 use super::{Model, limits, memory, meter};
 
 /// The moments of waking lie so far apart: some three times what waking one takes.
-const APART: Duration = Duration::from_micros(1);
+pub const APART: Duration = Duration::from_micros(1);
 
 /// The first is woken so long after the start …
-const AT_LEAST: Duration = Duration::from_millis(150);
+pub const AT_LEAST: Duration = Duration::from_millis(150);
 /// … or after so much for each: making one takes less, unless somebody else has the core.
-const FOR_EACH: Duration = Duration::from_nanos(800);
+pub const FOR_EACH: Duration = Duration::from_nanos(800);
 
 /// Tries with more and more time to fall asleep in.
-const TRIES: u32 = 5;
+pub const TRIES: u32 = 5;
 
 /// Threads, and workers, that are made to see what one takes.
 const FEW_THREADS: usize = 200;
@@ -105,7 +105,8 @@ async fn sleeper(moment: Instant, woken: Rc<RefCell<Slept>>) {
 }
 
 /// When one wakes: all moments lie equally far apart, and come in no order.
-fn moment(index: usize, count: usize, over: Duration) -> Duration {
+#[must_use]
+pub fn moment(index: usize, count: usize, over: Duration) -> Duration {
     /// Above all counts, and a prime: a multiplier without common divisor with any of them.
     const STEP: u64 = 4_294_967_311;
     let place = index as u64 * STEP % count as u64;

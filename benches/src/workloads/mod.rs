@@ -147,6 +147,13 @@ impl Workload {
         !self.is_served() && !matches!(self, Self::Thrash | Self::Switches)
     }
 
+    /// Whether it comes in jobs that can be dealt out; else it is served, or asks what concurrency
+    /// itself costs.
+    #[must_use]
+    pub fn has_jobs(self) -> bool {
+        matches!(self, Self::Primes | Self::Sleepers | Self::Downloads | Self::Copy)
+    }
+
     /// Whether it needs to know what a millisecond of work is.
     #[must_use]
     pub fn is_calibrated(self) -> bool {
@@ -262,10 +269,6 @@ pub fn refusal(workload: Workload, model: Model) -> Option<&'static str> {
         (Workload::Memory, Model::Sequential) => {
             Some("it has no unit that there could be one more of")
         }
-        (
-            Workload::Thrash | Workload::Switches | Workload::Million | Workload::Memory,
-            Model::Foreign(_),
-        ) => Some("what concurrency itself costs is asked of our models alone"),
         (_, Model::Foreign(model)) => foreign::refusal(workload, model),
         _ => None,
     }

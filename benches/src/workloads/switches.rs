@@ -22,7 +22,7 @@ use super::stage::Stage;
 use crate::word::{self, Word};
 
 /// Hand-overs between two looks at the clock, there and back.
-const BATCH: u32 = 128;
+pub const BATCH: u32 = 128;
 
 /// Does what is ordered, and measures it.
 ///
@@ -33,7 +33,7 @@ pub fn run(order: &Order) -> anyhow::Result<Finding> {
     // All on one core, whatever the model.
     let order = &Order { cores: order.cores[..1].to_vec(), ..order.clone() };
     let mut stage = Stage::begin(order)?;
-    let rounds = u32::try_from(order.count().div_ceil(2))?;
+    let rounds = rounds(order)?;
     let times = match order.model {
         Model::Coroutines => tasks(rounds)?,
         Model::ThreadPerJob => threads(&mut stage, rounds),
@@ -41,17 +41,35 @@ pub fn run(order: &Order) -> anyhow::Result<Finding> {
         other => bail!("{other} has no unit of its own to switch to"),
     };
     stage.last();
-    let (done, mut each) = (order.count(), Vec::with_capacity(order.count() + 1));
-    for (rounds, took) in times {
-        // Two for each round; all of a batch are taken to be alike.
-        each.extend(std::iter::repeat_n(took / (2 * rounds), 2 * rounds as usize));
-    }
-    each.truncate(done);
-    stage.end(done, each)
+    stage.end(order.count(), each(order.count(), times)?)
+}
+
+/// How often it goes there and back.
+///
+/// # Errors
+///
+/// When there are too many to count.
+pub fn rounds(order: &Order) -> anyhow::Result<u32> {
+    Ok(u32::try_from(order.count().div_ceil(2))?)
 }
 
 /// So many rounds took so long.
-type Lap = (u32, Duration);
+pub type Lap = (u32, Duration);
+
+/// The times of `count` hand-overs: two for each round, and all of a batch are taken to be alike.
+///
+/// # Errors
+///
+/// When there were fewer.
+pub fn each(count: usize, laps: Vec<Lap>) -> anyhow::Result<Vec<Duration>> {
+    let mut each = Vec::with_capacity(count + 1);
+    for (rounds, took) in laps {
+        each.extend(std::iter::repeat_n(took / (2 * rounds).max(1), 2 * rounds as usize));
+    }
+    ensure!(each.len() >= count, "{count} hand-overs were wanted, and {} done", each.len());
+    each.truncate(count);
+    Ok(each)
+}
 
 /// Does `rounds` rounds and looks at the clock after every batch.
 fn timed(rounds: u32, mut round: impl FnMut(u32)) -> Vec<Lap> {

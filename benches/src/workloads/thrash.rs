@@ -12,26 +12,29 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use pool::ThreadPool;
+use serde::{Deserialize, Serialize};
 
 use super::report::{Finding, Order};
 use super::stage::Stage;
 use super::{Model, cores, meter, primes};
 
 /// A slice is so much of a millisecond's work …
-const SLICES: u64 = 20;
+pub const SLICES: u64 = 20;
 /// … and what is done under the lock so much of one.
-const ENTRIES: u64 = 200;
+pub const ENTRIES: u64 = 200;
 
 /// What the lock guards.
-#[derive(Debug, Default)]
-struct Ledger {
-    slices: usize,
-    sum: u64,
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    /// How many were done.
+    pub slices: usize,
+    /// The answers, added up.
+    pub sum: u64,
 }
 
 /// One slice of the work.
 #[derive(Debug, Clone, Copy)]
-struct Slice {
+pub struct Slice {
     number: usize,
     divisions: u64,
 }
@@ -54,7 +57,7 @@ impl Slice {
     }
 
     /// All of it, with the lock of threads; the time it took.
-    fn run(self, ledger: &Mutex<Ledger>) -> Duration {
+    pub fn run(self, ledger: &Mutex<Ledger>) -> Duration {
         let start = Instant::now();
         let answer = self.compute();
         self.enter(answer, &mut ledger.lock().unwrap_or_else(PoisonError::into_inner));
@@ -63,7 +66,8 @@ impl Slice {
 }
 
 /// The slices of each worker: they differ by one at most.
-fn shares(order: &Order) -> Vec<Vec<Slice>> {
+#[must_use]
+pub fn shares(order: &Order) -> Vec<Vec<Slice>> {
     let workers = order.load.min(order.count());
     let slice = |number| Slice { number, divisions: order.divisions };
     (0..workers).map(|first| (first..order.count()).step_by(workers).map(slice).collect()).collect()
@@ -92,7 +96,12 @@ pub fn run(order: &Order) -> anyhow::Result<Finding> {
     Ok(finding)
 }
 
-fn verify(order: &Order, ledger: &Ledger) -> anyhow::Result<()> {
+/// Checks that every slice was entered, once.
+///
+/// # Errors
+///
+/// When it was not.
+pub fn verify(order: &Order, ledger: &Ledger) -> anyhow::Result<()> {
     let mut expected = Ledger::default();
     // They repeat: the sum of all is that of a few, so many times.
     let each: Vec<u64> = (0..primes::HARD.len())

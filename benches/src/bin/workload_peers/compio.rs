@@ -4,13 +4,17 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use benches::foreign::costs::{self, Night, Shared, Table};
 use benches::foreign::peer::{self, Queue, Results, Runtime};
 use benches::workloads::files::PIECE;
 use benches::workloads::kv::Map;
 use benches::workloads::service::Service;
+use benches::workloads::switches::Lap;
+use benches::workloads::thrash::Slice;
 use compio::buf::BufResult;
 use compio::fs::File;
 use compio::io::{AsyncRead, AsyncReadAt, AsyncWriteAtExt, AsyncWriteExt};
@@ -44,6 +48,27 @@ impl Runtime for Compio {
     ) -> impl Future<Output = anyhow::Result<()>> {
         let task = compio::runtime::spawn(peer::connection::<Self>(stream, service, keys));
         async move { task.await.map_err(|_| anyhow!("a task of compio panicked"))? }
+    }
+
+    fn slices(
+        share: Vec<Slice>,
+        ledger: Shared,
+    ) -> impl Future<Output = anyhow::Result<Vec<Duration>>> {
+        let task = compio::runtime::spawn(costs::work_off(share, ledger));
+        async move { task.await.map_err(|_| anyhow!("a task of compio panicked"))? }
+    }
+
+    fn turns(
+        table: Arc<Table>,
+        side: usize,
+        rounds: u32,
+    ) -> impl Future<Output = anyhow::Result<Vec<Lap>>> {
+        let task = compio::runtime::spawn(costs::take_turns(table, side, rounds));
+        async move { task.await.map_err(|_| anyhow!("a task of compio panicked"))? }
+    }
+
+    fn sleeper(moment: Instant, night: Arc<Night>) {
+        compio::runtime::spawn(costs::sleep_until::<Self>(moment, night)).detach();
     }
 
     fn sleep(time: Duration) -> impl Future<Output = ()> {

@@ -5,13 +5,17 @@ use std::net::SocketAddr;
 use std::os::fd::{FromRawFd, IntoRawFd};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, ensure};
+use benches::foreign::costs::{self, Night, Shared, Table};
 use benches::foreign::peer::{self, Queue, Results, Runtime};
 use benches::workloads::files::PIECE;
 use benches::workloads::kv::Map;
 use benches::workloads::service::Service;
+use benches::workloads::switches::Lap;
+use benches::workloads::thrash::Slice;
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use glommio::GlommioError;
 use glommio::io::BufferedFile;
@@ -48,6 +52,25 @@ impl Runtime for Glommio {
         keys: Self::Keys,
     ) -> impl Future<Output = anyhow::Result<()>> {
         glommio::spawn_local(peer::connection::<Self>(stream, service, keys))
+    }
+
+    fn slices(
+        share: Vec<Slice>,
+        ledger: Shared,
+    ) -> impl Future<Output = anyhow::Result<Vec<Duration>>> {
+        glommio::spawn_local(costs::work_off(share, ledger))
+    }
+
+    fn turns(
+        table: Arc<Table>,
+        side: usize,
+        rounds: u32,
+    ) -> impl Future<Output = anyhow::Result<Vec<Lap>>> {
+        glommio::spawn_local(costs::take_turns(table, side, rounds))
+    }
+
+    fn sleeper(moment: Instant, night: Arc<Night>) {
+        glommio::spawn_local(costs::sleep_until::<Self>(moment, night)).detach();
     }
 
     fn sleep(time: Duration) -> impl Future<Output = ()> {

@@ -9,7 +9,7 @@ mod tokio;
 
 use anyhow::bail;
 use benches::foreign::peer::{self, Runtime};
-use benches::foreign::{Foreign, versions};
+use benches::foreign::{Foreign, costs, versions};
 use benches::workloads::report::{Finding, Order};
 use benches::workloads::{Model, orchestra};
 use clap::Parser;
@@ -38,7 +38,7 @@ fn run(role: &Role, order: &Order) -> anyhow::Result<Finding> {
         Foreign::Monoio => on::<monoio::Monoio>(role, order),
         Foreign::Glommio => on::<glommio::Glommio>(role, order),
         Foreign::Compio => on::<compio::Compio>(role, order),
-        Foreign::Rayon => rayon::jobs(order),
+        Foreign::Rayon => rayon::run(order),
         other => bail!("{other} is no runtime of this program"),
     }?;
     let name = model.name().split('-').next().unwrap_or_default();
@@ -48,7 +48,8 @@ fn run(role: &Role, order: &Order) -> anyhow::Result<Finding> {
 
 fn on<R: Runtime>(role: &Role, order: &Order) -> anyhow::Result<Finding> {
     match role {
-        Role::Job => peer::jobs::<R>(order),
+        Role::Job if order.workload.has_jobs() => peer::jobs::<R>(order),
+        Role::Job => costs::run::<R>(order),
         Role::Serve => peer::serve::<R>(order),
     }
 }

@@ -4,13 +4,17 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use benches::foreign::costs::{self, Night, Shared, Table};
 use benches::foreign::peer::{self, Queue, Results, Runtime};
 use benches::workloads::files::PIECE;
 use benches::workloads::kv::Map;
 use benches::workloads::service::Service;
+use benches::workloads::switches::Lap;
+use benches::workloads::thrash::Slice;
 use monoio::fs::File;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};
@@ -40,6 +44,25 @@ impl Runtime for Monoio {
         keys: Self::Keys,
     ) -> impl Future<Output = anyhow::Result<()>> {
         monoio::spawn(peer::connection::<Self>(stream, service, keys))
+    }
+
+    fn slices(
+        share: Vec<Slice>,
+        ledger: Shared,
+    ) -> impl Future<Output = anyhow::Result<Vec<Duration>>> {
+        monoio::spawn(costs::work_off(share, ledger))
+    }
+
+    fn turns(
+        table: Arc<Table>,
+        side: usize,
+        rounds: u32,
+    ) -> impl Future<Output = anyhow::Result<Vec<Lap>>> {
+        monoio::spawn(costs::take_turns(table, side, rounds))
+    }
+
+    fn sleeper(moment: Instant, night: Arc<Night>) {
+        drop(monoio::spawn(costs::sleep_until::<Self>(moment, night)));
     }
 
     fn sleep(time: Duration) -> impl Future<Output = ()> {

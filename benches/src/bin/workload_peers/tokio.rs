@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use benches::foreign::costs::{self, Night, Shared, Table};
 use benches::foreign::peer::{self, Queue, Results, Runtime};
 use benches::workloads::kv::Locked;
 use benches::workloads::service::Service;
+use benches::workloads::switches::Lap;
+use benches::workloads::thrash::Slice;
 use benches::workloads::{files, meter};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -48,6 +51,27 @@ macro_rules! on_tokio {
             ) -> impl Future<Output = anyhow::Result<()>> {
                 let task = tokio::spawn(peer::connection::<Self>(stream, service, keys));
                 async move { task.await? }
+            }
+
+            fn slices(
+                share: Vec<Slice>,
+                ledger: Shared,
+            ) -> impl Future<Output = anyhow::Result<Vec<Duration>>> {
+                let task = tokio::spawn(costs::work_off(share, ledger));
+                async move { task.await? }
+            }
+
+            fn turns(
+                table: Arc<Table>,
+                side: usize,
+                rounds: u32,
+            ) -> impl Future<Output = anyhow::Result<Vec<Lap>>> {
+                let task = tokio::spawn(costs::take_turns(table, side, rounds));
+                async move { task.await? }
+            }
+
+            fn sleeper(moment: Instant, night: Arc<Night>) {
+                drop(tokio::spawn(costs::sleep_until::<Self>(moment, night)));
             }
 
             fn sleep(time: Duration) -> impl Future<Output = ()> {

@@ -24,6 +24,9 @@ MODELS = {
     "python-gevent": "on_gevent",
 }
 
+# Work that each model has a function for: what concurrency itself costs.
+COSTS = ("thrash", "switches", "memory", "million")
+
 
 def main():
     order = SimpleNamespace(**json.loads(sys.stdin.readline()))
@@ -43,10 +46,12 @@ def main():
     stage = measure.Stage(with_children=order.model == "python-processes")
     if sys.argv[1] == "serve":
         model.serve(order, stage)
-        results = []
+        found = {}
+    elif order.workload in COSTS:
+        found = getattr(model, order.workload)(order, stage)
     else:
-        results = model.do(order, stage)
-    say("found", stage.finding(results, model.REMARKS))
+        found = measure.answers(model.do(order, stage))
+    say("found", stage.finding(found, model.REMARKS))
 
 
 def say(word, what):

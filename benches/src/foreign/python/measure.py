@@ -39,9 +39,28 @@ def status(path):
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
+def cores(fields):
+    return fields.get("Cpus_allowed_list", "unknown")
+
+
 def children():
     tasks = os.listdir("/proc/self/task")
     return [int(pid) for task in tasks for pid in text(f"/proc/self/task/{task}/children").split()]
+
+
+def pages():
+    """The memory of this process and its children, what several share out among them: in bytes."""
+    lines = [
+        line
+        for pid in [os.getpid(), *children()]
+        for line in text(f"/proc/{pid}/smaps_rollup").splitlines()
+    ]
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def growth(looks, units):
+    """What each unit costs by the memory at a first number of units and at a second."""
+    return max(0, looks[1] - looks[0]) // (units[1] - units[0])
 
 
 def versions():
@@ -69,8 +88,7 @@ class Stage:
     def look(self):
         """Notes the threads and processes there are, their memory, and where they may run."""
         me = os.getpid()
-        self.pins.clear()
-        now = Counter()
+        now, pins = Counter(), Counter()
         for pid in [me, *(children() if self.with_children else [])]:
             fields = status(f"/proc/{pid}")
             now["processes"] += 1
@@ -79,18 +97,18 @@ class Stage:
             if pid == me:
                 for tid in sorted(map(int, os.listdir("/proc/self/task")))[: LOOKED_AT + 1]:
                     who = "main thread" if tid == me else "thread"
-                    self.pin(who, status(f"/proc/self/task/{tid}"))
+                    pins[who, cores(status(f"/proc/self/task/{tid}"))] += 1
             else:
-                self.pin("worker process", fields)
+                pins["worker process", cores(fields)] += 1
+        # Those of the moment when there were most.
+        self.pins = max(pins, self.pins, key=lambda pins: sum(pins.values()))
         for field, value in now.items():
             self.seen[field] = max(self.seen[field], value)
 
-    def pin(self, who, fields):
-        self.pins[who, fields.get("Cpus_allowed_list", "unknown")] += 1
-
-    def finding(self, results, remarks):
-        """What there is to tell; `results` are pairs of nanoseconds and answer, in order."""
+    def finding(self, found, remarks):
+        """What there is to tell: what the model has `found`, and what it cost."""
         after = cost()
+        remarks = [versions(), *remarks, *found.pop("remarks", [])]
         return {
             "wall_ns": self.wall_ns,
             **{field: after[field] - self.before[field] for field in after},
@@ -99,6 +117,11 @@ class Stage:
                 {"who": who, "cores": cores, "count": count}
                 for (who, cores), count in self.pins.items()
             ],
-            "remarks": [versions(), *remarks],
-            "results": [(took, int(answer or 0)) for took, answer in results],
+            "remarks": remarks,
+            **found,
         }
+
+
+def answers(results):
+    """What jobs found: pairs of nanoseconds and answer, in order."""
+    return {"results": [(took, int(answer or 0)) for took, answer in results]}

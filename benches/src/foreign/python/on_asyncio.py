@@ -6,9 +6,16 @@ import asyncio
 import time
 import zlib
 
+import handover
+import measure
+import schedule
+import slices
 import work
 
 REMARKS = []
+
+# Far longer than anything here takes.
+LONG = 3600
 
 
 def load(_order):
@@ -130,3 +137,80 @@ async def whole(reader):
     except asyncio.IncompleteReadError as error:
         assert not error.partial, "a client closed within a request"
         return b""
+
+
+def thrash(order, stage):
+    """Tasks need no lock: between two awaits nobody else runs."""
+    ledger, times = slices.Ledger(order), []
+
+    async def work_off(share):
+        for number in share:
+            times.append(ledger.run(number, slices.NO_LOCK))
+            await asyncio.sleep(0)
+
+    async def all_of_them():
+        await asyncio.gather(*map(work_off, slices.shares(order)))
+
+    asyncio.run(all_of_them())
+    stage.last()
+    return ledger.found(times)
+
+
+def switches(order, stage):
+    async def second(there, back):
+        for _ in range(order.rounds):
+            back.put_nowait(await there.get())
+
+    async def first():
+        there, back, found = asyncio.Queue(), asyncio.Queue(), []
+        other = asyncio.create_task(second(there, back))
+        for begin, count in handover.laps(order.rounds):
+            start = time.perf_counter_ns()
+            for number in range(begin, begin + count):
+                there.put_nowait(number)
+                assert await back.get() == number, "a hand-over was lost"
+            found.append((count, time.perf_counter_ns() - start))
+        await other
+        return found
+
+    laps = asyncio.run(first())
+    stage.last()
+    return {"laps": laps}
+
+
+def memory(order, stage):
+    async def grow():
+        tasks, looks = [], []
+        for count in order.units:
+            while len(tasks) < count:
+                tasks.append(asyncio.create_task(asyncio.sleep(LONG)))
+            # All have their first step.
+            await asyncio.sleep(0)
+            looks.append(measure.pages())
+        stage.last()
+        return looks
+
+    return {"unit_bytes": measure.growth(asyncio.run(grow()), order.units)}
+
+
+def million(order, stage):
+    async def sleeper(night, moment):
+        night.asleep += 1
+        await asyncio.sleep(moment - night.clock())
+        night.woken(moment)
+
+    async def attempt(number):
+        night = schedule.Night(order, asyncio.get_running_loop().time, number)
+        tasks = [asyncio.create_task(sleeper(night, moment)) for moment in night.moments]
+        while night.asleep < order.count:
+            await asyncio.sleep(0)
+        good = night.all_asleep()
+        await asyncio.gather(*tasks)
+        return night if good else None
+
+    for number in range(schedule.TRIES):
+        night = asyncio.run(attempt(number))
+        if night:
+            stage.last()
+            return night.found()
+    raise RuntimeError("they never slept all at once: making them takes too long here")

@@ -2,8 +2,12 @@
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from threading import Thread
+from queue import SimpleQueue
+from threading import Event, Lock, Thread
 
+import handover
+import measure
+import slices
 import sockets
 import work
 
@@ -30,3 +34,44 @@ def serve(order, stage):
         stage.look()
         for thread in threads:
             thread.join()
+
+
+def thrash(order, stage):
+    ledger, lock, times = slices.Ledger(order), Lock(), []
+
+    def work_off(share):
+        times.extend([ledger.run(number, lock) for number in share])
+
+    threads = [Thread(target=work_off, args=(share,)) for share in slices.shares(order)]
+    for thread in threads:
+        thread.start()
+    stage.look()
+    for thread in threads:
+        thread.join()
+    stage.last()
+    return ledger.found(times)
+
+
+def switches(order, stage):
+    there, back = SimpleQueue(), SimpleQueue()
+    other = Thread(target=handover.second, args=(order.rounds, back.put, there.get))
+    other.start()
+    stage.look()
+    laps = handover.first(order.rounds, there.put, back.get)
+    other.join()
+    stage.last()
+    return {"laps": laps}
+
+
+def memory(order, stage):
+    gate, threads, looks = Event(), [], []
+    for count in order.units:
+        while len(threads) < count:
+            threads.append(Thread(target=gate.wait))
+            threads[-1].start()
+        looks.append(measure.pages())
+    stage.last()
+    gate.set()
+    for thread in threads:
+        thread.join()
+    return {"unit_bytes": measure.growth(looks, order.units)}
