@@ -7,7 +7,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::error::JobError;
@@ -237,6 +237,17 @@ impl<R> Drop for Job<R> {
 impl<R> fmt::Debug for Job<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Job").field("state", &self.state()).finish()
+    }
+}
+
+/// Notes in a job's slot whom to wake, unless that is noted already. What it gives is somebody
+/// else's code: it is dropped when the slot's lock is released.
+#[must_use = "it is dropped under the lock"]
+#[inline]
+pub(crate) fn note_waker(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
+    match place {
+        Some(waker) if waker.will_wake(cx.waker()) => None,
+        other => other.replace(cx.waker().clone()),
     }
 }
 

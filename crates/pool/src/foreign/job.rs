@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use crate::error::JobError;
 use crate::executor::Wire;
-use crate::job::{Backing, Job, JobState, Outcome, TAKEN};
+use crate::job::{Backing, Job, JobState, Outcome, TAKEN, note_waker};
 use crate::map::Chunk;
 use crate::panics;
 use crate::process::codec;
@@ -188,10 +188,7 @@ impl<R> Backing<R> for Handle<R> {
             drop(slot);
             return Poll::Ready(self.read(outcome));
         }
-        let replaced = match &mut slot.waker {
-            Some(waker) if waker.will_wake(cx.waker()) => None,
-            other => other.replace(cx.waker().clone()),
-        };
+        let replaced = note_waker(&mut slot.waker, cx);
         drop(slot);
         drop(replaced);
         Poll::Pending

@@ -29,7 +29,7 @@ use super::reapers::Waiter;
 use super::shared;
 use super::telling;
 use crate::error::{JobError, Limit, WorkerDeath};
-use crate::job::{Backing, JobState, Outcome, TAKEN};
+use crate::job::{Backing, JobState, Outcome, TAKEN, note_waker};
 use crate::options::{JobOptions, Label};
 use crate::panics;
 use crate::watch::{Watcher, Watchers};
@@ -305,10 +305,7 @@ impl Cell {
         if let Some(outcome) = slot.take() {
             return Poll::Ready(outcome);
         }
-        let replaced = match &mut slot.waker {
-            Some(waker) if waker.will_wake(cx.waker()) => None,
-            other => other.replace(cx.waker().clone()),
-        };
+        let replaced = note_waker(&mut slot.waker, cx);
         self.mark_awaited(&mut slot);
         drop(slot);
         drop(replaced);

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use super::timer::{Expire, Timer};
 use crate::error::{JobError, Limit};
-use crate::job::{Backing, JobState, Outcome, TAKEN};
+use crate::job::{Backing, JobState, Outcome, TAKEN, note_waker};
 use crate::panics;
 use crate::pause;
 use crate::watch::{Watcher, Watchers};
@@ -272,10 +272,7 @@ where
         if let Some(outcome) = slot.take() {
             return Poll::Ready(outcome);
         }
-        let replaced = match &mut slot.waker {
-            Some(waker) if waker.will_wake(cx.waker()) => None,
-            other => other.replace(cx.waker().clone()),
-        };
+        let replaced = note_waker(&mut slot.waker, cx);
         drop(slot);
         drop(replaced);
         Poll::Pending
