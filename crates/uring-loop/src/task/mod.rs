@@ -105,9 +105,9 @@ impl<T> Task<T> {
         self.header().cancel(None)
     }
 
-    /// [`cancel`](Self::cancel) with a reason, any text, which [`Cancelled::reason`] and
-    /// [`JoinError::reason`] tell. Of several requests the last one's reason counts, also if it has
-    /// none.
+    /// [`cancel`](Self::cancel) with a reason, any text, which
+    /// [`Cancelled::reason`](crate::Cancelled::reason) and [`JoinError::reason`] tell. Of several
+    /// requests the last one's reason counts, also if it has none.
     ///
     /// # Examples
     ///
