@@ -23,6 +23,8 @@ const DUPLICATES: Duration = Duration::from_secs(120);
 const OLDEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A connection that says nothing for twice as long is taken for dead.
 const PING: Duration = Duration::from_secs(2);
+/// How a server says that the servers of its cluster cannot decide on anything.
+const NO_QUORUM: &str = "error code 10008";
 /// How often making the queue is tried, and the pause between.
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -66,7 +68,9 @@ pub enum Storage {
 impl Queue {
     /// The queue `name` on the server at `url`: `nats://host:4222`, with `user:password@` or
     /// `token@` in front of the host if the server asks for it; several, with commas between them,
-    /// for the servers of a cluster. `tls://` asks for TLS.
+    /// for the servers of a cluster: any of them will do to begin with, and if that one is lost the
+    /// others are tried. (One is enough while it is there: it tells of the others.) `tls://` asks for
+    /// TLS.
     ///
     /// The name is made of letters, digits, `-` and `_`; else connecting fails.
     pub fn new(url: impl Into<String>, name: impl Into<String>) -> Queue {
@@ -94,6 +98,11 @@ impl Queue {
     }
 
     /// On how many servers of a cluster the jobs are kept; on one unless set.
+    ///
+    /// With 3, one of them may die: another goes on for it as soon as the servers have agreed on
+    /// which, which takes them 4 to 9 s. While most of them are away, nothing is taken in or handed
+    /// out: what was submitted waits, or ends at its [`deadline`](pool::JobOptions::deadline), and
+    /// that says why; nothing is lost. (Jobs that run go on, and their results arrive.)
     pub fn replicas(mut self, servers: usize) -> Self {
         self.replicas = servers;
         self
@@ -285,6 +294,10 @@ impl Place {
             match self.try_queue().await {
                 // Somebody else makes it at the same time: it will be there.
                 Err(_) if tries < TRIES => tokio::time::sleep(PAUSE).await,
+                Err(why) if why.contains(NO_QUORUM) => {
+                    let remedy = "more than half of the servers of a cluster have to be up";
+                    return Err(format!("{why}; {remedy}"));
+                }
                 done => return done,
             }
             tries += 1;

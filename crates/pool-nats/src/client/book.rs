@@ -353,7 +353,9 @@ impl Book {
             let Some(entry) = self.jobs.get(&id) else { continue };
             let limit = entry.deadline.map(|(_, limit)| limit).unwrap_or_default();
             let started = entry.job.state() == JobState::Running;
-            let note = note.filter(|_| !started).map(str::to_owned);
+            let queued = entry.sequence.is_some() || started;
+            let unconfirmed = (!queued).then_some("the server has not confirmed that it has it");
+            let note = note.filter(|_| !started).or(unconfirmed).map(str::to_owned);
             let limit = Limit::Deadline(limit);
             let error = foreign::late(entry.job.task(), limit, started, note);
             self.withdraw(id, error, deeds);

@@ -215,11 +215,13 @@ async fn publish(hub: Arc<Hub>, place: Place, permits: Arc<Semaphore>, id: u64, 
         if mutant!("published-only-once") {
             return;
         }
-        hub.lock().trouble = Some(whole(&error));
+        let mut trouble = whole(&error);
         if error.kind() == PublishErrorKind::StreamNotFound {
-            // The server was started anew, without what it kept in memory.
-            let _ = place.queue().await;
+            // The server was started anew, without what it kept in memory. Or too few servers of a
+            // cluster are there, and that is said when the queue is asked for.
+            trouble = place.queue().await.err().unwrap_or(trouble);
         }
+        hub.lock().trouble = Some(trouble);
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSES.1);
     }

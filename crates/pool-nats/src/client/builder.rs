@@ -56,13 +56,16 @@ impl RemotePoolBuilder {
     }
 
     /// Connects to the server, and starts the pool's one thread. Blocks until the connection is
-    /// made or refused.
+    /// made or refused: at most some 20 s, if a server takes the connection and answers nothing (of
+    /// a cluster that has just been started, the first answer takes some seconds). Later nothing
+    /// blocks: a connection that is lost is made again, for as long as the pool is there.
     ///
     /// # Errors
     ///
     /// What kept it from connecting (`ConnectionRefused`), a server without JetStream
     /// (`Unsupported`), an address or a name that is none (`InvalidInput`), what the server said to
-    /// making the queue, and what kept the thread from being started.
+    /// making the queue (`Other`; also if most servers of a cluster are away), and what kept the
+    /// thread from being started.
     pub fn connect(self) -> io::Result<RemotePool> {
         let (ready, connected) = std_mpsc::sync_channel(1);
         let body = move || self.run(&ready);

@@ -6,6 +6,7 @@
 //! `SERVERS_REQUIRED` set they fail.
 
 mod away;
+mod cluster;
 mod example;
 mod faults;
 mod jobs;
@@ -15,6 +16,7 @@ mod roles;
 #[path = "../../../pool/tests/it/runner.rs"]
 mod runner;
 mod server;
+mod servers;
 mod support;
 mod work;
 
@@ -28,6 +30,14 @@ fn main() -> std::process::ExitCode {
 
 fn all() -> Vec<runner::Test> {
     // The slowest first: two run at a time.
-    [partition::TESTS, faults::TESTS, away::TESTS, jobs::TESTS, refusals::TESTS, example::TESTS]
-        .concat()
+    [
+        cluster::TESTS,
+        partition::TESTS,
+        faults::TESTS,
+        away::TESTS,
+        jobs::TESTS,
+        refusals::TESTS,
+        example::TESTS,
+    ]
+    .concat()
 }

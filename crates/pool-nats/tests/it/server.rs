@@ -16,7 +16,7 @@ pub(crate) struct Server {
     child: Child,
     folder: TempDir,
     port: u16,
-    flags: Vec<&'static str>,
+    flags: Vec<String>,
     /// `ip netns exec NAME` where it runs in a network namespace.
     within: Vec<String>,
 }
@@ -29,6 +29,13 @@ fn program() -> Option<&'static str> {
         command.status().is_ok_and(|status| status.success())
     };
     ["nats-server", "/usr/sbin/nats-server"].into_iter().find(there)
+}
+
+/// A port that is free at this moment; others ask for theirs in the same way, so it stays so for a
+/// while.
+pub(crate) fn free_port() -> u16 {
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    free.local_addr().unwrap().port()
 }
 
 /// Whether the tests can run; says so if they cannot.
@@ -50,26 +57,23 @@ pub(crate) fn server(test: &str) -> Option<Server> {
 }
 
 impl Server {
-    pub(crate) fn start(test: &str, flags: &[&'static str]) -> Option<Server> {
-        // Free at this moment; others ask for theirs in the same way, so it stays so for a while.
-        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        Self::start_within(test, Vec::new(), port, flags)
+    pub(crate) fn start(test: &str, flags: &[&str]) -> Option<Server> {
+        Self::start_within(test, Vec::new(), free_port(), flags)
     }
 
     pub(crate) fn start_within(
         test: &str,
         within: Vec<String>,
         port: u16,
-        flags: &[&'static str],
+        flags: &[&str],
     ) -> Option<Server> {
         if !is_there(test) {
             return None;
         }
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let folder = tempfile::Builder::new().prefix("pool-nats-").tempdir().unwrap();
-        let child = spawn(&within, port, flags, folder.path());
-        let server = Server { child, folder, port, flags: flags.to_vec(), within };
+        let child = spawn(&within, port, &flags, folder.path());
+        let server = Server { child, folder, port, flags, within };
         server.wait_until_up();
         Some(server)
     }
@@ -80,10 +84,7 @@ impl Server {
                 TcpStream::connect(("127.0.0.1", self.port)).is_ok()
             });
         } else {
-            let log = self.folder.path().join("log");
-            let ready =
-                || std::fs::read_to_string(&log).is_ok_and(|t| t.contains("Server is ready"));
-            eventually("the server is ready", ready);
+            eventually("the server is ready", || self.log().contains("Server is ready"));
         }
     }
 
@@ -99,6 +100,11 @@ impl Server {
     /// A place for files of the test.
     pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// What it has written down of itself.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     /// SIGKILL: nothing is written down any more.
@@ -121,7 +127,7 @@ impl Drop for Server {
     }
 }
 
-fn spawn(within: &[String], port: u16, flags: &[&str], folder: &Path) -> Child {
+fn spawn(within: &[String], port: u16, flags: &[String], folder: &Path) -> Child {
     let address = if within.is_empty() { "127.0.0.1" } else { "0.0.0.0" };
     let mut command = roles::command(within, "role-server");
     command.arg(program().unwrap()).args(["-a", address, "-p", &port.to_string()]).args(flags);

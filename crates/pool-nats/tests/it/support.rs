@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pool::{Job, JobError};
+use pool_nats::async_nats::jetstream::consumer::pull;
 use pool_nats::async_nats::{self, jetstream};
 use pool_nats::{RemotePool, RemotePoolBuilder};
 
@@ -50,6 +51,17 @@ pub(crate) fn queued(server: &Server) -> u64 {
         let client = async_nats::connect(server.url()).await.unwrap();
         let stream = jetstream::new(client).get_stream("POOL_tests").await.unwrap();
         stream.cached_info().state.messages
+    })
+}
+
+/// How many requests for messages agents have at the server; `None` before there is a queue.
+pub(crate) fn waiting_requests(server: &Server) -> Option<usize> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = async_nats::connect(server.url()).await.ok()?;
+        let stream = jetstream::new(client).get_stream("POOL_tests").await.ok()?;
+        let agents = stream.get_consumer::<pull::Config>("agents").await.ok()?;
+        Some(agents.cached_info().num_waiting)
     })
 }
 
