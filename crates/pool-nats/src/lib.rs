@@ -68,6 +68,7 @@ mod client;
 mod functions;
 mod queue;
 mod shape;
+mod tls;
 mod wire;
 
 pub use agent::Agent;

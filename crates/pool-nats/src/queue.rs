@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::wire;
+use crate::{tls, wire};
 
 /// The consumer that all agents of a pool pull from.
 pub(crate) const CONSUMER: &str = "agents";
@@ -69,8 +69,9 @@ impl Queue {
     /// The queue `name` on the server at `url`: `nats://host:4222`, with `user:password@` or
     /// `token@` in front of the host if the server asks for it; several, with commas between them,
     /// for the servers of a cluster: any of them will do to begin with, and if that one is lost the
-    /// others are tried. (One is enough while it is there: it tells of the others.) `tls://` asks for
-    /// TLS.
+    /// others are tried. (One is enough while it is there: it tells of the others.) With `tls://`
+    /// in one of them, all is said through TLS, to any server; whom to trust is said by
+    /// [`options`](Self::options).
     ///
     /// The name is made of letters, digits, `-` and `_`; else connecting fails.
     pub fn new(url: impl Into<String>, name: impl Into<String>) -> Queue {
@@ -84,8 +85,30 @@ impl Queue {
         }
     }
 
-    /// How to connect: certificates, credentials, reconnecting. Its `event_callback`, its
-    /// `ping_interval` and its capacities are set by this crate.
+    /// How to connect: certificates, credentials, reconnecting. Its `name`, its `event_callback`,
+    /// its `ping_interval` and its capacities are set by this crate.
+    ///
+    /// Without it, servers that speak TLS are trusted if the system trusts them (or those in the
+    /// file that `SSL_CERT_FILE` in the environment names), and no certificate is shown to them.
+    ///
+    /// # Examples
+    ///
+    /// A server with a certificate of an authority of your own, which wants to see one of its
+    /// clients (`verify` in its configuration), too:
+    ///
+    /// ```
+    /// use pool_nats::Queue;
+    /// use pool_nats::async_nats::ConnectOptions;
+    ///
+    /// let options = ConnectOptions::new()
+    ///     .add_root_certificates("/etc/primes/ca.pem".into())
+    ///     .add_client_certificate("/etc/primes/own.pem".into(), "/etc/primes/own.key".into());
+    /// let queue = Queue::new("tls://queue.example.org", "primes").options(options);
+    /// ```
+    ///
+    /// Client and agents need the same. NKeys and files of credentials (JWT) are among the options
+    /// when your own Cargo.toml asks for them:
+    /// `async-nats = { version = "0.50", default-features = false, features = ["nkeys"] }`.
     pub fn options(mut self, options: ConnectOptions) -> Self {
         self.options = Some(options);
         self
@@ -131,8 +154,12 @@ impl Queue {
         let addresses = addresses.map_err(|error| invalid(&error))?;
         let (heard, mut events) = mpsc::unbounded_channel();
         let (again, reconnected) = mpsc::unbounded_channel();
+        let with_tls = addresses.iter().any(ServerAddr::tls_required);
+        if with_tls || self.options.is_some() {
+            tls::choose_cryptography();
+        }
         let options = self.options.clone().unwrap_or_default();
-        let options = with_login(options, &addresses)
+        let options = tls::require(with_login(options, &addresses), &addresses)
             .name(format!("pool {} {role}", self.name))
             .ping_interval(PING)
             .subscription_capacity(CAPACITY)
@@ -141,8 +168,13 @@ impl Queue {
                 let _ = heard.send(event);
                 std::future::ready(())
             });
-        let client = options.connect(addresses).await;
-        let client = client.map_err(|e| intent(io::ErrorKind::ConnectionRefused, &whole(&e)))?;
+        let client = options.connect(addresses).await.map_err(|error| {
+            let mut why = whole(&error);
+            if let Some(remedy) = tls::remedy(&error, with_tls) {
+                why = format!("{why}; {remedy}");
+            }
+            intent(io::ErrorKind::ConnectionRefused, &why)
+        })?;
         if !client.server_info().jetstream {
             let why = "this server runs without JetStream; start it as `nats-server -js -sd DIR`";
             return Err(intent(io::ErrorKind::Unsupported, &why));

@@ -18,6 +18,7 @@ mod runner;
 mod server;
 mod servers;
 mod support;
+mod tls;
 mod work;
 
 fn main() -> std::process::ExitCode {
@@ -37,6 +38,7 @@ fn all() -> Vec<runner::Test> {
         away::TESTS,
         jobs::TESTS,
         refusals::TESTS,
+        tls::TESTS,
         example::TESTS,
     ]
     .concat()

@@ -12,7 +12,7 @@ use pool::{Executor as _, ProcessPool};
 use pool_nats::{Agent, RemotePool};
 
 use crate::server::{Server, queue};
-use crate::work;
+use crate::{tls, work};
 
 /// How an agent is to be.
 #[derive(Clone, Copy)]
@@ -62,7 +62,8 @@ fn agent(words: &[String]) -> ExitCode {
         _ => work::other_functions(),
     };
     let workers = ProcessPool::builder().workers(workers.parse().unwrap());
-    let agent = Agent::new(queue(url, ack_wait.parse().unwrap(), storage), functions);
+    let queue = tls::as_told(queue(url, ack_wait.parse().unwrap(), storage));
+    let agent = Agent::new(queue, functions);
     let patience = Duration::from_millis(patience.parse().unwrap());
     match agent.workers(workers).patience(patience).run() {
         Ok(()) => ExitCode::SUCCESS,
