@@ -150,7 +150,7 @@ impl Book {
         }
         let Some(entry) = self.jobs.get_mut(&report.id) else {
             self.late += u64::from(report.news != News::Asking);
-            return Some(Word::Settled);
+            return Some(Word::Settled).filter(|_| !mutant!("answered-only-once"));
         };
         entry.heard = now;
         if let Some((turn, word)) = entry.said

@@ -13,7 +13,7 @@ use async_nats::jetstream::stream::RawMessageErrorKind;
 use async_nats::{Message, Subject, Subscriber};
 use futures_util::{FutureExt as _, StreamExt as _};
 use pool::foreign;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::hub::{Errand, Hub, too_large};
@@ -65,6 +65,7 @@ pub(super) async fn serve(hub: Arc<Hub>, mut link: Link, mut ears: Ears) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut round: u32 = 0;
+    let (cut, _) = watch::channel(());
     say(&hub, &link, What::Hello);
     loop {
         let deadline = hub.lock().book.next_deadline();
@@ -94,12 +95,14 @@ pub(super) async fn serve(hub: Arc<Hub>, mut link: Link, mut ears: Ears) {
             }
             Some(()) = link.events.recv() => {
                 hub.lock().book.forgive_silence(Instant::now());
+                cut.send_replace(());
                 say(&hub, &link, What::Hello);
             }
             Some(errand) = ears.errands.recv() => match errand {
                 Errand::Publish(id, attempt) => {
-                    let (hub, place) = (Arc::clone(&hub), link.place.clone());
-                    tokio::spawn(publish(hub, place, Arc::clone(&permits), id, attempt));
+                    let (hub, permits) = (Arc::clone(&hub), Arc::clone(&permits));
+                    let way = Way { place: link.place.clone(), permits, cut: cut.subscribe() };
+                    tokio::spawn(publish(hub, way, id, attempt));
                 }
                 Errand::Delete(sequence) => {
                     let (place, permits) = (link.place.clone(), Arc::clone(&permits));
@@ -177,19 +180,32 @@ fn look_around(hub: &Arc<Hub>, link: &Link, round: u32) {
     }
 }
 
+/// How a job gets into the queue.
+struct Way {
+    place: Place,
+    permits: Arc<Semaphore>,
+    /// Changes when the connection is there again: what was on its way before is lost.
+    cut: watch::Receiver<()>,
+}
+
 /// Puts a job into the queue, and tries again until that is confirmed. The server drops what it has
 /// got before.
-async fn publish(hub: Arc<Hub>, place: Place, permits: Arc<Semaphore>, id: u64, attempt: u32) {
+async fn publish(hub: Arc<Hub>, way: Way, id: u64, attempt: u32) {
+    let Way { place, permits, mut cut } = way;
     let Ok(_permit) = permits.acquire_owned().await else { return };
     let mut pause = PAUSES.0;
     loop {
         let Some((bytes, name)) = hub.message(id, attempt) else { return };
         let size = bytes.len();
         let message = PublishMessage::build().payload(bytes).message_id(name);
-        let sent = place.context.send_publish(place.jobs.clone(), message).await;
-        let confirmed = match sent {
-            Ok(confirmation) => confirmation.await,
-            Err(error) => Err(error),
+        cut.mark_unchanged();
+        let confirmed = async {
+            let sent = place.context.send_publish(place.jobs.clone(), message).await;
+            sent?.await
+        };
+        let confirmed = tokio::select! {
+            confirmed = confirmed => confirmed,
+            Ok(()) = cut.changed() => continue,
         };
         let error = match confirmed {
             Ok(confirmed) => {

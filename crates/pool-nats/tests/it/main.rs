@@ -8,8 +8,10 @@
 mod away;
 mod cluster;
 mod example;
+mod far;
 mod faults;
 mod jobs;
+mod line;
 mod partition;
 mod refusals;
 mod roles;
@@ -33,6 +35,7 @@ fn all() -> Vec<runner::Test> {
     // The slowest first: two run at a time.
     [
         cluster::TESTS,
+        far::TESTS,
         partition::TESTS,
         faults::TESTS,
         away::TESTS,
