@@ -40,7 +40,7 @@ fn code_for_any_executor_runs_on_agents() {
     workers(&pool, 1);
     assert_eq!(pool.workers(), 1);
     drop(pool);
-    assert_eq!(queued(&server), 0);
+    eventually("the queue is empty", || queued(&server) == 0);
 }
 
 fn maps_keep_their_order_and_an_item_that_fails_costs_itself() {
@@ -209,7 +209,7 @@ fn a_pool_that_is_shut_down_takes_nothing_and_ends_what_it_had() {
     let waiting = pool.submit(work::square, (3,));
     pool.shutdown(true, true);
     assert_eq!(end_of(waiting), Err(JobError::Cancelled));
-    assert_eq!(queued(&server), 0);
+    eventually("the queue is empty", || queued(&server) == 0);
     assert_eq!(end_of(pool.submit(work::square, (3,))), Err(JobError::PoolShutdown));
     let _agent = an_agent(&server);
     let pool = client(&server);
