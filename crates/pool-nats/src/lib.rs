@@ -49,9 +49,13 @@
 //! # The server
 //!
 //! `nats-server -js -sd DIR`, 2.9 or later; Debian's `nats-server` will do. A queue is the stream
-//! `POOL_name` there. Who may write to `pool.name.>` may have any of the agents' functions called,
-//! with any arguments; who may read it sees them. Use what the server has to offer against that
-//! ([`Queue::options`]): accounts, and TLS.
+//! `POOL_name` there. One server is enough for jobs to survive that it is started again; for them to
+//! go on when its host is lost, make three of them a cluster, and say so
+//! ([`Queue::replicas`]).
+//!
+//! Who may write to `pool.name.>` may have any of the agents' functions called, with any arguments;
+//! who may read it sees them. Use what the server has to offer against that: accounts (the crate's
+//! README has what clients and agents have to be allowed), and TLS ([`Queue::options`]).
 
 /// Whether the planted fault of this name is on: only in a build with `--cfg mutants`, and there
 /// only for the name in the variable `MUTANT` (docs/HACKING.md).

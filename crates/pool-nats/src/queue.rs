@@ -33,8 +33,11 @@ const CAPACITY: usize = 1 << 16;
 
 /// A queue of jobs on a NATS server: where it is, what it is called, how it is kept.
 ///
-/// The queue is made by whoever comes first, client or agent; how it is kept is what that one says.
-/// It stays on the server until somebody deletes the stream `POOL_name`.
+/// The queue is made by whoever comes first, client or agent: [`storage`](Self::storage),
+/// [`replicas`](Self::replicas) and [`ack_wait`](Self::ack_wait) are what that one says, and what
+/// others say of them later changes nothing. It stays on the server until somebody deletes the
+/// stream `POOL_name` (with the NATS command line: `nats stream rm POOL_name`); the next one to
+/// connect makes a new one.
 ///
 /// # Examples
 ///

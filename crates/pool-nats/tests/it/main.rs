@@ -13,6 +13,7 @@ mod faults;
 mod jobs;
 mod line;
 mod partition;
+mod permissions;
 mod refusals;
 mod roles;
 #[path = "../../../pool/tests/it/runner.rs"]
@@ -40,6 +41,7 @@ fn all() -> Vec<runner::Test> {
         faults::TESTS,
         away::TESTS,
         jobs::TESTS,
+        permissions::TESTS,
         refusals::TESTS,
         tls::TESTS,
         example::TESTS,
