@@ -49,9 +49,8 @@
 //! # The server
 //!
 //! `nats-server -js -sd DIR`, 2.9 or later; Debian's `nats-server` will do. A queue is the stream
-//! `POOL_name` there. One server is enough for jobs to survive that it is started again; for them to
-//! go on when its host is lost, make three of them a cluster, and say so
-//! ([`Queue::replicas`]).
+//! `POOL_name` there. One server is enough for jobs to survive that it is started again; for them
+//! to go on when its host is lost, make three of them a cluster, and say so ([`Queue::replicas`]).
 //!
 //! Who may write to `pool.name.>` may have any of the agents' functions called, with any arguments;
 //! who may read it sees them. Use what the server has to offer against that: accounts (the crate's
