@@ -13,7 +13,6 @@ use uring_loop::net::TcpStream;
 
 use super::hub::{Arrival, Hub, Seat};
 use crate::error::CallError;
-use crate::sys;
 
 /// What [`Connection::readable`] waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,14 +145,14 @@ impl Connection {
                 hub.draining.wait().await;
                 Ok(())
             };
-            uring_loop::race((sys::readable_stream(&self.stream), draining)).await?;
+            uring_loop::race((self.stream.readable(), draining)).await?;
         }
         if !self.is_draining() || self.stream.has_unread() {
             return Ok(Wake::Readable);
         }
         if !self.asked {
             // Its first request is on the way: that is what it was made for.
-            sys::readable_stream(&self.stream).await?;
+            self.stream.readable().await?;
             return Ok(Wake::Readable);
         }
         Ok(Wake::Draining)

@@ -47,6 +47,20 @@ impl Connected {
         Recv { stream: self }
     }
 
+    /// Waits until there is something to receive, or the end, and takes nothing.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        if !self.has_received() {
+            let (ready, late) = self.run(Side::Read, PollAdd::readable(self.raw())).await;
+            return late.map_or(ready, Err);
+        }
+        // What the loop receives ahead, no poll would tell of.
+        let bytes = self.recv().await?;
+        if !bytes.is_empty() {
+            self.connection.extra_or_default().unread(bytes);
+        }
+        Ok(())
+    }
+
     pub(super) async fn read<B: IoBufMut>(&self, mut buffer: B) -> (io::Result<usize>, B) {
         let (_, room) = buffer.spare();
         if room == 0 {

@@ -37,6 +37,39 @@ macro_rules! stream_methods {
                 self.0.read(buffer).await
             }
 
+            /// Waits until there is something to receive, or the end, and takes nothing
+            /// (`IORING_OP_POLL_ADD`, 5.1). Meanwhile nobody holds a buffer: for who
+            /// [reads](Self::read) into buffers of its own, with many streams that are idle.
+            ///
+            /// A stream that has ever used [`recv`](Self::recv) receives ahead, and waits for that.
+            ///
+            /// # Errors
+            ///
+            /// Those of recv(2), if it receives ahead; `TimedOut` after a read or idle timeout.
+            ///
+            /// # Cancel safety
+            ///
+            /// Strict: nothing is taken.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use uring_loop::net::UnixStream;
+            ///
+            /// uring_loop::run(async {
+            ///     let (mut one, mut other) = UnixStream::pair()?;
+            ///     other.write_all("hello").await.0?;
+            ///     one.readable().await?;
+            ///     let (count, buffer) = one.read(Vec::with_capacity(64)).await;
+            ///     assert_eq!((count?, buffer), (5, b"hello".to_vec()));
+            ///     Ok::<(), std::io::Error>(())
+            /// })?
+            /// # ; Ok::<(), std::io::Error>(())
+            /// ```
+            pub async fn readable(&mut self) -> io::Result<()> {
+                self.0.readable().await
+            }
+
             /// Sends a whole buffer (`IORING_OP_SEND`, 5.6) and gives it back.
             ///
             /// Anything that owns bytes will do: a `Vec`, a `&'static str`, the

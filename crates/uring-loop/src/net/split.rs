@@ -37,6 +37,19 @@ impl<S: Deref<Target: Stream>> RecvHalf<S> {
     pub async fn read<B: IoBufMut>(&mut self, buffer: B) -> (io::Result<usize>, B) {
         self.0.connected().read(buffer).await
     }
+
+    /// As [`TcpStream::readable`](super::TcpStream::readable).
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpStream::readable`](super::TcpStream::readable).
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: nothing is taken.
+    pub async fn readable(&mut self) -> io::Result<()> {
+        self.0.connected().readable().await
+    }
 }
 
 impl<S: Deref<Target: Stream>> SendHalf<S> {

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use uring_loop::time::{now, sleep, timeout};
 use uring_loop::{EventLoop, spawn};
 
 use crate::net_unix::on_both;
-use crate::support::{on_sim, run_limited};
+use crate::parts::connected_pair;
+use crate::support::{on_sim, poll_once, run_limited};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -204,6 +205,47 @@ fn several_who_accept_on_one_listener_are_all_served() {
         for task in waiting {
             task.await.expect("no panic");
         }
+    });
+}
+
+#[test]
+fn a_stream_is_readable_when_bytes_wait_or_the_end_and_nothing_is_taken() {
+    on_both(|| async {
+        let (mut server, mut client) = connected_pair().await;
+        assert!(poll_once(&mut Box::pin(server.readable())).await.is_pending());
+        client.write_all("hello").await.0.expect("open");
+        for _ in 0..2 {
+            server.readable().await.expect("open");
+        }
+        let (count, buffer) = server.read(Vec::with_capacity(3)).await;
+        assert_eq!((count.expect("open"), &*buffer), (3, &b"hel"[..]));
+        // From here on the loop receives ahead, and what has come is not in the kernel any more.
+        assert_eq!(&*server.recv().await.expect("open"), b"lo");
+        assert!(poll_once(&mut Box::pin(server.readable())).await.is_pending());
+        client.write_all("world").await.0.expect("open");
+        for _ in 0..2 {
+            server.readable().await.expect("open");
+        }
+        let (mut receiving, _sending) = server.split();
+        receiving.readable().await.expect("open");
+        assert_eq!(&*receiving.recv().await.expect("open"), b"world");
+        client.shutdown(Shutdown::Write).await.expect("open");
+        for _ in 0..2 {
+            receiving.readable().await.expect("the end is something to receive");
+            assert!(receiving.recv().await.expect("the end").is_empty());
+        }
+    });
+}
+
+#[test]
+fn who_waits_for_something_to_read_is_told_that_it_takes_too_long() {
+    on_both(|| async {
+        let (mut server, _client) = connected_pair().await;
+        server.set_read_timeout(Some(Duration::from_secs(5)));
+        let start = now();
+        let late = server.readable().await.expect_err("nothing comes");
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        assert!(now() - start >= Duration::from_secs(5));
     });
 }
 
