@@ -71,7 +71,7 @@ const SECTIONS: &[Section] = &[
     light("kernels", "the tests that meet a kernel, as on older ones", kernels::section),
     light("doctest", "the examples in the docs", cargo::doctest),
     light("doc", "the docs build without a warning", cargo::doc),
-    light("package", "what would be published builds by itself", cargo::package),
+    light("package", "what would be published can be made", cargo::package),
     light("examples", "every example runs and says what it should", examples::section),
     light("sim", "scenarios on simulated kernels, seed after seed", sim::section),
     light("sight", "a loop that nobody looks at pays nothing for it", sight::section),
