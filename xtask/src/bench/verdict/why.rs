@@ -176,7 +176,9 @@ fn switches(summary: &Summary, winner: Entry<'_>) -> String {
 fn thrash(summary: &Summary, winner: Entry<'_>, cores: usize) -> String {
     let figures = winner.1;
     let lock = match winner.0.name {
-        SEQUENTIAL | "coroutines" => "nobody else runs while it does, so nobody waits for the lock",
+        SEQUENTIAL | "coroutines" | "tokio" | "monoio" | "glommio" | "compio" => {
+            "nobody else runs while it does, so nobody waits for the lock"
+        }
         _ => "slices run beside each other, and what the lock guards one after the other",
     };
     let other = beside(summary, winner, "thread-per-job", |other| {
