@@ -11,7 +11,7 @@ use anyhow::{bail, ensure};
 use futures_util::task::AtomicWaker;
 
 use super::peer::Runtime;
-use crate::exec::Yield;
+use crate::exec::{LONG, Yield, asleep, count_asleep};
 use crate::workloads::million::{self, APART, AT_LEAST, FOR_EACH, TRIES};
 use crate::workloads::pages::Pages;
 use crate::workloads::report::{Finding, Order};
@@ -19,9 +19,6 @@ use crate::workloads::stage::Stage;
 use crate::workloads::switches::{self, BATCH, Lap};
 use crate::workloads::thrash::{self, Ledger, Slice};
 use crate::workloads::{Workload, memory};
-
-/// Far longer than anything here takes.
-const LONG: Duration = Duration::from_secs(3600);
 
 /// Does what is ordered on a runtime, and measures it.
 ///
@@ -234,17 +231,25 @@ async fn one_night<R: Runtime>(
     Ok((grown, good))
 }
 
+/// Sleeps for longer than anything here takes. It holds nothing but its sleep.
+///
+/// # Cancel safety
+///
+/// Strict.
+pub async fn sleep_long<R: Runtime>() {
+    asleep();
+    R::sleep(LONG).await;
+}
+
 fn idle<R: Runtime>(order: &Order) -> anyhow::Result<Finding> {
     let (units, reduced) = memory::units(order);
     let first = memory::first(units);
     let mut stage = Stage::begin(order)?;
     let looks = R::run(order.cores.len(), async move {
-        let night = Arc::new(Night::default());
         let mut looks = Vec::new();
         for count in [first, units] {
-            let moment = Instant::now() + LONG;
-            (night.asleep()..count).for_each(|_| R::sleeper(moment, Arc::clone(&night)));
-            while night.asleep() < count {
+            (count_asleep()..count).for_each(|_| R::idler());
+            while count_asleep() < count {
                 R::sleep(Duration::from_millis(1)).await;
             }
             looks.push(Pages::now()?);

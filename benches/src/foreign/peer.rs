@@ -77,6 +77,9 @@ pub trait Runtime: Sized + 'static {
     /// Spawns [`costs::sleep_until`](super::costs::sleep_until), and leaves it alone.
     fn sleeper(moment: Instant, night: Arc<Night>);
 
+    /// Spawns [`sleep_long`](super::costs::sleep_long), and leaves it alone.
+    fn idler();
+
     /// Sleeps.
     fn sleep(time: Duration) -> impl Future<Output = ()>;
 

@@ -71,6 +71,10 @@ impl Runtime for Compio {
         compio::runtime::spawn(costs::sleep_until::<Self>(moment, night)).detach();
     }
 
+    fn idler() {
+        compio::runtime::spawn(costs::sleep_long::<Self>()).detach();
+    }
+
     fn sleep(time: Duration) -> impl Future<Output = ()> {
         compio::time::sleep(time)
     }

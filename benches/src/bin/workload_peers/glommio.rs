@@ -73,6 +73,10 @@ impl Runtime for Glommio {
         glommio::spawn_local(costs::sleep_until::<Self>(moment, night)).detach();
     }
 
+    fn idler() {
+        glommio::spawn_local(costs::sleep_long::<Self>()).detach();
+    }
+
     fn sleep(time: Duration) -> impl Future<Output = ()> {
         glommio::timer::sleep(time)
     }

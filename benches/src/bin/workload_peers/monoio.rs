@@ -65,6 +65,10 @@ impl Runtime for Monoio {
         drop(monoio::spawn(costs::sleep_until::<Self>(moment, night)));
     }
 
+    fn idler() {
+        drop(monoio::spawn(costs::sleep_long::<Self>()));
+    }
+
     fn sleep(time: Duration) -> impl Future<Output = ()> {
         monoio::time::sleep(time)
     }

@@ -74,6 +74,10 @@ macro_rules! on_tokio {
                 drop(tokio::spawn(costs::sleep_until::<Self>(moment, night)));
             }
 
+            fn idler() {
+                drop(tokio::spawn(costs::sleep_long::<Self>()));
+            }
+
             fn sleep(time: Duration) -> impl Future<Output = ()> {
                 tokio::time::sleep(time)
             }
