@@ -193,6 +193,17 @@ impl Cell {
         kick
     }
 
+    /// The deadline, if that is over.
+    pub(super) fn overdue(&self) -> Option<Limit> {
+        let (at, limit) = self.deadline?;
+        (at <= Instant::now()).then_some(Limit::Deadline(limit))
+    }
+
+    /// What a job ends with that a limit has kept from being started.
+    pub(super) fn not_begun(&self, limit: Limit) -> JobError {
+        JobError::timed_out(&self.task, limit, false)
+    }
+
     /// Hub: whether a limit of the job is over.
     pub(super) fn examine(&self, now: Instant) -> Verdict {
         let slot = self.lock();

@@ -33,9 +33,9 @@ pub(super) enum Look {
 }
 
 impl Hub {
-    /// Queues a job. Returns whether the supervisor has something to do: a worker to start, or to
-    /// keep watch.
-    pub(super) fn enqueue(&self, state: &mut State, cell: Arc<Cell>) -> bool {
+    /// Queues a job, and hands out what can be. Returns whether the supervisor has something to do:
+    /// a worker to start, or to keep watch.
+    pub(super) fn enqueue(&self, state: &mut State, cell: Arc<Cell>, ended: &mut Ended) -> bool {
         let idle = state.workers.iter().filter(|worker| worker.is_free()).count();
         if let Some((at, _)) = cell.deadline {
             self.look_at(state, at, &cell);
@@ -47,10 +47,7 @@ impl Hub {
             }
         }
         state.queue_last(cell);
-        // Nothing ends by handing out: this queue holds no cancelled job unless it was full before.
-        let mut ended = Ended::new();
-        self.pump(state, &mut ended);
-        debug_assert!(ended.is_empty());
+        self.pump(state, ended);
         // One more worker per job that finds none idle, as long as more jobs than newborns wait.
         let grow = idle == 0
             && state.desired < self.limit
@@ -131,7 +128,7 @@ impl Hub {
             let error = JobError::broken(reason);
             ended.extend(state.backlog.drain(..).map(|cell| (cell, Err(error.clone()))));
         }
-        self.hand_out(state);
+        self.hand_out(state, ended);
         for worker in state
             .workers
             .iter_mut()
@@ -148,9 +145,15 @@ impl Hub {
         }
     }
 
-    fn hand_out(&self, state: &mut State) {
+    fn hand_out(&self, state: &mut State, ended: &mut Ended) {
         loop {
             while let Some(cell) = state.backlog.pop_front() {
+                // The supervisor may come too late, as when a death has brought the job back.
+                if let Some(limit) = cell.overdue().filter(|_| !mutant!("begun-after-its-deadline"))
+                {
+                    ended.push((Arc::clone(&cell), Err(cell.not_begun(limit))));
+                    continue;
+                }
                 let roomy = state.workers.iter_mut().filter(|worker| worker.has_room());
                 match roomy.min_by_key(|worker| worker.load()) {
                     Some(worker) => {
@@ -312,7 +315,7 @@ impl Hub {
                     let sentence = Sentence::TimedOut(limit);
                     // Not started: whoever finds its empty cell in a queue passes it over.
                     if cell.is_queued() || cell.recall() {
-                        let error = JobError::timed_out(&cell.task, limit, false);
+                        let error = cell.not_begun(limit);
                         ended.push((cell, Err(error)));
                     } else {
                         self.condemn(&mut state, &cell, sentence, &mut ended);

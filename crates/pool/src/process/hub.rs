@@ -214,8 +214,10 @@ impl Hub {
             cell.finish(Err(error));
             return cell;
         }
-        let demand = self.enqueue(&mut state, Arc::clone(&cell));
+        let mut ended = Ended::new();
+        let demand = self.enqueue(&mut state, Arc::clone(&cell), &mut ended);
         drop(state);
+        self.tell(ended, false);
         if demand {
             self.alarm();
         }

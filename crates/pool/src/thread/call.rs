@@ -143,8 +143,9 @@ impl<F, R> Call<F, R> {
         R: Send,
     {
         let Some((f, limited)) = self.claim(Stage::Running) else { return false };
-        if limited {
-            self.start_clock();
+        if limited && !self.start_clock() {
+            let _ = panics::catch(|| drop(f));
+            return false;
         }
         let outcome = panics::catch(f);
         let mut slot = self.lock();
@@ -160,17 +161,24 @@ impl<F, R> Call<F, R> {
         true
     }
 
-    /// The job has started: from now on its time-out counts.
-    fn start_clock(&self) {
+    /// The job has started: from now on its time-out counts. `false`: its deadline was over, and it
+    /// has ended; the timer comes too late now and then.
+    fn start_clock(&self) -> bool {
         let mut slot = self.lock();
-        let Some(limits) = slot.limits() else { return };
-        let Some(at) = limits.timeout.and_then(|limit| Instant::now().checked_add(limit)) else {
-            return;
-        };
+        let now = Instant::now();
+        let Some(limits) = slot.limits() else { return true };
+        if let Some(limit) = limits.exceeded(now).filter(|_| !mutant!("run-after-its-deadline")) {
+            let late = JobError::timed_out(slot.label(self.task), limit, false);
+            slot.stage = Stage::Done(Err(late));
+            self.announce(slot);
+            return false;
+        }
+        let Some(at) = limits.timeout.and_then(|limit| now.checked_add(limit)) else { return true };
         limits.over_at = Some(at);
         let (timer, job) = (Arc::clone(&limits.timer), Weak::clone(&limits.job));
         drop(slot);
         timer.add(at, job);
+        true
     }
 
     /// Looks for the result of a job that may be short.

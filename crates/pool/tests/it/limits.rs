@@ -16,6 +16,7 @@ crate::tests![
     a_timeout_frees_those_who_wait_for_a_thread_job,
     a_deadline_ends_a_job_that_waits,
     a_deadline_ends_a_job_that_runs,
+    a_job_whose_deadline_is_over_is_not_begun,
     killing_a_job_costs_that_job_only,
     killing_a_job_as_it_ends_does_not_hit_the_next,
     killing_takes_along_what_the_job_started,
@@ -144,6 +145,24 @@ fn a_deadline_ends_a_job_that_runs() {
     let late = late(pool.submit_with(options, forever, ()).wait());
     assert_eq!(late.limit, Limit::Deadline(Duration::from_millis(300)));
     assert_eq!(pool.submit(|| 1u8, ()).wait(), Ok(1));
+}
+
+fn a_job_whose_deadline_is_over_is_not_begun() {
+    fn check(pool: &impl Executor, name: &str) {
+        let ran = Flag::new(name);
+        let touch = |path: String| std::fs::write(path, "").unwrap();
+        // There are idle workers: nothing else could keep it from being run at once.
+        assert_eq!(pool.submit(|| 1, ()).wait(), Ok(1));
+        for _ in 0..100 {
+            let over = JobOptions::new().deadline(Duration::ZERO);
+            let job = pool.submit_with(over, touch, (ran.0.clone(),));
+            assert!(!late(job.wait()).started);
+        }
+        assert_eq!(pool.submit(|| 2, ()).wait(), Ok(2));
+        assert!(!ran.is_raised());
+    }
+    check(&ThreadPool::builder().threads(2).build().unwrap(), "overdue-threads");
+    check(&processes(2), "overdue-processes");
 }
 
 fn killing_a_job_costs_that_job_only() {
