@@ -275,14 +275,8 @@ impl Hub {
                 ran = true;
                 match cell.lose(will.cause(&cell), will.left(partial, items)) {
                     Some(outcome) => ended.push((cell, outcome)),
-                    None => {
-                        if let Some((at, _)) =
-                            cell.deadline.filter(|_| !mutant!("deadline-forgotten-with-a-death"))
-                        {
-                            self.look_at(&mut state, at, &cell);
-                        }
-                        state.queue_first(cell);
-                    }
+                    // If its deadline was the cause, that ends what is left as it is handed out.
+                    None => state.queue_first(cell),
                 }
             }
             // Else it was cancelled.
