@@ -126,6 +126,7 @@ fn share(count: usize, loops: usize, index: usize) -> usize {
 pub fn run(order: &Order) -> anyhow::Result<Finding> {
     let count = order.count();
     let usual = AT_LEAST.max(FOR_EACH * u32::try_from(count)?);
+    let mut grown = 0;
     for attempt in 0..TRIES {
         let lead = usual * 2_u32.pow(attempt);
         let schedule = Schedule { lead, over: APART * u32::try_from(count)? };
@@ -137,6 +138,8 @@ pub fn run(order: &Order) -> anyhow::Result<Finding> {
             other => bail!("{other} has no room for {count} waits"),
         };
         stage.last();
+        // The most of all tries: a later one finds memory that an earlier one has left behind.
+        grown = grown.max(all.iter().map(|slept| slept.grown).sum::<u64>());
         let asleep = all.iter().map(|slept| slept.asleep_ns).max().unwrap_or_default();
         if all.iter().any(|slept| slept.first_ns < asleep) {
             // The first was woken before the last slept: somebody else has the cores.
@@ -150,7 +153,6 @@ pub fn run(order: &Order) -> anyhow::Result<Finding> {
         ensure!(late.len() == count, "{count} slept, and {} were woken", late.len());
         let early: usize = all.iter().map(|slept| slept.early).sum();
         ensure!(early == 0, "{early} sleepers were woken too early");
-        let grown: u64 = all.iter().map(|slept| slept.grown).sum();
         let finding = stage.end(count, late)?;
         let remarks = vec![format!(
             "all slept at once, woken from {lead:?} on over {:?}; latency is how late each woke",
