@@ -106,12 +106,21 @@ pub(crate) fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
 fn cargo<'a>(root: &Path, words: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(words).current_dir(root);
+    // What `cargo run` tells this program about its own package. Build scripts that look at such
+    // variables would run again whenever cargo is called once from here and once by hand.
+    for (name, _) in env::vars_os().filter(|(name, _)| is_of_a_package(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
     // The children write into a pipe of ours, so the choice of colour is made here for them.
     let choice = anstream::AutoStream::choice(&std::io::stdout());
     if env::var_os("CARGO_TERM_COLOR").is_none() && choice != anstream::ColorChoice::Never {
         command.env("CARGO_TERM_COLOR", "always");
     }
     command
+}
+
+fn is_of_a_package(variable: &str) -> bool {
+    variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_")
 }
 
 fn packages(metadata: &Value) -> Option<Vec<Package>> {
@@ -148,6 +157,19 @@ mod tests {
         assert!(xtask.target("bin", "xtask").is_some_and(|t| t.source.ends_with("src/main.rs")));
         assert!(workspace.crates().all(|package| package.name != "xtask"));
         assert!(workspace.crates().any(|package| package.name == "uring-loop"));
+    }
+
+    #[test]
+    fn the_cargo_it_calls_is_told_nothing_of_this_package() {
+        // Cargo sets these for its tests, as it does for what it runs.
+        assert!(env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let command = cargo(Path::new("."), ["metadata"]);
+        let removed: Vec<_> =
+            command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+        for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION_MAJOR"] {
+            assert!(removed.iter().any(|removed| *removed == name), "{removed:?}");
+        }
+        assert!(!removed.iter().any(|name| *name == "CARGO_HOME"), "{removed:?}");
     }
 
     #[test]
