@@ -50,7 +50,7 @@ fn awaiting_works_under_a_bare_block_on() {
             assert_eq!(job.await, Ok((n * n) as u64));
         }
     });
-    assert_eq!(collectors_of(&pool), 1);
+    assert_eq!(collectors_of(&pool).len(), 1);
 }
 
 fn awaiting_works_under_tokio() {
@@ -111,7 +111,7 @@ fn the_doorbell_replaces_the_collector() {
         let result = pin!(&mut job).poll(&mut Context::from_waker(&waker));
         assert_eq!(result, Poll::Ready(Ok((n * n) as u64)));
     }
-    assert_eq!(collectors_of(&pool), 0);
+    assert_eq!(collectors_of(&pool).len(), 0);
     assert_eq!(bell.reap(), 0);
 }
 
@@ -135,7 +135,7 @@ fn a_doorbell_hung_up_mid_way_takes_over_from_the_collector() {
     let count = Arc::new(Count(AtomicUsize::new(0)));
     let waker = Waker::from(Arc::clone(&count));
     assert!(pin!(&mut job).poll(&mut Context::from_waker(&waker)).is_pending());
-    eventually("the collector is there", || collectors_of(&pool) == 1);
+    eventually("the collector is there", || collectors_of(&pool).len() == 1);
     let bell = pool.doorbell();
     go_on.raise();
     // The collector may reap this first one while it steps down; the next ones are the loop's.
@@ -161,7 +161,7 @@ fn many_threads_wait_on_one_pool() {
             });
         }
     });
-    assert_eq!(collectors_of(&pool), 0, "waiting threads need no collector");
+    assert_eq!(collectors_of(&pool).len(), 0, "waiting threads need no collector");
 }
 
 fn waiting_and_awaiting_mix() {
@@ -289,6 +289,11 @@ fn panic_in<T>(f: impl FnOnce() -> T) -> Option<String> {
     })
 }
 
+fn raise_then_abort(started: String, go_on: String) -> u32 {
+    raise_then_wait(started, go_on);
+    std::process::abort()
+}
+
 fn what_is_told_of_an_end_cannot_wait_for_another() {
     let pool = Arc::new(processes(2));
     // It waits by itself, in a set, and in the order of their ends; on whatever thread it is told:
@@ -296,10 +301,14 @@ fn what_is_told_of_an_end_cannot_wait_for_another() {
     for case in 0..6 {
         let (started, go_on) = (Flag::new("told-started"), Flag::new("told-go-on"));
         let other = pool.submit(raise_then_wait, (started.0.clone(), go_on.0.clone()));
+        eventually("the other one runs", || started.is_raised());
         let (tell, told) = std::sync::mpsc::channel();
+        // It ends after the callback is there, which else would run on this thread.
+        let (ready, end) = (Flag::new("told-ready"), Flag::new("told-end"));
+        let flags = (ready.0.clone(), end.0.clone());
         let job = match case {
-            5 => pool.submit(|| std::process::abort(), ()),
-            _ => pool.submit(|| std::thread::sleep(Duration::from_millis(20)), ()),
+            5 => pool.submit(raise_then_abort, flags),
+            _ => pool.submit(raise_then_wait, flags),
         };
         job.on_done(move |_| {
             let message = panic_in(|| match case % 3 {
@@ -309,6 +318,7 @@ fn what_is_told_of_an_end_cannot_wait_for_another() {
             });
             tell.send(message).unwrap();
         });
+        end.raise();
         if case < 3 {
             job.wait().unwrap();
         } else {

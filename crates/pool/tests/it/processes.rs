@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use pool::{JobError, JobState, ProcessPool};
+use pool::{JobError, JobOptions, JobState, ProcessPool};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{Flag, eventually, panic_of, processes, raise_then_wait};
@@ -214,6 +214,11 @@ fn small_arguments_find_room_behind_larger_ones_at_a_busy_worker() {
     let lengths: Vec<usize> = [32_000; 5].into_iter().chain([470; 40]).collect();
     let job = |length: &usize| pool.submit(|bytes: Vec<u8>| bytes.len(), (vec![1; *length],));
     let jobs: Vec<_> = lengths.iter().map(job).collect();
+    // By the second time the supervisor has had a look at its workers in between.
+    for _ in 0..2 {
+        let late = JobOptions::new().deadline(Duration::from_millis(1));
+        assert!(matches!(pool.submit_with(late, || (), ()).wait(), Err(JobError::TimedOut(_))));
+    }
     go_on.raise();
     assert!(busy.wait().is_ok());
     let seen: Result<Vec<usize>, JobError> = jobs.into_iter().map(|job| job.wait()).collect();

@@ -124,15 +124,17 @@ pub(crate) fn raise_then_wait(started: String, go_on: String) -> u32 {
     std::process::id()
 }
 
-/// Names of this process's threads that belong to pools (first 15 bytes).
-pub(crate) fn collectors_of(pool: &ProcessPool) -> usize {
+/// The threads of this process that collect for the pool: there is none, or one.
+pub(crate) fn collectors_of(pool: &ProcessPool) -> Vec<i32> {
     let id =
         format!("{pool:?}").split("id: ").nth(1).unwrap().split(',').next().unwrap().to_owned();
     let wanted = format!("pool-{id}-collect");
-    std::fs::read_dir("/proc/self/task")
-        .unwrap()
-        .flatten()
-        .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
-        .filter(|comm| comm.trim() == &wanted[..wanted.len().min(15)])
-        .count()
+    let collects = |task: &std::fs::DirEntry| {
+        let name = std::fs::read_to_string(task.path().join("comm"));
+        // The kernel keeps 15 bytes.
+        name.is_ok_and(|name| name.trim() == &wanted[..wanted.len().min(15)])
+    };
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let name = |task: std::fs::DirEntry| task.file_name().to_str().unwrap().parse().unwrap();
+    tasks.filter(collects).map(name).collect()
 }
