@@ -277,7 +277,7 @@ impl Cell {
             Stage::Taken => false,
         };
         if unstarted && self.end(slot, Err(JobError::Cancelled)) {
-            self.hub.kick();
+            self.hub.kick.kick();
         }
         unstarted
     }

@@ -12,6 +12,7 @@ use super::codec::{self, Tag};
 use super::hub::{Ended, Hub, State};
 use super::link::{Reply, Sent, Sentence, Worker};
 use super::page::Diary;
+use super::ring::Wake;
 use super::statistics;
 use super::wire::Kind;
 use crate::error::{Exit, JobError, WorkerDeath};
@@ -26,7 +27,7 @@ const INFANCY: Duration = Duration::from_secs(1);
 pub(super) enum Look {
     /// On its ring, by a thread that looks again and again: the worker need not wake it.
     Awake,
-    /// On its ring; from now on the worker wakes whoever sleeps on its socket.
+    /// On its ring; from now on the worker wakes whoever sleeps (`State::wake`).
     Asleep,
     /// On its socket, too, and as `Asleep`.
     Everywhere,
@@ -79,7 +80,8 @@ impl Hub {
         let mut replies = Vec::new();
         let worker = &mut state.workers[index];
         let lost = worker.lost;
-        worker.receive(look == Look::Everywhere, look != Look::Awake, |reply| replies.push(reply));
+        let arm = (look != Look::Awake).then_some(state.wake);
+        worker.receive(look == Look::Everywhere, arm, |reply| replies.push(reply));
         if worker.lost && !lost {
             self.alarm();
         }
@@ -142,6 +144,11 @@ impl Hub {
             for worker in state.workers.iter_mut().filter(|worker| worker.is_idle()) {
                 worker.send_stop();
             }
+        }
+        // Whoever sleeps on the bells must not miss what comes by a socket.
+        if state.wake == Wake::Word && !state.is_heard_by_rings() && !mutant!("sockets-go-unheard")
+        {
+            self.kick.kick_from_words();
         }
     }
 
@@ -244,6 +251,10 @@ impl Hub {
         state.workers.push(worker);
         let index = state.workers.len() - 1;
         self.receive(&mut state, index, Look::Asleep, &mut ended);
+        if state.wake == Wake::Word && !mutant!("newborns-go-unheard") {
+            // It is not among those whose bells are listened to.
+            self.kick.kick_from_words();
+        }
         if let Err(error) = watched {
             // Without it nobody would hear of its answers.
             self.give_up(&mut state, format!("watching a worker's socket: {error}"), &mut ended);

@@ -71,7 +71,7 @@ pub struct Doorbell {
 impl Doorbell {
     pub(super) fn new(hub: Arc<Hub>) -> Doorbell {
         if hub.reapers.attach() {
-            hub.kick();
+            hub.kick.kick();
         }
         Doorbell { hub }
     }

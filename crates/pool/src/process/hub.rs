@@ -23,11 +23,13 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::call::{Answer, Call};
 use super::cell::Cell;
+use super::kick::Kick;
 use super::limits::Limits;
 use super::link::{Sentence, Worker};
 #[cfg(doc)]
 use super::page::DEPTH;
 use super::reapers::{Reapers, Waiter};
+use super::ring::Wake;
 use super::telling;
 use crate::deadlines::Deadlines;
 use crate::error::JobError;
@@ -61,6 +63,10 @@ pub(super) struct State {
     pub(super) deaths: u64,
     /// The supervisor looks every few milliseconds whether results lie about.
     pub(super) watched: bool,
+    /// What the bells are armed with: `Word` while the leader sleeps on them.
+    pub(super) wake: Wake,
+    /// The kernel lets threads sleep on several words at once, as far as is known.
+    pub(super) words: bool,
     /// Those who wait for all work to end.
     pub(super) drain_waiters: Vec<Arc<Waiter>>,
 }
@@ -95,8 +101,7 @@ pub(crate) struct Hub {
     state: Mutex<State>,
     /// Readable when a worker's socket has something: the doorbell.
     epoll: Epoll,
-    /// Makes the leader look up.
-    kick: EventFd,
+    pub(super) kick: Kick,
     /// Makes the supervisor look up.
     alarm: EventFd,
     collector_started: AtomicBool,
@@ -113,7 +118,6 @@ impl Hub {
         initializer: Option<u64>,
         life: Life,
     ) -> io::Result<Hub> {
-        let event = || EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
         let state = State {
             workers: Vec::new(),
             backlog: VecDeque::new(),
@@ -128,6 +132,8 @@ impl Hub {
             started: 0,
             deaths: 0,
             watched: false,
+            wake: Wake::Socket,
+            words: true,
             drain_waiters: Vec::new(),
         };
         Ok(Hub {
@@ -140,8 +146,8 @@ impl Hub {
             dense: AtomicBool::new(false),
             state: Mutex::new(state),
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-            kick: event()?,
-            alarm: event()?,
+            kick: Kick::new()?,
+            alarm: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
             collector_started: AtomicBool::new(false),
             threads: Mutex::new(Vec::new()),
             over: (Mutex::new(false), Condvar::new()),
@@ -166,7 +172,8 @@ impl Hub {
 
     /// Makes the supervisor look up.
     pub(super) fn alarm(&self) {
-        ring(&self.alarm);
+        // EAGAIN: the counter is full, so it is readable, which is all that is asked for.
+        let _ = self.alarm.write(1);
     }
 
     pub(super) fn silence_alarm(&self) {
@@ -181,20 +188,6 @@ impl Hub {
 
     pub(super) fn note_traffic(&self, dense: bool) {
         self.dense.store(dense, Ordering::Relaxed);
-    }
-
-    pub(super) fn kick_fd(&self) -> BorrowedFd<'_> {
-        self.kick.as_fd()
-    }
-
-    /// Whoever leads has been kicked.
-    pub(super) fn silence_kick(&self) {
-        let _ = self.kick.read();
-    }
-
-    /// Makes whoever leads look up.
-    pub(super) fn kick(&self) {
-        ring(&self.kick);
     }
 
     /// Takes a job in. What cannot be taken has ended with the reason.
@@ -267,7 +260,7 @@ impl Hub {
             kick |= waiter.finish();
         }
         if kick && !as_leader {
-            self.kick();
+            self.kick.kick();
         }
     }
 
@@ -278,7 +271,7 @@ impl Hub {
             kick |= cell.finish(outcome);
         }
         if kick && !as_leader {
-            self.kick();
+            self.kick.kick();
         }
     }
 
@@ -376,7 +369,7 @@ impl Hub {
     /// Supervisor: the last worker is gone.
     pub(super) fn set_over(&self) {
         self.reapers.close();
-        self.kick();
+        self.kick.kick();
         *self.over.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.over.1.notify_all();
     }
@@ -408,11 +401,6 @@ impl Hub {
     }
 }
 
-fn ring(event: &EventFd) {
-    // EAGAIN: the counter is full, so it is readable, which is all that is asked for.
-    let _ = event.write(1);
-}
-
 impl State {
     /// Why no job is taken in, if so.
     fn refusal(&self) -> Option<JobError> {
@@ -426,6 +414,11 @@ impl State {
     /// worker has skipped them somebody has to hear its answers.
     pub(super) fn unanswered(&self) -> usize {
         self.workers.iter().map(Worker::load).sum()
+    }
+
+    /// Whether a word on a ring tells of all that may come.
+    pub(super) fn is_heard_by_rings(&self) -> bool {
+        self.workers.iter().all(Worker::is_heard_by_ring)
     }
 
     /// Whether all work has ended.

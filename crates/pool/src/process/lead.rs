@@ -1,5 +1,5 @@
 //! What the thread does that leads (`reapers.rs`): it watches the workers' rings for a moment, then
-//! sleeps on their sockets, and collects what comes.
+//! sleeps, and collects what comes.
 //!
 //! # Watching
 //!
@@ -11,16 +11,31 @@
 //! run: on a machine with less cores than threads that want to, watching is giving way.
 //!
 //! Event loops and the collector never watch; they have others to care for, or all the time.
+//!
+//! # Sleeping
+//!
+//! The leader sleeps on the bells of all workers at once, which are words of memory: to be woken so
+//! takes half of what a socket and a poll take. While it does, `State::wake` is `Word`, and all
+//! bells are armed for that; who receives from a worker meanwhile (an event loop, the supervisor)
+//! arms its bell in the same way. When it looks up, and before it does anything else, it arms them
+//! for the sockets again: without a leader those have to tell event loops. It is kicked by whoever
+//! makes it true, under the lock, that something may come that no bell tells of: a worker that it
+//! does not listen to, or one that is not `is_heard_by_ring`. Then, with more workers than the
+//! kernel takes, and on kernels without futex_waitv(2) (before Linux 5.16) it sleeps in poll(2), on
+//! the sockets.
 
-use std::sync::Arc;
+use std::os::fd::AsFd;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 
 use super::dispatch::Look;
-use super::hub::{Ended, Hub};
+use super::futex;
+use super::hub::{Ended, Hub, State};
 use super::link::{Watched, Worker};
 use super::reapers::{Waiter, Woken};
+use super::ring::Wake;
 use super::sys;
 use crate::pause;
 
@@ -37,6 +52,7 @@ impl Hub {
             return;
         }
         while !waiter.is_done() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            let kicks = self.kick.count();
             if self.traffic_is_dense() {
                 self.watch(waiter, deadline);
                 if waiter.is_done() {
@@ -44,22 +60,57 @@ impl Hub {
                 }
             }
             let begun = Instant::now();
-            self.sleep(deadline);
+            self.rest(kicks, || waiter.is_done(), deadline);
             self.note_traffic(begun.elapsed() < SHORT);
-            self.reap(true);
         }
         self.reapers.leave(waiter);
+    }
+
+    /// Leader: sleeps until something has come, more than so many kicks, or the deadline, and
+    /// collects. It does not sleep if `over` says so when it has listened.
+    fn rest(&self, kicks: u32, over: impl FnOnce() -> bool, deadline: Option<Instant>) {
+        let Some(listened) = self.listen() else {
+            self.sleep(deadline);
+            self.reap(true);
+            return;
+        };
+        let mut words_work = true;
+        if !over() {
+            let kick = std::iter::once((self.kick.word(), kicks));
+            let words: Vec<_> = kick.chain(listened.iter().map(Watched::word)).collect();
+            words_work = futex::wait_any(&words, deadline).is_ok();
+            if self.kick.count() != kicks {
+                self.kick.hear();
+            }
+        }
+        let mut state = self.lock();
+        state.words &= words_work;
+        state.wake = Wake::Socket;
+        self.look(state, Look::Asleep);
+    }
+
+    /// Leader: has all bells armed for one who sleeps on them. `None`: they do not tell of all that
+    /// may come.
+    fn listen(&self) -> Option<Vec<Watched>> {
+        let mut state = self.lock();
+        // One more is the kick's.
+        let few = state.workers.len() < futex::MOST;
+        if !few || !state.words || !state.is_heard_by_rings() {
+            return None;
+        }
+        state.wake = Wake::Word;
+        Some(self.look(state, Look::Asleep))
     }
 
     /// Leader: watches the rings, and collects from them, until the wait is over or nothing has
     /// come for a while.
     fn watch(&self, waiter: &Arc<Waiter>, deadline: Option<Instant>) {
-        let mut watched = self.look(Look::Awake);
+        let mut watched = self.look(self.lock(), Look::Awake);
         let mut until = Instant::now() + WATCH;
         let mut rounds = 0;
         while !waiter.is_done() && !watched.iter().any(Watched::is_to_come_by_socket) {
             if watched.iter().any(Watched::has_answer) {
-                watched = self.look(Look::Awake);
+                watched = self.look(self.lock(), Look::Awake);
                 until = Instant::now() + WATCH;
                 continue;
             }
@@ -70,13 +121,12 @@ impl Hub {
             }
             pause::give_way(&mut rounds);
         }
-        self.look(Look::Asleep);
+        self.look(self.lock(), Look::Asleep);
     }
 
     /// Collects what lies on the rings. Gives what to watch from now on.
-    fn look(&self, look: Look) -> Vec<Watched> {
+    fn look(&self, mut state: MutexGuard<'_, State>, look: Look) -> Vec<Watched> {
         let mut ended = Ended::new();
-        let mut state = self.lock();
         for index in 0..state.workers.len() {
             self.receive(&mut state, index, look, &mut ended);
         }
@@ -86,24 +136,28 @@ impl Hub {
         watched
     }
 
-    /// Leader: sleeps until there is something to reap, a kick, or the deadline.
+    /// Leader: sleeps until there is something to reap on the sockets, a kick, or the deadline.
     fn sleep(&self, deadline: Option<Instant>) {
         let mut fds = [
             PollFd::new(self.bell(), PollFlags::POLLIN),
-            PollFd::new(self.kick_fd(), PollFlags::POLLIN),
+            PollFd::new(self.kick.as_fd(), PollFlags::POLLIN),
         ];
         sys::poll_until(&mut fds, deadline).expect("polling the pool's own descriptors");
         if fds[1].any().unwrap_or(false) {
-            self.silence_kick();
+            self.kick.hear();
         }
     }
 
     /// Body of the collector thread.
     pub(super) fn collect(&self) {
         while self.reapers.collector_enters() {
-            while self.reapers.collector_stays() {
-                self.sleep(None);
-                self.reap(true);
+            loop {
+                // First: who has it make way kicks afterwards.
+                let kicks = self.kick.count();
+                if !self.reapers.collector_stays() {
+                    break;
+                }
+                self.rest(kicks, || false, None);
             }
         }
     }

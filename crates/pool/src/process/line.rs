@@ -11,9 +11,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::futex;
 use super::lead::{SHORT, WATCH};
 use super::page::{Page, RESERVED};
-use super::ring::{Reader, Writer};
+use super::ring::{Reader, Wake, Writer};
 use super::shared::Memory;
 use super::sys::{self, Arrived};
 use super::wire::{Header, INLINE, Inbox, Kind, ROOMY};
@@ -22,6 +23,8 @@ use crate::pause;
 
 pub(super) struct Line {
     pub(super) socket: UnixStream,
+    /// Which file that is.
+    inode: Option<u64>,
     pub(super) page: &'static Page,
     inbox: Inbox,
     arrived: Arrived,
@@ -43,6 +46,7 @@ impl Line {
         arrived: Arrived,
     ) -> Line {
         Line {
+            inode: sys::inode_of(&socket),
             socket,
             page,
             inbox,
@@ -70,7 +74,6 @@ impl Line {
         }
         let header = loop {
             match self.inbox.next() {
-                Ok(Some((frame, _))) if frame.kind == Kind::Look => {}
                 Ok(Some((frame, _))) if frame.ticket == header.ticket => break frame,
                 Ok(Some(_)) => give_up("its parent sent another frame than it said"),
                 Ok(None) => self.receive(),
@@ -89,7 +92,7 @@ impl Line {
     }
 
     /// There is no call: watches the ring for a moment if calls came fast lately (`lead.rs` says
-    /// why), then sleeps on the socket.
+    /// why), then sleeps on the bell. Should the parent die meanwhile, the watchdog sees it.
     fn rest(&mut self) {
         let ring = self.page.calls();
         let begun = Instant::now();
@@ -101,13 +104,16 @@ impl Line {
             pause::give_way(&mut rounds);
             self.dense = begun.elapsed() < WATCH;
         }
-        if !self.calls.may_sleep(ring) {
+        if sys::inode_of(&self.socket) != self.inode && !mutant!("works-without-a-socket") {
+            // The next call that needs it would be lost, and is not to blame.
+            give_up("a job has closed its socket");
+        }
+        if !self.calls.may_sleep(ring, Wake::Word) {
             return;
         }
         let begun = Instant::now();
-        self.receive();
-        if let Err(why) = self.inbox.skip_looks() {
-            give_up(&why.to_string());
+        while ring.is_armed(Wake::Word) {
+            futex::wait(ring.bell(), Wake::Word as u32);
         }
         self.dense = begun.elapsed() < SHORT;
         self.calls.stay_awake(ring);
@@ -134,13 +140,17 @@ impl Line {
         let ring = self.page.answers();
         let header = Header::new(kind, ticket, 0, payload.len());
         if memory.is_empty() && !by_socket && self.put(header, payload) {
-            if ring.ring() {
-                look(&self.socket);
+            match ring.ring() {
+                None => {}
+                Some(Wake::Word) => futex::wake(ring.bell()),
+                Some(Wake::Socket) => look(&self.socket),
             }
         } else {
             self.put(Header::new(Kind::Follows, ticket, 0, 0), &[]);
-            // The frame itself wakes the parent.
-            ring.ring();
+            // Who sleeps on the socket is woken by the frame itself.
+            if ring.ring() == Some(Wake::Word) {
+                futex::wake(ring.bell());
+            }
             send(&self.socket, kind, ticket, 0, payload, memory);
         }
     }

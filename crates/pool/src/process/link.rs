@@ -16,21 +16,30 @@
 //! chunk's answer then comes by the socket too, behind it.
 //!
 //! The bell of the answers' ring is armed except while a thread looks at the ring over and over
-//! (`Hub::watch`). So whoever sleeps on the socket, be it poll or epoll, hears of everything.
+//! (`Hub::watch`). Armed for the socket, it makes whoever sleeps there, be it poll or epoll, hear
+//! of everything. While the leader sleeps on the bells themselves (`Hub::rest`), they are armed for
+//! that, and what comes by a socket without a word on the ring goes unheard: `is_heard_by_ring`
+//! says that there is no such thing.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+#[cfg(not(loom))]
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
+
+#[cfg(loom)]
+use loom::sync::atomic::AtomicU32;
 
 use super::call::{Answer, Call};
 use super::cell::Cell;
 use super::codec;
+use super::futex;
 use super::hub::Life;
 use super::page::{DEPTH, Diary, NAME_WORDS, Page, RESERVED};
-use super::ring::{Reader, Writer};
+use super::ring::{Reader, Wake, Writer};
 use super::shared::Memory;
 use super::sys::{self, Arrived};
 use super::wire::{Header, INLINE, Inbox, Kind, ROOMY, TIMED};
@@ -99,6 +108,8 @@ struct Parcel {
 pub(super) struct Sent {
     pub(super) ticket: u64,
     pub(super) job: Option<Arc<Cell>>,
+    /// Results may come ahead of the answer.
+    pub(super) chunk: bool,
     /// Of a chunk: results that have come ahead of the answer.
     pub(super) partial: Answer,
     /// Those are the results of so many items.
@@ -204,15 +215,23 @@ impl Worker {
     pub(super) fn send_job(&mut self, cell: Arc<Cell>) {
         let ticket = self.tickets;
         let page = Arc::clone(&self.page);
-        if cell.offer(&page, ticket, |call| self.send_call(ticket, &cell.task, call)) {
+        let mut chunk = false;
+        let send = |call: &Call| {
+            chunk = call.chunk;
+            self.send_call(ticket, &cell.task, call);
+        };
+        if cell.offer(&page, ticket, send) {
             self.tickets += 1;
-            self.sent.push_back(Sent {
-                ticket,
-                job: Some(cell),
-                partial: Answer::default(),
-                items: 0,
-            });
+            let (job, partial) = (Some(cell), Answer::default());
+            self.sent.push_back(Sent { ticket, job, chunk, partial, items: 0 });
         }
+    }
+
+    /// Whether a word on the ring tells of all that may come by the socket: nothing but results of
+    /// an unfinished chunk, the rest of an answer that has begun to come, and room for what is to
+    /// be sent does not. (That a worker is gone the supervisor sees by itself.)
+    pub(super) fn is_heard_by_ring(&self) -> bool {
+        !self.follows && self.outbox.is_empty() && !self.sent.iter().any(|sent| sent.chunk)
     }
 
     /// What the pool's threads watch while they do not sleep.
@@ -243,15 +262,19 @@ impl Worker {
 
     fn send(&mut self, header: Header, payload: &[u8], memory: &[Arc<Memory>]) {
         if memory.is_empty() && self.put(header, payload) {
-            // What waits to be sent wakes the worker, too.
-            if self.page.calls().ring() && self.outbox.is_empty() {
-                self.send_bytes(Header::new(Kind::Look, 0, 0, 0), &[], &[]);
-            }
+            self.wake();
         } else {
             self.put(Header::new(Kind::Follows, header.ticket, 0, 0), &[]);
-            // The frame itself wakes it.
-            self.page.calls().ring();
+            self.wake();
             self.send_bytes(header, payload, memory);
+        }
+    }
+
+    /// Wakes it if it sleeps: on the bell, as workers do.
+    fn wake(&self) {
+        let calls = self.page.calls();
+        if calls.ring().is_some() {
+            futex::wake(calls.bell());
         }
     }
 
@@ -359,6 +382,11 @@ impl Watched {
 
     pub(super) fn has_answer(&self) -> bool {
         self.page.answers().has_more(self.head)
+    }
+
+    /// What is slept on until there is an answer, and what it says meanwhile.
+    pub(super) fn word(&self) -> (&AtomicU32, u32) {
+        (self.page.answers().bell(), Wake::Word as u32)
     }
 }
 

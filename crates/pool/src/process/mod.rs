@@ -1,10 +1,11 @@
 //! `ProcessPool`: an executor whose workers are processes.
 //!
 //! Parent's side: `hub` (queue, replies), `dispatch` (who gets what), `link` (one worker's line),
-//! `receive` (what it answers), `call` and `cell` (one job), `reapers` (who collects), `telling`
-//! (who hears of it), `doorbell`, `supervisor`, `spawn`, `statistics`. Worker's side: `init`,
-//! `worker`, `limits`. Both: `ship` and `image` (functions), `codec` and `wire` (bytes), `claim`,
-//! `diary`, `ring` and `page` (shared memory), `sys`. `raw` takes calls as bytes.
+//! `receive` (what it answers), `call` and `cell` (one job), `reapers` (who collects), `lead` and
+//! `kick` (how), `telling` (who hears of it), `doorbell`, `supervisor`, `spawn`, `statistics`.
+//! Worker's side: `init`, `worker`, `line`, `limits`. Both: `ship` and `image` (functions), `codec`
+//! and `wire` (bytes), `claim`, `diary`, `ring` and `page` (shared memory), `futex`, `sys`. `raw`
+//! takes calls as bytes.
 
 mod builder;
 mod call;
@@ -14,11 +15,13 @@ pub(crate) mod codec;
 mod diary;
 mod dispatch;
 mod doorbell;
+mod futex;
 #[cfg(any(test, fuzz))]
 pub mod fuzzing;
 mod hub;
 mod image;
 mod init;
+mod kick;
 mod lead;
 mod limits;
 mod line;

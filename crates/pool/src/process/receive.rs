@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::call::Answer;
 use super::link::{Reply, Worker};
+use super::ring::Wake;
 use super::sys;
 use super::wire::{Garbled, Header, Kind};
 
@@ -24,10 +25,15 @@ struct Read {
 impl Worker {
     /// Receives what has come, and hands each answer to `answer`. The socket is read if `socket`
     /// says that there is something on it, or if the next answer comes by it. With `arm`, the
-    /// worker wakes whoever sleeps on the socket from now on.
-    pub(super) fn receive(&mut self, socket: bool, arm: bool, mut answer: impl FnMut(Reply)) {
+    /// worker wakes whoever sleeps in that way from now on.
+    pub(super) fn receive(
+        &mut self,
+        socket: bool,
+        arm: Option<Wake>,
+        mut answer: impl FnMut(Reply),
+    ) {
         let mut unread = socket;
-        if !arm {
+        if arm.is_none() {
             self.answers.stay_awake(self.page.answers());
         }
         loop {
@@ -45,7 +51,8 @@ impl Worker {
                 continue;
             }
             // What comes by the socket needs no bell; the one who receives it arms it again.
-            if self.follows || !arm || self.answers.may_sleep(self.page.answers()) {
+            let Some(wake) = arm.filter(|_| !self.follows) else { return };
+            if self.answers.may_sleep(self.page.answers(), wake) {
                 return;
             }
         }

@@ -21,14 +21,17 @@
 //!
 //! # Protocol of the bell
 //!
-//! The reader that finds nothing more may want to sleep. It *arms* the bell, **then** looks once
-//! more, then sleeps on the socket. The writer puts a frame in, **then** rings: it disarms the
-//! bell, and if it was armed it wakes the reader by the socket. Both are read-modify-writes
+//! The reader that finds nothing more may want to sleep. It *arms* the bell with how it is to be
+//! woken, **then** looks once more, then sleeps. The writer puts a frame in, **then** rings: it
+//! disarms the bell, and if it was armed it wakes the reader. Both are read-modify-writes
 //! (AcqRel) of one word, so one comes first. If the ring does, the arming acquires what was put in
 //! before it, and the look finds it; if the arming does, the ring sees it and wakes. So no frame is
 //! slept through, and a reader that is awake is not woken: a wake costs a hundred times what a
-//! frame does. A writer that dies between the two wakes the reader by its death: the socket hangs
-//! up.
+//! frame does. A writer that dies between the two wakes the reader by its death, which others see.
+//!
+//! There are two ways to sleep ([`Wake`]). A reader with nothing else to hear sleeps on the bell
+//! itself, a futex: while the word is what it was armed with. That is the faster by far. One that
+//! has to hear other descriptors too, or is an event loop, sleeps on the socket.
 //!
 //! # Life
 //!
@@ -36,9 +39,9 @@
 //! (`page.rs`) and ends with it.
 
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 #[cfg(not(loom))]
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::wire::{Garbled, HEADER, Header};
 
@@ -50,14 +53,29 @@ const HEAD: usize = HEADER / 8;
 #[repr(C, align(128))]
 struct Line(AtomicU64);
 
+/// As `Line`.
+#[derive(Debug)]
+#[repr(C, align(128))]
+struct Bell(AtomicU32);
+
+/// How a reader that sleeps is woken: what the bell is armed with. 0: not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Wake {
+    /// By a frame on the socket.
+    Socket = 1,
+    /// By the bell's own word.
+    Word = 2,
+}
+
 /// What is shared.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Ring<const N: usize> {
     tail: Line,
     head: Line,
-    /// 1: the reader sleeps, or is about to.
-    bell: Line,
+    /// The [`Wake`] of a reader that sleeps, or is about to.
+    bell: Bell,
     words: [AtomicU64; N],
 }
 
@@ -90,19 +108,31 @@ impl<const N: usize> Ring<N> {
         let zero = || AtomicU64::new(0);
         let line = || Line(zero());
         let words = std::array::from_fn(|_| zero());
-        Ring { tail: line(), head: line(), bell: line(), words }
+        Ring { tail: line(), head: line(), bell: Bell(AtomicU32::new(0)), words }
     }
 
     fn word(&self, number: u64) -> &AtomicU64 {
         &self.words[(number % N as u64) as usize]
     }
 
-    /// Writer, after a frame: whether the reader must be woken.
-    pub(super) fn ring(&self) -> bool {
-        if mutant!("bell-only-looked-at") {
-            return self.bell.0.load(Ordering::Acquire) == 1;
-        }
-        self.bell.0.swap(0, Ordering::AcqRel) == 1
+    /// Writer, after a frame: whether the reader must be woken, and how.
+    pub(super) fn ring(&self) -> Option<Wake> {
+        let armed = if mutant!("bell-only-looked-at") {
+            self.bell.0.load(Ordering::Acquire)
+        } else {
+            self.bell.0.swap(0, Ordering::AcqRel)
+        };
+        [Wake::Socket, Wake::Word].into_iter().find(|wake| *wake as u32 == armed)
+    }
+
+    /// What is slept on with [`Wake::Word`].
+    pub(super) fn bell(&self) -> &AtomicU32 {
+        &self.bell.0
+    }
+
+    /// Reader, after [`Reader::may_sleep`]: whether nobody has rung.
+    pub(super) fn is_armed(&self, wake: Wake) -> bool {
+        self.bell.0.load(Ordering::Acquire) == wake as u32
     }
 
     /// Anybody who has the reader's number: whether there is something behind it. A hint.
@@ -189,9 +219,9 @@ impl Reader {
 
     /// Arms the bell. `true`: the reader may sleep, and is woken when there is something; `false`:
     /// there is something, and the bell is disarmed again.
-    pub(super) fn may_sleep<const N: usize>(&mut self, ring: &Ring<N>) -> bool {
+    pub(super) fn may_sleep<const N: usize>(&mut self, ring: &Ring<N>, wake: Wake) -> bool {
         self.armed = true;
-        ring.bell.0.swap(1, Ordering::AcqRel);
+        ring.bell.0.swap(wake as u32, Ordering::AcqRel);
         if mutant!("no-look-before-the-sleep") || self.is_empty(ring) {
             return true;
         }
@@ -323,16 +353,28 @@ mod tests {
     fn only_an_armed_bell_asks_to_wake() {
         let ring = Ring::<16>::new();
         let (mut writer, mut reader) = (Writer::default(), Reader::default());
-        assert!(!ring.ring());
-        assert!(reader.may_sleep(&ring));
-        assert!(ring.ring());
-        assert!(!ring.ring(), "it wakes once");
-        assert!(reader.may_sleep(&ring));
+        assert_eq!(ring.ring(), None);
+        for wake in [Wake::Socket, Wake::Word] {
+            assert!(reader.may_sleep(&ring, wake));
+            assert_eq!(ring.ring(), Some(wake));
+            assert_eq!(ring.ring(), None, "it wakes once");
+        }
+        assert!(reader.may_sleep(&ring, Wake::Socket));
+        assert!(reader.may_sleep(&ring, Wake::Word), "the last one counts");
+        assert_eq!(ring.ring(), Some(Wake::Word));
+        assert!(reader.may_sleep(&ring, Wake::Word));
         reader.stay_awake(&ring);
-        assert!(!ring.ring());
+        assert_eq!(ring.ring(), None);
         assert!(writer.push(&ring, header(0, &[]), &[]));
-        assert!(!reader.may_sleep(&ring), "there is a frame");
-        assert!(!ring.ring());
+        assert!(!reader.may_sleep(&ring, Wake::Word), "there is a frame");
+        assert_eq!(ring.ring(), None);
+    }
+
+    #[test]
+    fn a_bell_that_was_scribbled_on_wakes_nobody() {
+        let ring = Ring::<16>::new();
+        ring.bell().store(77, Ordering::Release);
+        assert_eq!(ring.ring(), None);
     }
 }
 
@@ -347,16 +389,18 @@ mod loom_tests {
         Header::new(Kind::Call, ticket, 0, payload.len())
     }
 
-    /// The socket, as far as wakes go: it stays readable until somebody has read it.
+    /// The kernel, as far as wakes go. A socket stays readable until somebody has read it; who
+    /// wants to sleep on a word is put to sleep under the lock that a wake takes, if the word is
+    /// as he says.
     #[derive(Default)]
-    struct Socket {
+    struct Kernel {
         readable: Mutex<bool>,
         change: Condvar,
     }
 
-    impl Socket {
-        fn send(&self) {
-            *self.readable.lock().unwrap() = true;
+    impl Kernel {
+        fn wake(&self, wake: Wake) {
+            *self.readable.lock().unwrap() |= wake == Wake::Socket;
             self.change.notify_one();
         }
 
@@ -367,26 +411,33 @@ mod loom_tests {
             }
             *readable = false;
         }
+
+        fn wait(&self, ring: &Ring<8>) {
+            let lock = self.readable.lock().unwrap();
+            if ring.is_armed(Wake::Word) {
+                drop(self.change.wait(lock).unwrap());
+            }
+        }
     }
 
-    fn check(frames: u64, preemptions: usize, f: fn(Arc<(Ring<8>, Socket)>, u64)) {
+    fn check(frames: u64, preemptions: usize, f: fn(Arc<(Ring<8>, Kernel)>, u64)) {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(preemptions);
         builder.check(move || {
-            let shared = Arc::new((Ring::<8>::new(), Socket::default()));
+            let shared = Arc::new((Ring::<8>::new(), Kernel::default()));
             let reader = {
                 let shared = Arc::clone(&shared);
                 thread::spawn(move || f(shared, frames))
             };
-            let (ring, socket) = &*shared;
+            let (ring, kernel) = &*shared;
             let mut writer = Writer::default();
             for ticket in 0..frames {
                 let payload = [ticket as u8; 3];
                 while !writer.push(ring, header(ticket, &payload), &payload) {
                     thread::yield_now();
                 }
-                if ring.ring() {
-                    socket.send();
+                if let Some(wake) = ring.ring() {
+                    kernel.wake(wake);
                 }
             }
             reader.join().unwrap();
@@ -422,12 +473,43 @@ mod loom_tests {
     #[test]
     fn loom_no_frame_is_slept_through() {
         check(2, 3, |shared, frames| {
-            let (ring, socket) = &*shared;
+            let (ring, kernel) = &*shared;
             let mut reader = Reader::default();
             for ticket in 0..frames {
                 while !expect(&mut reader, ring, ticket) {
-                    if reader.may_sleep(ring) {
-                        socket.receive();
+                    if reader.may_sleep(ring, Wake::Socket) {
+                        kernel.receive();
+                    }
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn loom_no_frame_is_slept_through_on_the_word() {
+        check(2, 3, |shared, frames| {
+            let (ring, kernel) = &*shared;
+            let mut reader = Reader::default();
+            for ticket in 0..frames {
+                while !expect(&mut reader, ring, ticket) {
+                    if reader.may_sleep(ring, Wake::Word) {
+                        kernel.wait(ring);
+                    }
+                }
+            }
+        });
+    }
+
+    /// As the parent's, which go from one way to the other without a look at what was rung.
+    #[test]
+    fn loom_no_frame_is_slept_through_by_one_who_turns_over() {
+        check(2, 3, |shared, frames| {
+            let (ring, kernel) = &*shared;
+            let mut reader = Reader::default();
+            for ticket in 0..frames {
+                while !expect(&mut reader, ring, ticket) {
+                    if reader.may_sleep(ring, Wake::Socket) && reader.may_sleep(ring, Wake::Word) {
+                        kernel.wait(ring);
                     }
                 }
             }

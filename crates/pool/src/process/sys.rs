@@ -170,6 +170,11 @@ pub(crate) fn kill_group(leader: u32) {
     let _ = kill(leader, Signal::SIGKILL);
 }
 
+/// Which file the descriptor stands for; `None` if it stands for none.
+pub(crate) fn inode_of(file: &impl AsFd) -> Option<u64> {
+    nix::sys::stat::fstat(file).ok().map(|stat| stat.st_ino)
+}
+
 /// Whether standard input is a unix socket.
 pub(crate) fn stdin_is_a_socket() -> bool {
     let mode = nix::sys::stat::fstat(io::stdin()).map(|stat| stat.st_mode);

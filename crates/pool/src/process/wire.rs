@@ -29,7 +29,7 @@ pub(crate) fn too_large(bytes: usize) -> String {
 }
 
 /// First word of the handshake: "uPool" and the version of this protocol.
-pub(crate) const GREETING: u64 = u64::from_le_bytes(*b"uPool\0\0\x03");
+pub(crate) const GREETING: u64 = u64::from_le_bytes(*b"uPool\0\0\x04");
 /// The most payload, in bytes, that a ring has room for at any time.
 pub(crate) const INLINE: usize = 480;
 /// The most payload, in bytes, that goes by a ring if that has room to spare.
@@ -47,7 +47,7 @@ pub(crate) enum Kind {
     Call = 2,
     /// To the worker: no more calls; exit.
     Stop = 3,
-    /// On the socket, both ways: there is something on the ring. To be passed over.
+    /// From the worker, on the socket: there is something on the ring. To be passed over.
     Look = 8,
     /// On the ring, both ways: the next frame, of this ticket, comes by the socket.
     Follows = 9,
@@ -179,16 +179,6 @@ impl Inbox {
     /// The payload of the frame that was handed out last; until `room` is called.
     pub(crate) fn last(&self) -> &[u8] {
         &self.bytes[self.last.clone()]
-    }
-
-    /// Passes over frames that say no more than that there is something on the ring.
-    pub(crate) fn skip_looks(&mut self) -> Result<(), Garbled> {
-        while self.header()?.is_some_and(|header| header.kind == Kind::Look) {
-            if self.next()?.is_none() {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// Room to receive into. Grows to what the frame under way needs, in steps: a header alone

@@ -11,6 +11,7 @@
 
 use std::cell::Cell;
 use std::ffi::CString;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -167,7 +168,8 @@ impl Worker {
 
     fn start_watchdog(&self) -> Result<(), String> {
         let failed = |error| format!("starting its watchdog thread: {error}");
-        let socket = self.line.socket.try_clone().map_err(failed)?;
+        // Not to be dropped: if a job has closed it, that would be an abort.
+        let socket = ManuallyDrop::new(self.line.socket.try_clone().map_err(failed)?);
         let thread = std::thread::Builder::new().name("watchdog".to_owned()).stack_size(64 * 1024);
         thread.spawn(move || watch(&socket)).map(drop).map_err(failed)
     }
@@ -301,7 +303,12 @@ fn watch(socket: &UnixStream) {
         if sys::poll_until(&mut fds, None).is_err() {
             return;
         }
-        if fds[0].any().unwrap_or(false) {
+        let events = fds[0].revents().unwrap_or(PollFlags::POLLHUP);
+        if events.contains(PollFlags::POLLNVAL) {
+            // A job has closed it. The worker's main thread sees to that (`Line::rest`).
+            return;
+        }
+        if !events.is_empty() {
             sys::exit_now(0);
         }
     }

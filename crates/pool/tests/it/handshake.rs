@@ -38,7 +38,7 @@ fn frame(payload: &[u8]) -> Vec<u8> {
     let mut bytes = (payload.len() as u32).to_le_bytes().to_vec();
     bytes.extend([HELLO, 0, 0, 0]);
     bytes.extend(0u64.to_le_bytes());
-    bytes.extend(b"uPool\0\0\x03");
+    bytes.extend(b"uPool\0\0\x04");
     bytes.extend(payload);
     bytes
 }

@@ -19,6 +19,7 @@ mod runner;
 mod scopes;
 mod sets;
 mod shared;
+mod sleeping;
 mod support;
 mod survival;
 mod threads;
@@ -51,6 +52,7 @@ fn all() -> Vec<runner::Test> {
         scopes::TESTS,
         sets::TESTS,
         shared::TESTS,
+        sleeping::TESTS,
     ]
     .concat()
 }
