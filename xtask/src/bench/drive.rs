@@ -13,6 +13,7 @@ use super::points::Costs;
 use super::progress::Progress;
 use super::record::Environment;
 use super::sample::{Report, Sample};
+use super::text::points_of_curves;
 use crate::shell::{self, Echo};
 use crate::workspace::Workspace;
 
@@ -62,7 +63,7 @@ impl Measured {
         let mut text = format!("{} of {} rounds in {seconds:.0} s", self.rounds, plan.rounds);
         let mut skipped = self.skipped.clone();
         if self.skipped_points > 0 {
-            skipped.push(format!("{} points of curves", self.skipped_points));
+            skipped.push(points_of_curves(self.skipped_points));
         }
         if !skipped.is_empty() {
             text += &format!(
@@ -73,7 +74,8 @@ impl Measured {
         }
         if !self.left_out.is_empty() {
             let count = self.left_out.len();
-            text += &format!("; {count} points of curves were left out, for they take too long");
+            let (were, they) = if count == 1 { ("was", "it takes") } else { ("were", "they take") };
+            text += &format!("; {} {were} left out, for {they} too long", points_of_curves(count));
         }
         text
     }
@@ -255,7 +257,27 @@ mod tests {
         measured.leave_out(LeftOut { workload, model, load: 10, why });
         let text = measured.coverage(&plan);
         assert!(text.starts_with("2 of 5 rounds in 57 s"), "{text}");
-        assert!(text.contains("before primes, one thread in sequence and 3 points"), "{text}");
-        assert!(text.contains("; 1 points of curves were left out"), "{text}");
+        assert!(text.contains("before primes, one thread in sequence and 3 points of"), "{text}");
+        assert!(
+            text.ends_with("; 1 point of a curve was left out, for it takes too long"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn one_point_of_a_curve_is_no_points_of_curves() {
+        let plan = Plan::new(None, true);
+        let mut measured = Measured::default();
+        measured.skip(&plan.points[0]);
+        for load in [10, 100] {
+            let (workload, model, why) = ("echo", "sequential", "about 9 s".to_owned());
+            measured.leave_out(LeftOut { workload, model, load, why });
+        }
+        let text = measured.coverage(&plan);
+        assert!(text.contains("was over before 1 point of a curve ("), "{text}");
+        assert!(
+            text.ends_with("; 2 points of curves were left out, for they take too long"),
+            "{text}"
+        );
     }
 }

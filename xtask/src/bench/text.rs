@@ -49,6 +49,14 @@ pub(super) fn three_digits(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
+/// So many points of curves.
+pub(super) fn points_of_curves(count: usize) -> String {
+    match count {
+        1 => "1 point of a curve".to_owned(),
+        _ => format!("{count} points of curves"),
+    }
+}
+
 /// `mark` when it is extrapolated, before the text.
 pub(super) fn marked(extrapolated: bool, text: String) -> String {
     if extrapolated { format!("~{text}") } else { text }
@@ -73,5 +81,11 @@ mod tests {
         assert_eq!(bytes(16_384.0), "16.0 KiB");
         assert_eq!(bytes(2_500_000.0), "2.38 MiB");
         assert_eq!(marked(true, seconds(2.0)), "~2.00 s");
+    }
+
+    #[test]
+    fn one_point_is_of_one_curve() {
+        assert_eq!(points_of_curves(1), "1 point of a curve");
+        assert_eq!(points_of_curves(2), "2 points of curves");
     }
 }

@@ -7,7 +7,7 @@ use super::ratio::Interval;
 use super::{Change, Comparison, DRIFT, Measure, Side, Subject, Verdict};
 use crate::bench::kinds;
 use crate::bench::record;
-use crate::bench::text::three_digits;
+use crate::bench::text::{points_of_curves, three_digits};
 
 impl Comparison {
     /// What changed, what did not, and what can't be told.
@@ -183,7 +183,7 @@ fn listed(subjects: &[Subject]) -> String {
             parts.push(models.join(", "));
         }
         if points > 0 {
-            parts.push(format!("{points} points of curves"));
+            parts.push(points_of_curves(points));
         }
         format!("{workload} ({})", parts.join("; "))
     };
