@@ -18,7 +18,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::workloads::Workload;
+use crate::workloads::{self, Model, Workload};
 
 /// A model that is not ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,16 +115,9 @@ impl Foreign {
 #[must_use]
 pub fn refusal(workload: Workload, model: Foreign) -> Option<&'static str> {
     match (workload, model) {
-        (Workload::Echo, Foreign::PythonProcesses) => Some(
-            "a connection is a descriptor of the process that accepted it; what a job is given \
-             crosses to a worker as bytes",
-        ),
-        (Workload::Kv, Foreign::PythonProcesses) => Some(
-            "the workers share no memory and take calls as they are free, so that none of them \
-             has a key",
-        ),
-        (Workload::Thrash, Foreign::PythonProcesses) => {
-            Some("the lock and what it guards are memory of one process")
+        // What no pool of processes can, whoever made it.
+        (Workload::Echo | Workload::Kv | Workload::Thrash, Foreign::PythonProcesses) => {
+            workloads::refusal(workload, Model::ProcessPool)
         }
         (Workload::Million, Foreign::PythonThreads | Foreign::PythonProcesses) => {
             Some("a thread waits for one thing at a time; a million at once need as many")
