@@ -4,23 +4,32 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::anyhow;
-use benches::foreign::costs::{self, Night, Shared, Table};
-use benches::foreign::peer::{self, Queue, Results, Runtime};
+use benches::foreign::peer::Runtime;
 use benches::workloads::files::PIECE;
 use benches::workloads::kv::Map;
-use benches::workloads::service::Service;
-use benches::workloads::switches::Lap;
-use benches::workloads::thrash::Slice;
 use compio::buf::BufResult;
 use compio::fs::File;
 use compio::io::{AsyncRead, AsyncReadAt, AsyncWriteAtExt, AsyncWriteExt};
 use compio::net::{TcpListener, TcpStream};
+use compio::runtime::spawn;
+
+use crate::spawning::spawns;
 
 pub(crate) struct Compio;
+
+fn joined<T: 'static>(
+    future: impl Future<Output = anyhow::Result<T>> + 'static,
+) -> impl Future<Output = anyhow::Result<T>> {
+    let task = spawn(future);
+    async move { task.await.map_err(|_| anyhow!("a task of compio panicked"))? }
+}
+
+fn alone(future: impl Future<Output = ()> + 'static) {
+    spawn(future).detach();
+}
 
 impl Runtime for Compio {
     type Listener = TcpListener;
@@ -36,44 +45,7 @@ impl Runtime for Compio {
         compio::runtime::RuntimeBuilder::new().with_proactor(driver).build()?.block_on(main)
     }
 
-    fn lane(queue: Queue) -> impl Future<Output = Results> {
-        let task = compio::runtime::spawn(peer::lane::<Self>(queue));
-        async move { task.await.map_err(|_| anyhow!("a task of compio panicked"))? }
-    }
-
-    fn connection(
-        stream: TcpStream,
-        service: Service,
-        keys: Self::Keys,
-    ) -> impl Future<Output = anyhow::Result<()>> {
-        let task = compio::runtime::spawn(peer::connection::<Self>(stream, service, keys));
-        async move { task.await.map_err(|_| anyhow!("a task of compio panicked"))? }
-    }
-
-    fn slices(
-        share: Vec<Slice>,
-        ledger: Shared,
-    ) -> impl Future<Output = anyhow::Result<Vec<Duration>>> {
-        let task = compio::runtime::spawn(costs::work_off(share, ledger));
-        async move { task.await.map_err(|_| anyhow!("a task of compio panicked"))? }
-    }
-
-    fn turns(
-        table: Arc<Table>,
-        side: usize,
-        rounds: u32,
-    ) -> impl Future<Output = anyhow::Result<Vec<Lap>>> {
-        let task = compio::runtime::spawn(costs::take_turns(table, side, rounds));
-        async move { task.await.map_err(|_| anyhow!("a task of compio panicked"))? }
-    }
-
-    fn sleeper(moment: Instant, night: Arc<Night>) {
-        compio::runtime::spawn(costs::sleep_until::<Self>(moment, night)).detach();
-    }
-
-    fn idler() {
-        compio::runtime::spawn(costs::sleep_long::<Self>()).detach();
-    }
+    spawns!(joined: joined, alone: alone);
 
     fn sleep(time: Duration) -> impl Future<Output = ()> {
         compio::time::sleep(time)

@@ -5,23 +5,24 @@ use std::net::SocketAddr;
 use std::os::fd::{FromRawFd, IntoRawFd};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{anyhow, ensure};
-use benches::foreign::costs::{self, Night, Shared, Table};
-use benches::foreign::peer::{self, Queue, Results, Runtime};
+use benches::foreign::peer::Runtime;
 use benches::workloads::files::PIECE;
 use benches::workloads::kv::Map;
-use benches::workloads::service::Service;
-use benches::workloads::switches::Lap;
-use benches::workloads::thrash::Slice;
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use glommio::GlommioError;
 use glommio::io::BufferedFile;
 use glommio::net::{TcpListener, TcpStream};
 
+use crate::spawning::spawns;
+
 pub(crate) struct Glommio;
+
+fn alone(future: impl Future<Output = ()> + 'static) {
+    glommio::spawn_local(future).detach();
+}
 
 /// Its errors can't be sent to another thread.
 fn told<T: std::fmt::Debug>(error: GlommioError<T>) -> anyhow::Error {
@@ -42,40 +43,7 @@ impl Runtime for Glommio {
         executor.map_err(told)?.run(main)
     }
 
-    fn lane(queue: Queue) -> impl Future<Output = Results> {
-        glommio::spawn_local(peer::lane::<Self>(queue))
-    }
-
-    fn connection(
-        stream: TcpStream,
-        service: Service,
-        keys: Self::Keys,
-    ) -> impl Future<Output = anyhow::Result<()>> {
-        glommio::spawn_local(peer::connection::<Self>(stream, service, keys))
-    }
-
-    fn slices(
-        share: Vec<Slice>,
-        ledger: Shared,
-    ) -> impl Future<Output = anyhow::Result<Vec<Duration>>> {
-        glommio::spawn_local(costs::work_off(share, ledger))
-    }
-
-    fn turns(
-        table: Arc<Table>,
-        side: usize,
-        rounds: u32,
-    ) -> impl Future<Output = anyhow::Result<Vec<Lap>>> {
-        glommio::spawn_local(costs::take_turns(table, side, rounds))
-    }
-
-    fn sleeper(moment: Instant, night: Arc<Night>) {
-        glommio::spawn_local(costs::sleep_until::<Self>(moment, night)).detach();
-    }
-
-    fn idler() {
-        glommio::spawn_local(costs::sleep_long::<Self>()).detach();
-    }
+    spawns!(joined: glommio::spawn_local, alone: alone);
 
     fn sleep(time: Duration) -> impl Future<Output = ()> {
         glommio::timer::sleep(time)

@@ -5,6 +5,7 @@ mod compio;
 mod glommio;
 mod monoio;
 mod rayon;
+mod spawning;
 mod tokio;
 
 use anyhow::bail;

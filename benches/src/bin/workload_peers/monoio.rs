@@ -4,22 +4,23 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::ensure;
-use benches::foreign::costs::{self, Night, Shared, Table};
-use benches::foreign::peer::{self, Queue, Results, Runtime};
+use benches::foreign::peer::Runtime;
 use benches::workloads::files::PIECE;
 use benches::workloads::kv::Map;
-use benches::workloads::service::Service;
-use benches::workloads::switches::Lap;
-use benches::workloads::thrash::Slice;
 use monoio::fs::File;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};
 
+use crate::spawning::spawns;
+
 pub(crate) struct Monoio;
+
+fn alone(future: impl Future<Output = ()> + 'static) {
+    drop(monoio::spawn(future));
+}
 
 impl Runtime for Monoio {
     type Listener = TcpListener;
@@ -34,40 +35,7 @@ impl Runtime for Monoio {
         builder.with_entries(4096).enable_timer().build()?.block_on(main)
     }
 
-    fn lane(queue: Queue) -> impl Future<Output = Results> {
-        monoio::spawn(peer::lane::<Self>(queue))
-    }
-
-    fn connection(
-        stream: TcpStream,
-        service: Service,
-        keys: Self::Keys,
-    ) -> impl Future<Output = anyhow::Result<()>> {
-        monoio::spawn(peer::connection::<Self>(stream, service, keys))
-    }
-
-    fn slices(
-        share: Vec<Slice>,
-        ledger: Shared,
-    ) -> impl Future<Output = anyhow::Result<Vec<Duration>>> {
-        monoio::spawn(costs::work_off(share, ledger))
-    }
-
-    fn turns(
-        table: Arc<Table>,
-        side: usize,
-        rounds: u32,
-    ) -> impl Future<Output = anyhow::Result<Vec<Lap>>> {
-        monoio::spawn(costs::take_turns(table, side, rounds))
-    }
-
-    fn sleeper(moment: Instant, night: Arc<Night>) {
-        drop(monoio::spawn(costs::sleep_until::<Self>(moment, night)));
-    }
-
-    fn idler() {
-        drop(monoio::spawn(costs::sleep_long::<Self>()));
-    }
+    spawns!(joined: monoio::spawn, alone: alone);
 
     fn sleep(time: Duration) -> impl Future<Output = ()> {
         monoio::time::sleep(time)

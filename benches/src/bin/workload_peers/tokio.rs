@@ -5,24 +5,33 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use benches::foreign::costs::{self, Night, Shared, Table};
-use benches::foreign::peer::{self, Queue, Results, Runtime};
+use benches::foreign::peer::Runtime;
 use benches::workloads::kv::Locked;
-use benches::workloads::service::Service;
-use benches::workloads::switches::Lap;
-use benches::workloads::thrash::Slice;
 use benches::workloads::{files, meter};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
+
+use crate::spawning::spawns;
 
 /// The runtime of one thread.
 pub(crate) struct OneThread;
 
 /// The runtime of as many threads as there are cores.
 pub(crate) struct Threads;
+
+fn joined<T: Send + 'static>(
+    future: impl Future<Output = anyhow::Result<T>> + Send + 'static,
+) -> impl Future<Output = anyhow::Result<T>> {
+    let task = tokio::spawn(future);
+    async move { task.await? }
+}
+
+fn alone(future: impl Future<Output = ()> + Send + 'static) {
+    drop(tokio::spawn(future));
+}
 
 /// All but the kind of runtime is the same for both.
 macro_rules! on_tokio {
@@ -39,44 +48,7 @@ macro_rules! on_tokio {
                 $builder.enable_all().build()?.block_on(main)
             }
 
-            fn lane(queue: Queue) -> impl Future<Output = Results> {
-                let task = tokio::spawn(peer::lane::<Self>(queue));
-                async move { task.await? }
-            }
-
-            fn connection(
-                stream: TcpStream,
-                service: Service,
-                keys: Self::Keys,
-            ) -> impl Future<Output = anyhow::Result<()>> {
-                let task = tokio::spawn(peer::connection::<Self>(stream, service, keys));
-                async move { task.await? }
-            }
-
-            fn slices(
-                share: Vec<Slice>,
-                ledger: Shared,
-            ) -> impl Future<Output = anyhow::Result<Vec<Duration>>> {
-                let task = tokio::spawn(costs::work_off(share, ledger));
-                async move { task.await? }
-            }
-
-            fn turns(
-                table: Arc<Table>,
-                side: usize,
-                rounds: u32,
-            ) -> impl Future<Output = anyhow::Result<Vec<Lap>>> {
-                let task = tokio::spawn(costs::take_turns(table, side, rounds));
-                async move { task.await? }
-            }
-
-            fn sleeper(moment: Instant, night: Arc<Night>) {
-                drop(tokio::spawn(costs::sleep_until::<Self>(moment, night)));
-            }
-
-            fn idler() {
-                drop(tokio::spawn(costs::sleep_long::<Self>()));
-            }
+            spawns!(joined: joined, alone: alone);
 
             fn sleep(time: Duration) -> impl Future<Output = ()> {
                 tokio::time::sleep(time)
