@@ -57,10 +57,7 @@ fn tests(workspace: &Workspace, what: &[&str]) -> Result<Report> {
     let command = workspace.cargo(words.copied());
     let line = shell::describe(&command);
     let ran = shell::run(command, Echo::Live, None)?;
-    let passed = libtest::tests(&ran.text)
-        .iter()
-        .filter(|test| test.verdict == libtest::Verdict::Ok)
-        .count();
+    let passed = libtest::passed(&ran.text);
     let note = match ran.success() {
         true => format!("{passed} tests"),
         false => format!("`{line}`: {}", ran.how()),

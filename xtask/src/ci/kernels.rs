@@ -6,10 +6,10 @@
 //! URING_LOOP_KERNEL=6.1 cargo test -p uring-loop --all-features --test it
 //! ```
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
+use super::tally::Tally;
 use super::{Report, libtest};
-use crate::shell::{self, Echo};
 use crate::workspace::Workspace;
 
 /// Which kernels, and what each stands for.
@@ -35,20 +35,13 @@ pub(super) fn section(workspace: &Workspace) -> Result<Report> {
     let mut programs = libtest::of_package(workspace, &home)?.into_iter();
     let program = programs.find(|program| program.target == "it");
     let program = program.context("cargo built no tests")?.path;
-    let (mut passed, mut failed, mut last_words) = (0, false, Vec::new());
+    let mut tally = Tally::default();
     for (kernel, what) in KERNELS {
         anstream::eprintln!("---- as on {kernel}: {what}");
         let mut command = std::process::Command::new(&program);
-        command.args(TESTS).current_dir(&home).env("CARGO_MANIFEST_DIR", &home);
-        command.env_remove("URING_LOOP_RING").env("URING_LOOP_KERNEL", kernel);
-        let ran = shell::run(command, Echo::Live, None)?;
-        let tests = libtest::tests(&ran.text);
-        passed += tests.iter().filter(|test| test.verdict == libtest::Verdict::Ok).count();
-        failed |= !ran.success();
-        last_words.extend(libtest::last_words(&ran.text));
+        command.args(TESTS).env("URING_LOOP_KERNEL", kernel);
+        tally.run(command, &home)?;
     }
-    ensure!(passed > 0, "no test ran, which proves nothing");
     let kernels: Vec<_> = KERNELS.iter().map(|(kernel, _)| *kernel).collect();
-    let note = format!("{passed} tests, as on {}", kernels.join(" and "));
-    Ok(Report { failed, note, last_words, ..Report::default() })
+    tally.report(|passed| format!("{passed} tests, as on {}", kernels.join(" and ")))
 }

@@ -40,6 +40,11 @@ pub(crate) fn tests(output: &str) -> Vec<Test<'_>> {
     output.lines().filter_map(test).collect()
 }
 
+/// How many tests have passed.
+pub(super) fn passed(output: &str) -> usize {
+    tests(output).iter().filter(|test| test.verdict == Verdict::Ok).count()
+}
+
 fn test(line: &str) -> Option<Test<'_>> {
     let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
     let verdict = match verdict.split([' ', ',']).next()? {

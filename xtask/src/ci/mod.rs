@@ -16,6 +16,7 @@ mod sight;
 mod sim;
 mod soft;
 mod sysctl;
+mod tally;
 
 use std::fmt::Write as _;
 use std::io::Write as _;

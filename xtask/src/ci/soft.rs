@@ -1,10 +1,10 @@
 //! The suite of `uring-loop` once more, with io_uring refused by a real filter: every loop falls
 //! back to the soft ring by itself.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
+use super::tally::Tally;
 use super::{Report, libtest};
-use crate::shell::{self, Echo};
 use crate::workspace::Workspace;
 
 /// Tests of the kernel's ring itself, by the beginning of their names, and why they need one.
@@ -23,23 +23,16 @@ pub(super) fn section(workspace: &Workspace) -> Result<Report> {
     let denier = libtest::executables(workspace.cargo(build))?.into_iter();
     let denier = denier.last().context("cargo built no deny_io_uring")?.path;
     let home = workspace.root.join("crates/uring-loop");
-    let (mut passed, mut failed, mut last_words) = (0, false, Vec::new());
+    let mut tally = Tally::default();
     for program in libtest::of_package(workspace, &home)? {
         let mut command = std::process::Command::new(&denier);
-        command.arg(&program.path).current_dir(&home).env("CARGO_MANIFEST_DIR", &home);
-        command.env_remove("URING_LOOP_RING");
+        command.arg(&program.path);
         for (name, _) in OF_THE_KERNEL {
             command.args(["--skip", name]);
         }
-        let ran = shell::run(command, Echo::Live, None)?;
-        let tests = libtest::tests(&ran.text);
-        passed += tests.iter().filter(|test| test.verdict == libtest::Verdict::Ok).count();
-        failed |= !ran.success();
-        last_words.extend(libtest::last_words(&ran.text));
+        tally.run(command, &home)?;
     }
-    ensure!(passed > 0, "no test ran, which proves nothing");
-    let note = format!("{passed} tests without io_uring");
-    Ok(Report { failed, note, last_words, ..Report::default() })
+    tally.report(|passed| format!("{passed} tests without io_uring"))
 }
 
 #[cfg(test)]
