@@ -6,7 +6,6 @@ use std::io;
 
 #[cfg(doc)]
 use super::Task;
-use super::raw;
 use crate::cancel::{Cancelled, Reason};
 
 /// Why a task has no result.
@@ -75,6 +74,13 @@ impl From<JoinError> for io::Error {
     }
 }
 
+/// Payload of a panic, as text if it is one.
 pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    raw::panic_text(panic)
+    if let Some(text) = panic.downcast_ref::<&'static str>() {
+        text
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text
+    } else {
+        "a panic whose payload is not text"
+    }
 }

@@ -6,6 +6,8 @@ use std::panic::Location;
 use super::raw::Header;
 use super::state::flags;
 use crate::cancel::Reason;
+use crate::context;
+use crate::turn::Core;
 
 /// A task as the dump shows it.
 #[derive(Clone, Debug)]
@@ -67,6 +69,44 @@ fn shortened(noted: &str) -> &str {
     let path = path.split_once('<').map_or(path, |(path, _)| path);
     let module = path.rsplit_once("::").map_or(path, |(module, _)| module);
     module.trim_end_matches("::shared")
+}
+
+impl Header {
+    pub(super) fn flag_names(&self) -> Vec<&'static str> {
+        let set = |(index, name): (usize, &&'static str)| self.has(1 << index).then_some(*name);
+        flags::NAMES.iter().enumerate().filter_map(set).collect()
+    }
+
+    /// The name that was given, or one made of its number.
+    pub(crate) fn name(&self) -> String {
+        self.given_name().unwrap_or_else(|| format!("{}-{}", self.kind(), self.node.id))
+    }
+
+    /// What it is called with its number.
+    pub(crate) fn kind(&self) -> &'static str {
+        if self.has(flags::CALLBACK) { "Callback" } else { "Task" }
+    }
+
+    /// The name that was given.
+    pub(crate) fn given_name(&self) -> Option<String> {
+        let given = |core: &Core| core.tasks.extras.look(self, |extras| extras.name.clone());
+        if !self.has(flags::EXTRAS) {
+            return None;
+        }
+        context::with_loop(self.node.loop_id, given).flatten().flatten()
+    }
+
+    /// Who awaits this task, by number: in the tree of scopes, or apart from it, as a shield and a
+    /// `wait` do.
+    pub(crate) fn awaited_by(&self) -> Option<u32> {
+        self.join.task_above().map(|task| task.node.id).or_else(|| self.join.wakes())
+    }
+
+    /// What it said it waits for, in debug mode.
+    pub(super) fn noted_wait(&self) -> Option<&'static str> {
+        let noted = |core: &Core| core.tasks.extras.look(self, |extras| extras.waits_for);
+        context::with_loop(self.node.loop_id, noted).flatten().flatten()
+    }
 }
 
 /// Writes what Debug shows of a task: asyncio's words for its state, and what it waits for.

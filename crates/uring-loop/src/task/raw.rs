@@ -16,8 +16,10 @@
 //! *Dropping*: a loop that is dropped completes every task as cancelled, which drops the futures.
 //! Memory is freed by whoever drops the last reference, on any thread.
 
+mod output;
+mod step;
+
 use std::alloc::Layout;
-use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::future::Future;
 use std::mem::{ManuallyDrop, offset_of};
@@ -28,15 +30,15 @@ use std::task::{Context, Poll, RawWaker, Waker};
 
 use super::JoinError;
 use super::cache::{Cache, Room};
-use super::callbacks;
 use super::door::Door;
 use super::failure::{Failure, error_in};
 use super::inbox::Node;
 use super::state::{Shared, flags};
-use crate::cancel::{Children, Link, LinkKind, ScopeRef};
+use crate::cancel::{Children, Link, LinkKind};
 use crate::context;
-use crate::turn::Core;
 use crate::wake::TASK_WAKER;
+pub(super) use output::{drop_output, output, report_failure, take_output};
+pub(super) use step::{abort, discard, hand_over, step, step_asked};
 
 /// What every task has, whatever its future.
 #[repr(C)]
@@ -189,20 +191,6 @@ impl<F: Future> TaskCell<F> {
     }
 }
 
-/// Reports a failure that was neither taken nor reported.
-///
-/// # Safety
-///
-/// `header` is a live task of this thread.
-pub(super) unsafe fn report_failure(header: NonNull<Header>) {
-    // SAFETY: the caller's promise.
-    let this = unsafe { header.as_ref() };
-    if this.take(flags::FAILED) && !this.has(flags::TAKEN) {
-        // SAFETY: failed, so it is complete; not taken, so the output is there.
-        unsafe { (this.vtable.report)(header) };
-    }
-}
-
 /// What a new task needs to know of its loop.
 pub(crate) struct Home {
     pub(crate) door: u32,
@@ -280,42 +268,6 @@ impl Header {
         self.flags.get() >> flags::READER_SHIFT
     }
 
-    pub(super) fn flag_names(&self) -> Vec<&'static str> {
-        let set = |(index, name): (usize, &&'static str)| self.has(1 << index).then_some(*name);
-        flags::NAMES.iter().enumerate().filter_map(set).collect()
-    }
-
-    /// The name that was given, or one made of its number.
-    pub(crate) fn name(&self) -> String {
-        self.given_name().unwrap_or_else(|| format!("{}-{}", self.kind(), self.node.id))
-    }
-
-    /// What it is called with its number.
-    pub(crate) fn kind(&self) -> &'static str {
-        if self.has(flags::CALLBACK) { "Callback" } else { "Task" }
-    }
-
-    /// The name that was given.
-    pub(crate) fn given_name(&self) -> Option<String> {
-        let given = |core: &Core| core.tasks.extras.look(self, |extras| extras.name.clone());
-        if !self.has(flags::EXTRAS) {
-            return None;
-        }
-        context::with_loop(self.node.loop_id, given).flatten().flatten()
-    }
-
-    /// Who awaits this task, by number: in the tree of scopes, or apart from it, as a shield and a
-    /// `wait` do.
-    pub(crate) fn awaited_by(&self) -> Option<u32> {
-        self.join.task_above().map(|task| task.node.id).or_else(|| self.join.wakes())
-    }
-
-    /// What it said it waits for, in debug mode.
-    pub(super) fn noted_wait(&self) -> Option<&'static str> {
-        let noted = |core: &Core| core.tasks.extras.look(self, |extras| extras.waits_for);
-        context::with_loop(self.node.loop_id, noted).flatten().flatten()
-    }
-
     pub(crate) fn retain_local(&self) {
         self.local_references.set(self.local_references.get() + 1);
     }
@@ -340,237 +292,9 @@ impl Header {
     }
 }
 
-/// One step of a task that was taken from the run queue. `true`: it is complete now, and the
-/// loop's list shall let go of it.
-///
-/// # Safety
-///
-/// `header` is a live task of the loop running here, is not complete, is not being polled, and is
-/// not in the run queue (its flag may still say so). If it was asked to end, this is
-/// [`step_asked`]'s. No other task is the current one.
-#[inline(always)]
-pub(super) unsafe fn step(header: NonNull<Header>) -> bool {
-    // SAFETY: the caller's promise; the loop's reference stands until `complete`.
-    let this = unsafe { header.as_ref() };
-    // It comes from the queue. The flags are written once for that and for what follows.
-    let before = this.flags.get() & !flags::SCHEDULED;
-    this.flags.set(before | flags::RUNNING | flags::STARTED);
-    let polled = {
-        let _entered = context::enter_task(this, ScopeRef::task(this));
-        // SAFETY: not complete, so the future is there.
-        unsafe { (this.vtable.poll)(header) }
-    };
-    if polled.is_ready() {
-        finish(this, header);
-        return true;
-    }
-    let now = this.flags.get();
-    if now & (flags::ASKED | flags::CANCEL | flags::ABORT) == 0 {
-        this.flags.set(now & !flags::RUNNING);
-        return false;
-    }
-    // SAFETY: not complete, and its poll has returned.
-    unsafe { park_asked(header) }
-}
-
-/// [`step`] for a task that was asked to end.
-///
-/// # Safety
-///
-/// As [`step`].
-#[cold]
-pub(super) unsafe fn step_asked(header: NonNull<Header>) -> bool {
-    // SAFETY: the caller's promise.
-    let this = unsafe { header.as_ref() };
-    if this.has(flags::STARTED) && !this.has(flags::ABORT) {
-        // SAFETY: handed on.
-        return unsafe { step(header) };
-    }
-    // As asyncio: a task that is cancelled before its first step never takes it.
-    this.set(flags::ABORT);
-    this.clear(flags::SCHEDULED);
-    // SAFETY: not complete, not being polled.
-    unsafe { park_asked(header) }
-}
-
-/// The park of a task that was asked to end, or whose catchers were. `true`: it is complete now.
-///
-/// # Safety
-///
-/// `header` is a live task of the loop running here, is not complete, and its poll, if it had one,
-/// has returned.
-#[cold]
-unsafe fn park_asked(header: NonNull<Header>) -> bool {
-    // SAFETY: the caller's promise.
-    let this = unsafe { header.as_ref() };
-    if !this.has(flags::SCHEDULED) && this.take(flags::ASKED) {
-        this.children.give_back_unheard();
-    }
-    this.clear(flags::RUNNING);
-    if this.take(flags::CANCEL) && !this.has(flags::ABORT) && !this.ask() {
-        this.set(flags::ABORT);
-    }
-    if !this.has(flags::ABORT) {
-        return false;
-    }
-    // SAFETY: not complete, not being polled.
-    unsafe { discard(header) };
-    true
-}
-
-/// Ends a task that is not complete without asking: now if it waits, else where its poll returns.
-///
-/// # Safety
-///
-/// `header` is a live task of this thread.
-pub(super) unsafe fn abort(header: NonNull<Header>) {
-    // SAFETY: the caller's promise.
-    let this = unsafe { header.as_ref() };
-    if this.is_complete() {
-        return;
-    }
-    if this.has(flags::RUNNING) || this.node.loop_id != context::loop_id() {
-        this.set(flags::ABORT);
-        return this.wake();
-    }
-    // SAFETY: alive, not complete, not being polled, and its loop runs here.
-    unsafe { discard(header) };
-    context::with_core(|core| core.tasks.forget(this));
-}
-
-/// Drops the future of a task that is not complete and completes it as cancelled.
-///
-/// # Safety
-///
-/// As [`step`].
-pub(super) unsafe fn discard(header: NonNull<Header>) {
-    // SAFETY: the caller's promise.
-    let this = unsafe { header.as_ref() };
-    this.set(flags::RUNNING);
-    let dropped = {
-        let _outer = context::set_aside();
-        let _entered = context::enter_task(this, ScopeRef::task(this));
-        // SAFETY: not complete, so the future is there; it is not used again.
-        catch_unwind(AssertUnwindSafe(|| unsafe { (this.vtable.drop_future)(header) }))
-    };
-    let error = match dropped {
-        Ok(()) => JoinError::Cancelled(this.reason()),
-        Err(panic) => {
-            this.set(flags::FAILED);
-            JoinError::Panicked(panic)
-        }
-    };
-    // SAFETY: the future is gone and no output is there.
-    unsafe { (this.vtable.store_error)(header, error) };
-    finish(this, header);
-}
-
-/// The output is in its place: tell whoever waits for it.
-#[inline]
-fn finish(this: &Header, header: NonNull<Header>) {
-    this.children.let_go();
-    // Written once, and looked at in a register: each look at a word just written waits for it.
-    let now = (this.flags.get() & !flags::RUNNING) | flags::COMPLETE;
-    this.flags.set(now);
-    if !this.shared.unique() {
-        this.shared.close();
-    }
-    if now & (flags::EXTRAS | flags::FAILED) != 0 && finish_extras(this, header) {
-        return;
-    }
-    hand_over(this, header);
-}
-
-/// A task with extras, or one that failed, is complete. `true`: callbacks come first, and hand the
-/// output over when they have run.
-#[cold]
-fn finish_extras(this: &Header, header: NonNull<Header>) -> bool {
-    let table = |core: &Core| core.tasks.extras.complete(this);
-    drop(context::with_loop(this.node.loop_id, table));
-    this.has(flags::EXTRAS) && callbacks::schedule(header)
-}
-
-/// Nobody but the handle may use the output from now on: it is told, or the output dropped.
-pub(super) fn hand_over(this: &Header, header: NonNull<Header>) {
-    if !this.has(flags::HANDLE) {
-        drop_output(this, header);
-    } else if let Some(waker) = this.join.waker.take() {
-        waker.wake();
-    }
-}
-
-/// Drops the output for lack of a handle. A panic that nobody will see is logged.
-pub(super) fn drop_output(this: &Header, header: NonNull<Header>) {
-    if this.has(flags::TAKEN) {
-        return;
-    }
-    if this.has(flags::FAILED) {
-        // SAFETY: alive, and of this thread.
-        unsafe { report_failure(header) };
-    }
-    this.set(flags::TAKEN);
-    // SAFETY: complete and not taken, so the output is there.
-    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { (this.vtable.drop_output)(header) }));
-    if let Err(panic) = dropped {
-        tracing::error!(
-            task = this.node.id,
-            at = %this.location,
-            "the output of a task panicked in drop: {}",
-            super::panic_message(&*panic),
-        );
-    }
-}
-
-/// Takes the output of a complete task.
-///
-/// # Safety
-///
-/// `T` is the output of the task's future; this is its thread.
-#[inline]
-pub(super) unsafe fn take_output<T>(header: NonNull<Header>) -> Result<T, JoinError> {
-    // SAFETY: the caller holds a handle, hence a local reference.
-    let this = unsafe { header.as_ref() };
-    assert!(!this.has(flags::TAKEN), "a Task is not polled after it was ready");
-    assert!(!callbacks::any(this), "callbacks that look at the output come first");
-    this.set(flags::TAKEN);
-    // SAFETY: complete and not taken, so the output is there, and nobody uses it again; the type is
-    // right (caller).
-    unsafe {
-        // Each part by itself: a read of the whole would wait for parts that were written just now,
-        // and take in others that never were.
-        match &*output(header).cast::<Result<T, JoinError>>() {
-            Ok(value) => Ok(ptr::read(value)),
-            Err(error) => Err(ptr::read(error)),
-        }
-    }
-}
-
-/// Where the output of a complete task is: a `Result<T, JoinError>`.
-///
-/// # Safety
-///
-/// The task is complete, and the output not taken.
-#[inline]
-pub(super) unsafe fn output(header: NonNull<Header>) -> *const () {
-    // SAFETY: the caller's promise; the offset is that of the stage, all of whose fields lie at its
-    // start.
-    unsafe { header.as_ptr().byte_add(header.as_ref().vtable.output).cast_const().cast() }
-}
-
 /// The loop took the task from the door.
 pub(super) fn unqueue(header: &Header) {
     header.shared.unqueue();
-}
-
-/// Payload of a panic, as text if it is one.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    if let Some(text) = panic.downcast_ref::<&'static str>() {
-        text
-    } else if let Some(text) = panic.downcast_ref::<String>() {
-        text
-    } else {
-        "a panic whose payload is not text"
-    }
 }
 
 const _: () = assert!(offset_of!(Header, node) == 0);
