@@ -17,177 +17,22 @@
 //! The generation goes up each time a slot is freed. It is part of the user data, so neither a
 //! late cancel nor a stale key can hit the slot's next tenant.
 
-use std::cell::UnsafeCell;
-use std::mem::{self, MaybeUninit};
+mod key;
+mod slot;
 
-use super::ring::{Cqe, Sqe};
+use std::cell::UnsafeCell;
+use std::mem;
+
 use crate::wake::LocalWaker;
+use key::{GENERATION_BITS, NONE};
+pub(crate) use key::{Key, Kind};
+use slot::Slot;
+pub(crate) use slot::State;
+#[cfg(any(test, feature = "testing"))]
+use slot::poison;
+pub(super) use slot::{Head, Payload, Stages, Vtable};
 
 const PAGE: usize = 64;
-const NONE: u32 = u32::MAX;
-const GENERATION_BITS: u32 = 24;
-
-/// What a completion's user data is about; its upper 8 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Kind {
-    /// A slot.
-    Op = 0,
-    /// Nobody waits: a cancel, a close.
-    Ignore = 1,
-    /// The bell of the door.
-    Bell = 2,
-}
-
-/// A slot and its generation: what a future holds of its op.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
-    index: u32,
-    generation: u32,
-}
-
-impl Key {
-    /// No slot.
-    pub(crate) const NONE: Key = Key { index: NONE, generation: 0 };
-
-    pub(crate) fn is_none(self) -> bool {
-        self.index == NONE
-    }
-
-    pub(super) fn user_data(self) -> u64 {
-        (Kind::Op as u64) << 56 | u64::from(self.generation) << 32 | u64::from(self.index)
-    }
-
-    /// The kind, and the key if the kind is `Op`.
-    pub(super) fn decode(user_data: u64) -> (Option<Kind>, Key) {
-        let kind = match user_data >> 56 {
-            0 => Some(Kind::Op),
-            1 => Some(Kind::Ignore),
-            2 => Some(Kind::Bell),
-            _ => None,
-        };
-        let generation = (user_data >> 32) as u32 & ((1 << GENERATION_BITS) - 1);
-        (kind, Key { index: user_data as u32, generation })
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum State {
-    Free,
-    InFlight,
-    Orphan,
-    Done,
-}
-
-/// Room for an op of up to 32 bytes, or for the pointer to a larger one.
-#[repr(C, align(8))]
-#[derive(Clone, Copy)]
-pub(super) struct Payload([MaybeUninit<u64>; 4]);
-
-impl Payload {
-    pub(super) const SIZE: usize = size_of::<Payload>();
-    pub(super) const ALIGN: usize = align_of::<Payload>();
-    const EMPTY: Payload = Payload([MaybeUninit::uninit(); 4]);
-}
-
-/// How the driver treats an op whose type it no longer knows.
-pub(super) struct Vtable {
-    /// It completes many times.
-    pub(super) multishot: bool,
-    /// A virtual clock must not jump while it is in flight.
-    pub(super) holds_clock: bool,
-    /// A completion that is not the terminal one. `true`: nobody takes them, stop the op.
-    pub(super) more: unsafe fn(*mut Payload, Cqe) -> bool,
-    /// The terminal completion of an orphan: consumes the op.
-    pub(super) reclaim: unsafe fn(*mut Payload, Cqe),
-    /// Of an op that is not at its end when one entry is.
-    pub(super) stages: Option<Stages>,
-}
-
-/// How an op that takes several entries, one after the other, goes from one to the next. It is in
-/// flight, or an orphan, all the while.
-#[derive(Clone, Copy)]
-pub(super) struct Stages {
-    /// Notes what one entry has brought. `true`: there is more to do.
-    pub(super) goes_on: unsafe fn(*mut Payload, Cqe) -> bool,
-    /// Fills in the next entry.
-    pub(super) prepare: unsafe fn(*mut Payload, &mut Sqe),
-}
-
-pub(super) struct Head {
-    /// Lower 24 bits.
-    generation: u32,
-    /// The opcode, for eyes. Of a free slot: the next free one.
-    about: u32,
-    /// The result, and the flags that came with it. Before it has come: when the op was submitted,
-    /// in milliseconds, modulo 2^32, and no flags.
-    result: i32,
-    flags: u32,
-    pub(super) waker: Option<LocalWaker>,
-    vtable: Option<&'static Vtable>,
-}
-
-impl Head {
-    /// The number of the task that waits for it.
-    pub(super) fn waits(&self) -> Option<u32> {
-        self.waker.as_ref().and_then(LocalWaker::task)
-    }
-
-    pub(super) fn state(&self) -> State {
-        match self.generation >> GENERATION_BITS {
-            0 => State::Free,
-            1 => State::InFlight,
-            2 => State::Orphan,
-            _ => State::Done,
-        }
-    }
-
-    fn set_state(&mut self, state: State) {
-        self.generation = self.generation() | (state as u32) << GENERATION_BITS;
-    }
-
-    pub(super) fn set_opcode(&mut self, opcode: u8) {
-        self.about = opcode.into();
-    }
-
-    pub(super) fn opcode(&self) -> u8 {
-        self.about as u8
-    }
-
-    /// When it was submitted, in milliseconds, modulo 2^32; `None` once a result is kept in that
-    /// place.
-    pub(super) fn since(&self) -> Option<u32> {
-        (self.flags == 0).then_some(self.result as u32)
-    }
-
-    /// The first completion of a zero-copy send: its result, which is not the end yet.
-    pub(super) fn keep_result(&mut self, cqe: Cqe) {
-        self.result = cqe.result;
-        self.flags = cqe.flags;
-    }
-
-    /// The result, once the terminal completion has come.
-    pub(super) fn cqe(&self, user_data: u64) -> Cqe {
-        Cqe { user_data, result: self.result, flags: self.flags }
-    }
-
-    fn generation(&self) -> u32 {
-        self.generation & ((1 << GENERATION_BITS) - 1)
-    }
-
-    pub(super) fn vtable(&self) -> &'static Vtable {
-        self.vtable.expect("a slot that is not free has an op")
-    }
-}
-
-/// One cache line: whoever looks at it has all of it.
-#[repr(align(64))]
-struct Slot {
-    head: Head,
-    /// Apart from the head: the kernel may write here while we hold a reference to the head.
-    payload: UnsafeCell<Payload>,
-}
 
 /// The slots of one loop.
 pub(crate) struct Arena {
@@ -361,13 +206,6 @@ impl Drop for Arena {
     }
 }
 
-/// Makes a use of a freed slot visible under test.
-#[cfg(any(test, feature = "testing"))]
-fn poison(payload: *mut Payload) {
-    // SAFETY: the slot's own memory, which the kernel has let go of.
-    unsafe { payload.write(Payload([MaybeUninit::new(0xdead_dead_dead_dead); 4])) };
-}
-
 impl std::fmt::Debug for Arena {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Arena")
@@ -377,8 +215,6 @@ impl std::fmt::Debug for Arena {
             .finish()
     }
 }
-
-const _: () = assert!(size_of::<Slot>() == 64, "an idle connection pays for every byte");
 
 #[cfg(test)]
 mod tests {
