@@ -113,8 +113,8 @@ impl Driver {
         command
     }
 
-    /// Runs every pair once per round, each round beginning with another, and in the first rounds
-    /// every point of the curves.
+    /// Runs every pair that has its turn once per round, each round beginning with another, and in
+    /// the first rounds every point of the curves.
     pub(super) fn measure(&self, plan: &Plan) -> Result<Measured> {
         let divisions = shell::capture(self.command(&["calibrate"]))?.trim().to_owned();
         let (progress, start) = (Progress::new(plan), Instant::now());
@@ -130,11 +130,12 @@ impl Driver {
         };
         let mut longest = [Duration::ZERO; 2];
         for round in 0..plan.rounds {
-            let points = if round < plan.point_rounds { &plan.points[..] } else { &[] };
-            for (pairs, longest) in [&plan.pairs[..], points].into_iter().zip(&mut longest) {
+            for (pairs, longest) in [&plan.pairs, &plan.points].into_iter().zip(&mut longest) {
                 let began = Instant::now();
+                let turns: Vec<_> =
+                    pairs.iter().copied().filter(|pair| plan.has_turn(pair, round)).collect();
                 if plan.has_time(start.elapsed(), *longest) {
-                    session.round(pairs, round)?;
+                    session.round(&turns, round)?;
                 }
                 *longest = (*longest).max(began.elapsed());
             }

@@ -35,6 +35,9 @@ pub(super) struct Plan {
     pub(super) point_rounds: usize,
     /// The points of the curves, those of a workload by ascending load.
     pub(super) points: Vec<Pair>,
+    /// The rows of Python's models have their turn in each so-manieth round: they take most of the
+    /// time, and what they are compared for shows in three.
+    pub(super) python_every: usize,
 }
 
 impl Plan {
@@ -70,8 +73,23 @@ impl Plan {
                 points.extend(models.clone().map(point));
             }
         }
-        let (rounds, point_rounds) = if quick { (5, 1) } else { (9, 5) };
-        Self { quick, rounds, pairs, point_rounds, points }
+        let (rounds, point_rounds) = if quick { (5, 1) } else { (9, 3) };
+        // Whoever asks for something asks for all rounds of it.
+        let python_every = if quick || filter.is_some() { 1 } else { 3 };
+        Self { quick, rounds, pairs, point_rounds, points, python_every }
+    }
+
+    /// Whether the pair has its turn in this round, the first of which is 0.
+    pub(super) fn has_turn(&self, pair: &Pair, round: usize) -> bool {
+        if pair.load.is_some() {
+            return round < self.point_rounds;
+        }
+        pair.model.whose != Whose::Python || round.is_multiple_of(self.python_every)
+    }
+
+    /// In how many rounds the pair has its turn.
+    pub(super) fn turns(&self, pair: &Pair) -> usize {
+        (0..self.rounds).filter(|round| self.has_turn(pair, *round)).count()
     }
 
     /// Whether there is time for another round, after `elapsed`, when the longest took `longest`.
@@ -176,6 +194,22 @@ mod tests {
 
     fn count(filter: &str) -> usize {
         Plan::new(Some(filter), false).pairs.len()
+    }
+
+    #[test]
+    fn pythons_rows_have_their_turn_in_each_third_round_unless_asked_for() {
+        let others = Others { python: true, peers: false };
+        let turns = |filter, quick| {
+            let plan = Plan::among(filter, quick, others);
+            let of = |whose| {
+                let pair = plan.pairs.iter().find(|pair| pair.model.whose == whose).unwrap();
+                plan.turns(pair)
+            };
+            (of(Whose::Ours), of(Whose::Python), plan.turns(&plan.points[0]))
+        };
+        assert_eq!(turns(None, false), (9, 3, 3));
+        assert_eq!(turns(Some("echo"), false), (9, 9, 3));
+        assert_eq!(turns(None, true), (5, 5, 1));
     }
 
     #[test]

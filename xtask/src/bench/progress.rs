@@ -90,10 +90,10 @@ impl Progress {
 
 impl Ahead {
     fn of(plan: &Plan) -> Self {
-        let pairs = plan.pairs.iter().map(|pair| (*pair, plan.rounds));
-        let points = plan.points.iter().map(|pair| (*pair, plan.point_rounds));
+        let all = plan.pairs.iter().chain(&plan.points);
+        let left = all.map(|pair| (*pair, plan.turns(pair))).collect();
         let longest_point = plan.longest_point().as_secs_f64();
-        Self { left: pairs.chain(points).collect(), longest_point, ..Self::default() }
+        Self { left, longest_point, ..Self::default() }
     }
 
     fn runs(&self) -> usize {
