@@ -8,7 +8,7 @@
 //! Nothing here blocks: what a socket does not take at once is kept and sent when it has room. No
 //! user code runs under the lock: ended jobs are collected and told after it is released.
 //! `dispatch.rs` says which worker gets which call, `reapers.rs` who collects, `lead.rs` how,
-//! `supervisor.rs` who starts and buries workers.
+//! `supervisor.rs` starts and buries workers, and `upkeep.rs` what becomes of their calls.
 
 use std::collections::VecDeque;
 use std::io;
