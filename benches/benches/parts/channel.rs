@@ -3,15 +3,16 @@
 
 use std::hint::black_box;
 
-use criterion::Criterion;
 use futures_util::FutureExt;
 use shard::channel::channel;
+
+use crate::Group;
 
 const ROOM: usize = 1024;
 const BATCH: usize = 128;
 
-pub(crate) fn all(criterion: &mut Criterion) {
-    criterion.bench_function("channel: send one and receive it", |bencher| {
+pub(crate) fn all(group: &mut Group<'_>) {
+    group.bench_function("channel: send one and receive it", |bencher| {
         let (mut sender, mut receiver) = channel(ROOM);
         let mut number = 0_u64;
         bencher.iter(|| {
@@ -20,7 +21,7 @@ pub(crate) fn all(criterion: &mut Criterion) {
             black_box(receiver.try_recv().expect("there is one"))
         });
     });
-    criterion.bench_function("channel: send 128 singly and receive them singly", |bencher| {
+    group.bench_function("channel: send 128 singly and receive them singly", |bencher| {
         let (mut sender, mut receiver) = channel(ROOM);
         bencher.iter(|| {
             for number in 0..BATCH {
@@ -31,7 +32,7 @@ pub(crate) fn all(criterion: &mut Criterion) {
             }
         });
     });
-    criterion.bench_function("channel: send 128 and receive them, in batches", |bencher| {
+    group.bench_function("channel: send 128 and receive them, in batches", |bencher| {
         let (mut sender, mut receiver) = channel(ROOM);
         let mut taken = Vec::with_capacity(BATCH);
         bencher.iter(|| {

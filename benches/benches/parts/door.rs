@@ -7,26 +7,25 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use criterion::Criterion;
 use uring_loop::{Handle, yield_now};
 
-use crate::{MANY, each, event_loop, run};
+use crate::{Group, MANY, each, event_loop, run};
 
 thread_local! {
     /// Calls that have run on this thread's loop.
     static RUN: Cell<u64> = const { Cell::new(0) };
 }
 
-pub(crate) fn all(criterion: &mut Criterion) {
-    criterion.bench_function("door: push and take a call, each of 1000", |bencher| {
+pub(crate) fn all(group: &mut Group<'_>) {
+    group.bench_function("door: push and take a call, each of 1000", |bencher| {
         let mut event_loop = event_loop();
         bencher.iter_custom(|count| run(&mut event_loop, calls(count)));
     });
-    criterion.bench_function("door: a remote task of the same thread", |bencher| {
+    group.bench_function("door: a remote task of the same thread", |bencher| {
         let mut event_loop = event_loop();
         bencher.iter_custom(|count| run(&mut event_loop, remote_tasks(count)));
     });
-    criterion.bench_function("door: calls from another thread, each", |bencher| {
+    group.bench_function("door: calls from another thread, each", |bencher| {
         let mut event_loop = event_loop();
         bencher.iter_custom(|count| run(&mut event_loop, calls_of_another_thread(count)));
     });

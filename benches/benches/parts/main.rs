@@ -3,21 +3,26 @@
 //! These are for somebody who works on a part: has it become slower? What it costs beside another
 //! runtime, and what the kernel adds, the programs that `compare` drives tell.
 //!
-//! `cargo bench -p benches` runs all, `cargo bench -p benches -- timers` those whose names say so.
+//! They are grouped as the crates are, and named by the part. `cargo bench -p benches` runs all,
+//! `cargo bench -p benches -- pool/` those of a crate, `-- timers` those of a part.
 //! Whatever is called "each of 1000" was done a thousand times, and the time is that of one.
 
 mod channel;
 mod door;
 mod operations;
-mod pools;
 mod processes;
 mod tasks;
+mod threads;
 mod timers;
 
 use std::time::Duration;
 
-use criterion::{Criterion, criterion_group};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, criterion_group};
 use uring_loop::EventLoop;
+
+/// Those of one crate.
+type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
 /// Things done at once where one alone would measure the turn of the loop.
 const MANY: u64 = 1000;
@@ -45,11 +50,28 @@ fn each(batches: Duration) -> Duration {
     batches / MANY as u32
 }
 
+fn of_uring_loop(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("uring-loop");
+    timers::all(&mut group);
+    tasks::all(&mut group);
+    door::all(&mut group);
+    operations::all(&mut group);
+}
+
+fn of_shard(criterion: &mut Criterion) {
+    channel::all(&mut criterion.benchmark_group("shard"));
+}
+
+fn of_pool(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pool");
+    threads::all(&mut group);
+    processes::all(&mut group);
+}
+
 criterion_group! {
     name = parts;
     config = short();
-    targets = timers::all, tasks::all, door::all, operations::all, channel::all, pools::all,
-        processes::all
+    targets = of_uring_loop, of_shard, of_pool
 }
 
 fn main() {

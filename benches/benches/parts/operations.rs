@@ -6,17 +6,16 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use criterion::Criterion;
 use uring_loop::op::{Driver, Nop};
 
-use crate::{MANY, each, event_loop, run};
+use crate::{Group, MANY, each, event_loop, run};
 
-pub(crate) fn all(criterion: &mut Criterion) {
-    criterion.bench_function("operations: a nop, alone", |bencher| {
+pub(crate) fn all(group: &mut Group<'_>) {
+    group.bench_function("operations: a nop, alone", |bencher| {
         let mut event_loop = event_loop();
         bencher.iter_custom(|count| run(&mut event_loop, one_by_one(count)));
     });
-    criterion.bench_function("operations: a nop, each of 1000", |bencher| {
+    group.bench_function("operations: a nop, each of 1000", |bencher| {
         let mut event_loop = event_loop();
         bencher.iter_custom(|count| run(&mut event_loop, many(count)));
     });

@@ -4,8 +4,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use criterion::Criterion;
 use pool::{JobState, ProcessPool, SharedBuf, SharedBufMut};
+
+use crate::Group;
 
 /// A payload.
 const LARGE: usize = 1 << 30;
@@ -29,8 +30,8 @@ fn look_at_shared(bytes: SharedBuf) -> u64 {
     look(&bytes)
 }
 
-pub(crate) fn all(criterion: &mut Criterion) {
-    criterion.bench_function("process pool: start, to the first result", |bencher| {
+pub(crate) fn all(group: &mut Group<'_>) {
+    group.bench_function("processes: start, to the first result", |bencher| {
         bencher.iter_custom(|times| {
             let one = |_| {
                 let begin = Instant::now();
@@ -41,11 +42,11 @@ pub(crate) fn all(criterion: &mut Criterion) {
             (0..times).map(one).sum()
         });
     });
-    criterion.bench_function("process pool: kill, until the job has ended", |bencher| {
+    group.bench_function("processes: kill, until the job has ended", |bencher| {
         let pool = pool();
         bencher.iter_custom(|times| (0..times).map(|_| kill(&pool).0).sum());
     });
-    criterion.bench_function("process pool: kill, to the next worker's first result", |bencher| {
+    group.bench_function("processes: kill, to the next worker's first result", |bencher| {
         let pool = pool();
         bencher.iter_custom(|times| (0..times).map(|_| kill(&pool).1).sum());
     });
@@ -54,7 +55,7 @@ pub(crate) fn all(criterion: &mut Criterion) {
         buffer.fill(1);
         buffer
     };
-    criterion.bench_function("process pool: 1 GiB to a worker in a shared buffer", |bencher| {
+    group.bench_function("processes: 1 GiB to a worker in a shared buffer", |bencher| {
         let pool = pool();
         let buffer = payload().freeze().expect("it can be sealed");
         bencher.iter(|| {
@@ -62,7 +63,7 @@ pub(crate) fn all(criterion: &mut Criterion) {
             assert_eq!(seen, Ok((LARGE / 4096) as u64));
         });
     });
-    criterion.bench_function("memory: 1 GiB copied, and looked at", |bencher| {
+    group.bench_function("memory: 1 GiB copied, and looked at", |bencher| {
         let from = payload();
         let mut to = vec![0; LARGE];
         bencher.iter(|| {

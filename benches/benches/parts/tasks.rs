@@ -7,33 +7,32 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use criterion::Criterion;
 use uring_loop::{spawn, yield_now};
 
-use crate::{MANY, each, event_loop, run};
+use crate::{Group, MANY, each, event_loop, run};
 
-pub(crate) fn all(criterion: &mut Criterion) {
-    criterion.bench_function("tasks: spawn and join one", |bencher| {
+pub(crate) fn all(group: &mut Group<'_>) {
+    group.bench_function("tasks: spawn and join one", |bencher| {
         let mut event_loop = event_loop();
         bencher.iter_custom(|count| run(&mut event_loop, spawn_one(count)));
     });
-    criterion.bench_function("tasks: spawn and join, each of 1000", |bencher| {
+    group.bench_function("tasks: spawn and join, each of 1000", |bencher| {
         let mut event_loop = event_loop();
         bencher.iter_custom(|count| run(&mut event_loop, spawn_many(count)));
     });
-    criterion.bench_function("tasks: yield, one task", |bencher| {
+    group.bench_function("tasks: yield, one task", |bencher| {
         let mut event_loop = event_loop();
         bencher.iter_custom(|count| run(&mut event_loop, yields(1, count)));
     });
-    criterion.bench_function("tasks: yield, each of 1000", |bencher| {
+    group.bench_function("tasks: yield, each of 1000", |bencher| {
         let mut event_loop = event_loop();
         bencher.iter_custom(|count| each(run(&mut event_loop, yields(MANY, count))));
     });
-    criterion.bench_function("wakers: clone and drop", |bencher| {
+    group.bench_function("wakers: clone and drop", |bencher| {
         let mut event_loop = event_loop();
         bencher.iter_custom(|count| run(&mut event_loop, clones(count)));
     });
-    criterion.bench_function("wakers: a task wakes another, and back", |bencher| {
+    group.bench_function("wakers: a task wakes another, and back", |bencher| {
         let mut event_loop = event_loop();
         bencher.iter_custom(|count| run(&mut event_loop, back_and_forth(count)));
     });

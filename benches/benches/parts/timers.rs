@@ -6,10 +6,9 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use criterion::Criterion;
 use uring_loop::time::{Sleep, sleep, timeout};
 
-use crate::{MANY, each, event_loop, run};
+use crate::{Group, MANY, each, event_loop, run};
 
 /// Far off, and apart from each other: timers that lie everywhere in the store.
 fn far(number: u64) -> Duration {
@@ -32,19 +31,19 @@ async fn armed(count: u64) -> Vec<Pin<Box<Sleep>>> {
     others
 }
 
-pub(crate) fn all(criterion: &mut Criterion) {
+pub(crate) fn all(group: &mut Group<'_>) {
     for others in [0, 1000, 100_000] {
         let name = format!("timers: arm and disarm one, {others} others armed");
-        criterion.bench_function(&name, |bencher| {
+        group.bench_function(&name, |bencher| {
             let mut event_loop = event_loop();
             bencher.iter_custom(|count| run(&mut event_loop, arm_and_disarm(count, others)));
         });
     }
-    criterion.bench_function("timers: arm and fire, each of 1000 due at once", |bencher| {
+    group.bench_function("timers: arm and fire, each of 1000 due at once", |bencher| {
         let mut event_loop = event_loop();
         bencher.iter_custom(|count| run(&mut event_loop, fire(count)));
     });
-    criterion.bench_function("timers: timeout round a ready future", |bencher| {
+    group.bench_function("timers: timeout round a ready future", |bencher| {
         let mut event_loop = event_loop();
         bencher.iter_custom(|count| run(&mut event_loop, timeouts(count)));
     });

@@ -3,10 +3,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use criterion::Criterion;
 use pool::ThreadPool;
 
-use crate::{MANY, each};
+use crate::{Group, MANY, each};
 
 const WORKERS: usize = 2;
 
@@ -14,12 +13,12 @@ fn pool() -> ThreadPool {
     ThreadPool::builder().threads(WORKERS).eager(true).build().expect("a thread pool")
 }
 
-pub(crate) fn all(criterion: &mut Criterion) {
-    criterion.bench_function("pool: submit one and wait for it", |bencher| {
+pub(crate) fn all(group: &mut Group<'_>) {
+    group.bench_function("threads: submit one and wait for it", |bencher| {
         let pool = pool();
         bencher.iter(|| pool.spawn(|| black_box(1)).wait().expect("no panic"));
     });
-    criterion.bench_function("pool: submit, each of 1000", |bencher| {
+    group.bench_function("threads: submit, each of 1000", |bencher| {
         let pool = pool();
         // Only the submission is timed; every batch begins with idle workers.
         bencher.iter_custom(|batches| {
@@ -34,7 +33,7 @@ pub(crate) fn all(criterion: &mut Criterion) {
             each(submissions.sum())
         });
     });
-    criterion.bench_function("pool: map, each of 1000 in chunks of 100", |bencher| {
+    group.bench_function("threads: map, each of 1000 in chunks of 100", |bencher| {
         let pool = pool();
         bencher.iter_custom(|batches| {
             let begin = Instant::now();
