@@ -1,11 +1,11 @@
 //! `ProcessPool`: an executor whose workers are processes.
 //!
-//! Parent's side: `hub` (queue, replies), `dispatch` (who gets what), `link` (one worker's line),
-//! `receive` (what it answers), `call` and `cell` (one job), `reapers` (who collects), `lead` and
-//! `kick` (how), `telling` (who hears of it), `doorbell`, `supervisor` and `upkeep` (who comes and
-//! who goes), `spawn`, `statistics`. Worker's side: `init`, `worker`, `line`, `limits`. Both: `ship`
-//! and `image` (functions), `codec` and `wire` (bytes), `claim`, `diary`, `ring` and `page` (shared
-//! memory), `futex`, `sys`. `raw` takes calls as bytes.
+//! Parent's side: `hub` (queue, replies), `dispatch` (who gets what), `link` (one worker's
+//! line), `receive` (what it answers), `call` and `cell` (one job), `reapers` (who collects),
+//! `lead` and `kick` (how), `telling` (who hears of it), `doorbell`, `supervisor` and `upkeep`
+//! (who comes and goes), `spawn`, `statistics`. Worker's side: `init`, `worker`, `line`,
+//! `limits`. Both: `ship` and `image` (functions), `codec` and `wire` (bytes), `claim`,
+//! `diary`, `ring` and `page` (shared memory), `futex`, `sys`. `raw` takes calls as bytes.
 
 mod builder;
 mod call;
