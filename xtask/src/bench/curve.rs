@@ -1,10 +1,11 @@
 //! The points of one workload's curve put together: what each model costs under each load.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Model, Plan, Workload};
+use super::plan::{Model, Pair, Plan, Workload};
 use super::sample::{Report, Sample};
 use super::stats::{self, Summary as Median};
 
@@ -15,6 +16,15 @@ pub(super) struct LeftOut {
     pub(super) model: &'static str,
     pub(super) load: usize,
     pub(super) why: String,
+}
+
+impl LeftOut {
+    /// A point whose run was killed after so long.
+    pub(super) fn without_end(pair: &Pair, limit: Duration) -> Self {
+        let why = format!("no end within {} s", limit.as_secs());
+        let load = pair.load.unwrap_or_default();
+        Self { workload: pair.workload.name, model: pair.model.name, load, why }
+    }
 }
 
 /// All points of a workload.

@@ -17,6 +17,10 @@ use super::text::points_of_curves;
 use crate::shell::{self, Echo};
 use crate::workspace::Workspace;
 
+/// The most that a point of a curve may take, whatever smaller loads took: ten times what it is
+/// expected to at the most. A model that thrashes under a load is not waited for.
+const POINT: Duration = Duration::from_secs(25);
+
 /// The program, built.
 #[derive(Debug)]
 pub(super) struct Driver {
@@ -38,6 +42,8 @@ pub(super) struct Measured {
     pub(super) skipped_points: usize,
     /// Points of curves that would take too long.
     pub(super) left_out: Vec<LeftOut>,
+    /// Points that came to no end; they are not tried again.
+    pub(super) endless: Vec<Pair>,
     pub(super) took: Duration,
 }
 
@@ -47,6 +53,11 @@ impl Measured {
             None => self.skipped.push(pair.title()),
             Some(_) => self.skipped_points += 1,
         }
+    }
+
+    fn give_up(&mut self, pair: &Pair, limit: Duration) {
+        self.leave_out(LeftOut::without_end(pair, limit));
+        self.endless.push(*pair);
     }
 
     fn leave_out(&mut self, out: LeftOut) {
@@ -217,6 +228,10 @@ impl Session<'_> {
             self.measured.leave_out(LeftOut { workload, model, load, why });
             return Ok(None);
         }
+        if self.measured.endless.contains(pair) {
+            return Ok(None);
+        }
+        let limit = pair.load.map_or(limit, |_| limit.min(POINT));
         let averages = load_averages();
         let began = Instant::now();
         match self.driver.once(pair, &self.divisions, limit)? {
@@ -227,6 +242,9 @@ impl Session<'_> {
                 self.measured.samples.push(Sample { round, point: pair.load, averages, report });
             }
             Err(_) if self.plan.limit(self.start.elapsed()).is_none() => self.measured.skip(pair),
+            Err(_) if pair.load.is_some() && began.elapsed() >= limit => {
+                self.measured.give_up(pair, limit);
+            }
             Err(failure) => self.measured.failures.push(format!(
                 "{}, round {}: {failure}",
                 pair.title(),
@@ -245,6 +263,15 @@ fn load_averages() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_point_that_came_to_no_end_is_left_out_and_not_tried_again() {
+        let plan = Plan::new(Some("echo"), false);
+        let mut measured = Measured::default();
+        measured.give_up(&plan.points[0], POINT);
+        assert_eq!(measured.endless, plan.points[..1]);
+        assert_eq!(measured.left_out[0].why, "no end within 25 s");
+    }
 
     #[test]
     fn what_was_left_out_is_told() {
