@@ -156,6 +156,7 @@ fn refuse_to_this_thread(call: u32) {
     /// `struct sock_fprog`.
     #[repr(C)]
     struct Filter(u16, *const Step);
+    // SAFETY: this is how prctl(2) declares it.
     unsafe extern "C" {
         fn prctl(option: i32, ...) -> i32;
     }

@@ -207,6 +207,7 @@ fn a_worker_that_closes_its_socket_is_replaced() {
     assert_eq!(pool.submit(|| 1u8, ()).wait(), Ok(1));
 }
 
+// SAFETY: this is how close(2) declares it.
 unsafe extern "C" {
     #[link_name = "close"]
     fn libc_close(fd: i32) -> i32;
