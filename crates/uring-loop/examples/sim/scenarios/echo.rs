@@ -14,10 +14,12 @@ pub(super) async fn run(place: Place) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     let clients = keep_many(place.chance.between(3, 16), |_| client(place.clone(), address));
-    race((serve(&place, listener), place.disturb(clients))).await;
+    // The listener stays until the clients are gone: a request to cancel drops the serving while one
+    // of the clients is still to end, and meanwhile others may connect.
+    race((serve(&place, &listener), place.disturb(clients))).await;
 }
 
-async fn serve(place: &Place, listener: TcpListener) {
+async fn serve(place: &Place, listener: &TcpListener) {
     loop {
         // A faulty kernel has connections that are gone before they are accepted.
         let Some(stream) = place.ok(listener.accept().await) else { continue };
