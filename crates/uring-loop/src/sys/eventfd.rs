@@ -23,7 +23,41 @@ impl Bell {
         let _ = self.0.write(1);
     }
 
+    /// Forgets the rings so far, for the next who listens: a poll of a bell that was rung would
+    /// complete at once.
+    pub(crate) fn silence(&self) {
+        // EAGAIN: it was silent.
+        let _ = self.0.read();
+    }
+
     pub(crate) fn fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    use super::*;
+
+    #[test]
+    fn a_silenced_bell_has_not_been_rung() {
+        let bell = Bell::new().expect("a descriptor");
+        let rung = || {
+            let mut watched = [PollFd::new(bell.0.as_fd(), PollFlags::POLLIN)];
+            poll(&mut watched, PollTimeout::ZERO).expect("no signal without a wait") == 1
+        };
+        bell.silence();
+        assert!(!rung());
+        bell.ring();
+        bell.ring();
+        assert!(rung());
+        bell.silence();
+        assert!(!rung());
+        bell.ring();
+        assert!(rung());
     }
 }

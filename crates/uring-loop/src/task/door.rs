@@ -72,6 +72,9 @@ impl Door {
         register.free.retain(|door| door.made_in == made_in);
         if let Some(door) = register.free.pop() {
             door.inbox.wake_up();
+            // What rang for the loop before would wake this one. Nobody rings for a loop that has
+            // not parked, so no ring of its own is lost.
+            door.bell.silence();
             return Ok(door);
         }
         let bell = Bell::new()?;
