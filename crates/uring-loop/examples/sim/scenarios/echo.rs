@@ -14,8 +14,8 @@ pub(super) async fn run(place: Place) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     let clients = keep_many(place.chance.between(3, 16), |_| client(place.clone(), address));
-    // The listener stays until the clients are gone: a request to cancel drops the serving while one
-    // of the clients is still to end, and meanwhile others may connect.
+    // The listener stays until the clients are gone: a request to cancel drops the serving while
+    // one of the clients is still to end, and meanwhile others may connect.
     race((serve(&place, &listener), place.disturb(clients))).await;
 }
 
