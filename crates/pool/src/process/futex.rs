@@ -27,6 +27,13 @@ struct Wait {
     reserved: u32,
 }
 
+/// `struct __kernel_timespec` of linux/time_types.h, which is the same on 32 bits.
+#[repr(C)]
+struct Moment {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
 /// Sleeps while the word is `value`: `FUTEX_WAIT`. May return for nothing.
 pub(super) fn wait(word: &AtomicU32, value: u32) {
     let forever = ptr::null::<libc::timespec>();
@@ -68,7 +75,7 @@ pub(super) fn wait_any(words: &[(&AtomicU32, u32)], deadline: Option<Instant>) -
     let until = until.as_ref().map_or(ptr::null(), ptr::from_ref);
     let (count, no_flags) = (waits.len() as libc::c_uint, 0 as libc::c_uint);
     // SAFETY: `waits` has so many entries of the kernel's layout, and each word is alive during the
-    // call, aligned and only read; so is the timespec, unless it is null, which means no end.
+    // call, aligned and only read; so is the moment, unless it is null, which means no end.
     let woken = unsafe {
         let clock = libc::CLOCK_MONOTONIC;
         libc::syscall(libc::SYS_futex_waitv, waits.as_ptr(), count, no_flags, until, clock)
@@ -91,11 +98,11 @@ pub(super) fn wait_any(words: &[(&AtomicU32, u32)], deadline: Option<Instant>) -
 }
 
 /// The moment on the clock that the kernel goes by.
-fn monotonic_at(deadline: Instant) -> libc::timespec {
+fn monotonic_at(deadline: Instant) -> Moment {
     let left = deadline.saturating_duration_since(Instant::now());
     let at = Duration::from_nanos(sys::monotonic()).saturating_add(left);
-    let seconds = libc::time_t::try_from(at.as_secs()).unwrap_or(libc::time_t::MAX);
-    libc::timespec { tv_sec: seconds, tv_nsec: i64::from(at.subsec_nanos()) as _ }
+    let seconds = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
+    Moment { seconds, nanoseconds: i64::from(at.subsec_nanos()) }
 }
 
 #[cfg(all(test, not(loom)))]
