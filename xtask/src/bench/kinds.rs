@@ -27,7 +27,7 @@ pub(super) struct Curve {
     pub(super) quick_loads: &'static [usize],
     /// The size at a load is so much for each unit of it …
     pub(super) each: usize,
-    /// … and at least this.
+    /// … and at least this, of which `--quick` does a quarter.
     pub(super) least: usize,
 }
 
@@ -68,8 +68,9 @@ impl Curve {
     }
 
     /// How much is done under a load.
-    pub(super) fn size(&self, load: usize) -> usize {
-        (self.each * load).max(self.least)
+    pub(super) fn size(&self, load: usize, quick: bool) -> usize {
+        let least = if quick { self.least / 4 } else { self.least };
+        (self.each * load).max(least)
     }
 }
 
@@ -79,7 +80,7 @@ pub(super) const WORKLOADS: [Workload; 11] = [
         about: "five easy numbers, then primes and semiprimes of 14 and 15 digits",
         unit: "numbers",
         size: 133,
-        quick_size: 53,
+        quick_size: 29,
         curve: Curve::of_jobs(&[1, 2, 5, 10, 100, 1_000, 10_000], &[]),
     },
     Workload {
@@ -119,7 +120,7 @@ pub(super) const WORKLOADS: [Workload; 11] = [
         about: "a folder of files of 1 to 128 KiB",
         unit: "files",
         size: 4_000,
-        quick_size: 1_000,
+        quick_size: 400,
         curve: Curve::of_jobs(&[1, 10, 100, 1_000, 10_000], &[]),
     },
     Workload {
@@ -127,7 +128,7 @@ pub(super) const WORKLOADS: [Workload; 11] = [
         about: "requests over 50 connections, each with a wait of 2 ms and 1 ms of CPU",
         unit: "requests",
         size: 1_000,
-        quick_size: 300,
+        quick_size: 200,
         curve: Curve::of_connections(&[1, 2, 5, 10, 100, 1_000, 10_000], &[], 1, 200),
     },
     Workload {
@@ -157,7 +158,7 @@ pub(super) const WORKLOADS: [Workload; 11] = [
         about: "waits on timers, all asleep at once; times are how late each was woken",
         unit: "waits",
         size: 1_000_000,
-        quick_size: 200_000,
+        quick_size: 100_000,
         curve: None,
     },
     Workload {
@@ -202,7 +203,7 @@ pub(super) const SUBSAMPLES: &[(&str, &str, Option<usize>, usize)] = &[
     ("downloads", "processpool", Some(100), 20),
     ("echo", SEQUENTIAL, Some(20_000), 5_000),
     ("kv", SEQUENTIAL, Some(20_000), 5_000),
-    ("mixed", SEQUENTIAL, None, 150),
+    ("mixed", SEQUENTIAL, None, 100),
     ("memory", "thread-per-job", Some(2_000), 500),
     ("memory", "threadpool", Some(2_000), 500),
     ("memory", "processpool", Some(20), 8),
@@ -253,7 +254,9 @@ mod tests {
             for load in curve.quick_loads {
                 assert!(curve.loads.contains(load), "{name}: {load}");
             }
-            assert!(curve.loads.iter().all(|&load| curve.size(load) >= load), "{name}");
+            for quick in [false, true] {
+                assert!(curve.loads.iter().all(|&load| curve.size(load, quick) >= load), "{name}");
+            }
         }
     }
 }

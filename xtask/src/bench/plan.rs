@@ -66,7 +66,7 @@ impl Plan {
                 let point = |model| Pair {
                     workload,
                     model,
-                    size: curve.size(load),
+                    size: curve.size(load, quick),
                     sample: None,
                     load: Some(load),
                 };
