@@ -49,14 +49,28 @@ pub(super) fn renamed(workload: &'static str, runs: &[Report], rounds: usize) ->
 
 /// The rounds of runs, each a few per cent slower than the one before, summarised.
 pub(super) fn summary(workload: &str, runs: &[Report], rounds: usize) -> Summary {
-    let mut samples = Vec::new();
-    for round in 0..rounds {
-        for run in runs {
-            let mut report = run.clone();
-            report.wall_ns += report.wall_ns * round as u64 / 50;
-            samples.push(Sample { round, point: None, averages: "0.1 0.1 0.1".into(), report });
-        }
-    }
+    let slower = |round: u64| {
+        let slow =
+            |run: &Report| Report { wall_ns: run.wall_ns * (50 + round) / 50, ..run.clone() };
+        runs.iter().map(slow).collect()
+    };
+    let rounds: Vec<Vec<Report>> = (0..rounds as u64).map(slower).collect();
+    of_rounds(workload, &rounds)
+}
+
+/// What was run in each round, summarised.
+pub(super) fn of_rounds(workload: &str, rounds: &[Vec<Report>]) -> Summary {
+    let sample = |round, report: &Report| Sample {
+        round,
+        point: None,
+        averages: "0.1 0.1 0.1".into(),
+        report: report.clone(),
+    };
+    let samples: Vec<Sample> = rounds
+        .iter()
+        .enumerate()
+        .flat_map(|(round, runs)| runs.iter().map(move |report| sample(round, report)))
+        .collect();
     let plan = Plan::new(Some(workload), false);
     summary::summarise(&plan, &samples, &[]).into_iter().next().expect("the workload is planned")
 }

@@ -68,6 +68,13 @@ pub(super) struct Figures {
     pub(super) remarks: Vec<String>,
 }
 
+impl Figures {
+    /// How many times faster than in sequence, unless within the spread it may be no faster.
+    pub(super) fn gain(&self) -> Option<Median> {
+        self.speed_up.filter(|gain| gain.count < 2 || gain.low > 1.0)
+    }
+}
+
 impl Summary {
     /// The figures of a model, if it was measured.
     pub(super) fn figures(&self, model: &str) -> Option<&Figures> {

@@ -171,7 +171,7 @@ fn winner(workload: &Workload, answer: &Answer) -> Markup {
         if let Some(room) = figures.unit_bytes {
             return Some(format!("{} for one more", bytes(room)));
         }
-        let gain = figures.speed_up.filter(|_| answer.winner != "sequential")?;
+        let gain = figures.gain().filter(|_| answer.winner != "sequential")?;
         let mark = if figures.speed_up_extrapolated { "about " } else { "" };
         Some(format!("{mark}{} × one thread in sequence", three_digits(gain.median)))
     });

@@ -83,7 +83,7 @@ fn wall(figures: &Figures) -> String {
 
 fn gain(winner: Entry<'_>) -> String {
     let (model, figures) = winner;
-    match figures.speed_up.filter(|_| model.name != SEQUENTIAL) {
+    match figures.gain().filter(|_| model.name != SEQUENTIAL) {
         Some(gain) => {
             let times = marked(figures.speed_up_extrapolated, three_digits(gain.median));
             format!(", {times} times as fast as one thread in sequence")
@@ -140,7 +140,7 @@ fn all_of(labels: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{summary, timed};
+    use super::super::fixture::{of_rounds, summary, timed};
     use super::super::sample::Report;
     use super::*;
 
@@ -164,6 +164,23 @@ mod tests {
         let answer = answer(&summary("primes", &primes(1.3, 1.0), 9), 2).expect("two models");
         assert_eq!((answer.winner.as_str(), answer.level.len()), ("threadpool", 0));
         assert!(text.contains(&answer.why), "{answer:?}");
+    }
+
+    #[test]
+    fn who_is_level_with_one_thread_is_not_said_to_be_faster() {
+        // Twice as fast in most rounds, and slower in some.
+        let rounds: Vec<Vec<Report>> = [2.0, 2.0, 2.0, 2.0, 2.0, 0.5, 0.5, 0.5, 0.5]
+            .iter()
+            .map(|alone| {
+                vec![
+                    timed("primes", "sequential", *alone, 2.0),
+                    timed("primes", "threadpool", 1.0, 2.0),
+                ]
+            })
+            .collect();
+        let text = sentence(&of_rounds("primes", &rounds), 2);
+        assert!(text.contains("level within the spread with all others"), "{text}");
+        assert!(!text.contains("times as fast"), "{text}");
     }
 
     #[test]
